@@ -1,0 +1,18 @@
+/*
+ * guc.h
+ *	  Settings, all named streamproc.*.
+ */
+#ifndef SP_GUC_H
+#define SP_GUC_H
+
+extern int	sp_guc_checkpoint_interval; /* seconds between two checkpoints of the state */
+extern int	sp_guc_checkpoint_wal;	/* MB of decoded WAL after which a checkpoint is due anyway */
+extern int	sp_guc_spool_memory;	/* kB of uncommitted and waiting rows kept in memory */
+extern int	sp_guc_batch_rows;	/* rows after which a batch is written */
+extern bool sp_guc_flush_async_commits; /* the worker flushes WAL of asynchronous commits */
+extern bool sp_guc_autostart;	/* the launcher starts workers */
+extern int	sp_guc_lock_timeout;	/* ms the worker waits for a lock on a result or source table */
+
+extern void sp_guc_define(void);
+
+#endif

@@ -1,0 +1,542 @@
+/*
+ * definition.c
+ *	  Loads definitions, and keeps the states of objects.
+ *
+ * Everything here is read and written as the bootstrap superuser: the tables belong to
+ * the extension, and the verbs have checked their caller's rights.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_authid_d.h"
+#include "catalog/pg_type_d.h"
+#include "common/int.h"
+#include "nodes/parsenodes.h"
+#include "optimizer/clauses.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/pg_lsn.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/tumbling.h"
+#include "catalog/definition.h"
+#include "catalog/query.h"
+
+static const char *const state_names[] = {
+	[SP_STATE_NEW] = "starting",
+	[SP_STATE_RUNNING] = "running",
+	[SP_STATE_PAUSED] = "paused",
+	[SP_STATE_GAP] = "gap",
+	[SP_STATE_DETACHED] = "detached",
+	[SP_STATE_FAILED] = "failed"
+};
+
+/* What every kind of object has; the definition is d. */
+#define OBJECT_COLUMNS \
+	"d.id, d.relation::oid AS relid, d.expressions::oid AS expressions, c.relowner AS owner, " \
+	"d.relation::text AS name, s.state, s.start_lsn"
+#define OBJECT_JOINS \
+	" JOIN pg_class c ON c.oid = d.relation " \
+	"LEFT JOIN streamproc.object_state s ON s.id = d.id "
+/* A view that is gone makes the object useless; see also is_intact(). */
+#define HAS_EXPRESSIONS "EXISTS (SELECT FROM pg_class v WHERE v.oid = d.expressions) "
+
+const char *
+sp_definition_state_name(SpObjectState state)
+{
+	return state_names[state];
+}
+
+SpObjectState
+sp_definition_parse_state(const char *name)
+{
+	if (name == NULL)
+		return SP_STATE_NEW;
+	for (int state = 0; state < lengthof(state_names); state++)
+	{
+		if (strcmp(state_names[state], name) == 0)
+			return state;
+	}
+	elog(ERROR, "unknown state \"%s\" of an object", name);
+	return SP_STATE_FAILED;
+}
+
+int64
+sp_definition_interval_us(const Interval *interval)
+{
+	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64		us;
+
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &us) ||
+		pg_add_s64_overflow(us, interval->time, &us))
+		return PG_INT64_MAX;
+	return us;
+}
+
+/* ---- Reading a row of SPI's result; the values are in the current memory context. ---- */
+
+static Datum
+field(uint64 row, const char *name, bool *isnull)
+{
+	int			column = SPI_fnumber(SPI_tuptable->tupdesc, name);
+
+	if (column <= 0)
+		elog(ERROR, "no column \"%s\"", name);
+	return sp_query_value(row, column, isnull);
+}
+
+static Oid
+field_oid(uint64 row, const char *name)
+{
+	bool		isnull;
+	Datum		value = field(row, name, &isnull);
+
+	return isnull ? InvalidOid : DatumGetObjectId(value);
+}
+
+static int32
+field_int(uint64 row, const char *name)
+{
+	bool		isnull;
+	Datum		value = field(row, name, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+static bool
+field_bool(uint64 row, const char *name)
+{
+	bool		isnull;
+	Datum		value = field(row, name, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+static char *
+field_text(uint64 row, const char *name)
+{
+	bool		isnull;
+	Datum		value = field(row, name, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static double
+field_float(uint64 row, const char *name, double otherwise)
+{
+	bool		isnull;
+	Datum		value = field(row, name, &isnull);
+
+	return isnull ? otherwise : DatumGetFloat8(value);
+}
+
+static int64
+field_us(uint64 row, const char *name, int64 otherwise)
+{
+	bool		isnull;
+	Datum		value = field(row, name, &isnull);
+
+	return isnull ? otherwise : sp_definition_interval_us(DatumGetIntervalP(value));
+}
+
+static List *
+field_strings(uint64 row, const char *name)
+{
+	bool		isnull;
+	Datum		value = field(row, name, &isnull);
+	Datum	   *elements;
+	int			n;
+	List	   *strings = NIL;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, &n);
+	for (int i = 0; i < n; i++)
+		strings = lappend(strings, TextDatumGetCString(elements[i]));
+	return strings;
+}
+
+/* ---- Loading. ---- */
+
+static void
+load_object(SpObjectDef *object, SpObjectKind kind, uint64 row)
+{
+	bool		isnull;
+	Datum		lsn = field(row, "start_lsn", &isnull);
+
+	object->kind = kind;
+	object->id = field_int(row, "id");
+	object->relid = field_oid(row, "relid");
+	object->expressions = field_oid(row, "expressions");
+	object->owner = field_oid(row, "owner");
+	object->name = field_text(row, "name");
+	object->state = sp_definition_parse_state(field_text(row, "state"));
+	object->start_lsn = isnull ? InvalidXLogRecPtr : DatumGetLSN(lsn);
+	if (kind != SP_STREAM)
+	{
+		object->source = field_oid(row, "source");
+		object->settings = field_strings(row, "session_settings");
+	}
+}
+
+/*
+ * Is the object's view what we made of it: so many plain expressions and then so many
+ * aggregate calls over the one source?  Its owner can give it another rule, which must
+ * harm nobody else: an object whose view was changed counts for nothing.
+ */
+static bool
+is_intact(const SpObjectDef *object, int nplain, int naggregates)
+{
+	Oid			source = object->kind == SP_STREAM ? object->relid : object->source;
+	Relation	view = try_relation_open(object->expressions, AccessShareLock);
+	Query	   *query;
+	RangeTblRef *from;
+	ListCell   *cell;
+	bool		intact;
+	int			n = 0;
+
+	if (view == NULL)
+		return false;
+	query = get_view_query(view);
+	from = query->jointree->fromlist == NIL ? NULL : linitial(query->jointree->fromlist);
+	intact = list_length(query->jointree->fromlist) == 1 && IsA(from, RangeTblRef) &&
+		rt_fetch(from->rtindex, query->rtable)->relid == source &&
+		!query->hasSubLinks && !query->hasWindowFuncs && !query->hasTargetSRFs;
+	foreach(cell, query->targetList)
+	{
+		TargetEntry *target = lfirst(cell);
+
+		if (target->resjunk)
+			continue;
+		if (n++ < nplain)
+			intact = intact && !contain_agg_clause((Node *) target->expr);
+		else
+			intact = intact && IsA(target->expr, Aggref);
+	}
+	relation_close(view, AccessShareLock);
+	return intact && n == nplain + naggregates;
+}
+
+/* Has a window's result table the columns that the view makes, behind the first ones? */
+static bool
+has_result_columns(const SpWindowDef *window)
+{
+	Relation	view = try_relation_open(window->o.expressions, AccessShareLock);
+	Relation	table = try_relation_open(window->o.relid, AccessShareLock);
+	int			first = window->window_kind == SP_WINDOW_GLOBAL ? 0 : 2;
+	bool		same = view != NULL && table != NULL &&
+		RelationGetDescr(table)->natts >= first + RelationGetDescr(view)->natts;
+
+	for (int i = 0; same && i < RelationGetDescr(view)->natts; i++)
+		same = TupleDescAttr(RelationGetDescr(view), i)->atttypid ==
+			TupleDescAttr(RelationGetDescr(table), first + i)->atttypid;
+	if (view != NULL)
+		relation_close(view, AccessShareLock);
+	if (table != NULL)
+		relation_close(table, AccessShareLock);
+	return same;
+}
+
+/*
+ * The time column as it is now: renames and other changes are followed by the view.
+ * Returns false when the view holds no column.
+ */
+static bool
+load_time_column(SpStreamDef *stream)
+{
+	Relation	view;
+	Var		   *column;
+
+	stream->time_attnum = 0;
+	stream->time_type = TIMESTAMPTZOID;
+	if (!OidIsValid(stream->o.expressions))
+		return true;
+	if (!is_intact(&stream->o, 1, 0))
+		return false;
+	view = relation_open(stream->o.expressions, AccessShareLock);
+	column = (Var *) linitial_node(TargetEntry, get_view_query(view)->targetList)->expr;
+	if (IsA(column, Var) && column->varattno > 0)
+	{
+		stream->time_attnum = column->varattno;
+		stream->time_type = column->vartype;
+	}
+	relation_close(view, AccessShareLock);
+	return stream->time_attnum > 0;
+}
+
+static List *
+load_streams(const SpQueryScope *scope, MemoryContext context)
+{
+	List	   *streams = NIL;
+	MemoryContext spi_context;
+
+	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.watermark, d.idle_timeout, d.max_future, "
+				 "d.time_zone, d.late FROM streamproc.stream d" OBJECT_JOINS
+				 "WHERE d.expressions IS NULL OR " HAS_EXPRESSIONS "ORDER BY d.id",
+				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
+	spi_context = MemoryContextSwitchTo(context);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		SpStreamDef *stream = palloc0(sizeof(SpStreamDef));
+
+		load_object(&stream->o, SP_STREAM, row);
+		if (!load_time_column(stream))
+			continue;
+		stream->watermark_us = field_us(row, "watermark", 0);
+		stream->idle_timeout_us = field_us(row, "idle_timeout", 0);
+		stream->max_future_us = field_us(row, "max_future", 0);
+		stream->time_zone = field_text(row, "time_zone");
+		stream->late_dead_letter = strcmp(field_text(row, "late"), "dead_letter") == 0;
+		streams = lappend(streams, stream);
+	}
+	MemoryContextSwitchTo(spi_context);
+	return streams;
+}
+
+static SpWindowKind
+parse_window_kind(const char *kind)
+{
+	if (strcmp(kind, "tumbling") == 0)
+		return SP_WINDOW_TUMBLING;
+	if (strcmp(kind, "global") == 0)
+		return SP_WINDOW_GLOBAL;
+	elog(ERROR, "unknown kind of window \"%s\"", kind);
+	return SP_WINDOW_GLOBAL;
+}
+
+static SpWindowDef *
+load_window(uint64 row)
+{
+	SpWindowDef *window = palloc0(sizeof(SpWindowDef));
+	bool		isnull;
+	Datum		value;
+
+	load_object(&window->o, SP_WINDOW, row);
+	window->window_kind = parse_window_kind(field_text(row, "kind"));
+	value = field(row, "size", &isnull);
+	if (!isnull)
+		window->size = *DatumGetIntervalP(value);
+	value = field(row, "origin", &isnull);
+	if (!isnull)
+		window->origin = DatumGetTimestamp(value);
+	else
+		window->origin = window->size.month != 0 ? SP_TUMBLING_ORIGIN_MONTHS : SP_TUMBLING_ORIGIN;
+	window->time_zone = field_text(row, "time_zone");
+	window->nkeys = list_length(field_strings(row, "keys"));
+	window->naggs = list_length(field_strings(row, "aggregates"));
+	window->emit_final = strcmp(field_text(row, "emit"), "final") == 0;
+	window->trigger_us = field_us(row, "trigger", 0);
+	window->watermark_us = field_us(row, "watermark", -1);
+	window->grace_us = field_us(row, "grace", 0);
+	window->retention_us = field_us(row, "retention", 0);
+	window->backfill = field_bool(row, "backfill");
+	return window;
+}
+
+static List *
+load_windows(const SpQueryScope *scope, MemoryContext context)
+{
+	List	   *windows = NIL;
+	MemoryContext spi_context;
+
+	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.source::oid AS source, d.kind, d.size, "
+				 "d.keys, d.aggregates, d.emit, d.trigger, d.watermark, d.grace, d.origin, "
+				 "d.time_zone, d.retention, d.backfill, d.session_settings "
+				 "FROM streamproc.window_definition d" OBJECT_JOINS
+				 "WHERE " HAS_EXPRESSIONS "ORDER BY d.id",
+				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
+	spi_context = MemoryContextSwitchTo(context);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		SpWindowDef *window = load_window(row);
+
+		if (is_intact(&window->o, window->nkeys, window->naggs) && has_result_columns(window))
+			windows = lappend(windows, window);
+	}
+	MemoryContextSwitchTo(spi_context);
+	return windows;
+}
+
+/* Labels are the names of the view's last columns; false when it was dropped meanwhile. */
+static bool
+load_rule_labels(SpDetectorDef *detector)
+{
+	Relation	view;
+	TupleDesc	desc;
+
+	if (detector->nrules == 0)
+		return true;
+	view = try_relation_open(detector->o.expressions, AccessShareLock);
+	if (view == NULL)
+		return false;
+	desc = RelationGetDescr(view);
+	detector->rule_labels = palloc(detector->nrules * sizeof(char *));
+	for (int i = 0; i < detector->nrules; i++)
+	{
+		int			column = desc->natts - detector->nrules + i;
+
+		detector->rule_labels[i] = pstrdup(NameStr(TupleDescAttr(desc, column)->attname));
+	}
+	relation_close(view, AccessShareLock);
+	return true;
+}
+
+static int
+parse_direction(const char *direction)
+{
+	if (strcmp(direction, "both") == 0)
+		return 0;
+	return strcmp(direction, "high") == 0 ? 1 : -1;
+}
+
+static SpDetectorDef *
+load_detector(uint64 row)
+{
+	SpDetectorDef *detector = palloc0(sizeof(SpDetectorDef));
+
+	load_object(&detector->o, SP_DETECTOR, row);
+	detector->method = field_text(row, "method");
+	detector->has_value = field_text(row, "value") != NULL;
+	detector->nkeys = list_length(field_strings(row, "keys"));
+	detector->ncarry = list_length(field_strings(row, "carry"));
+	detector->nfeatures = list_length(field_strings(row, "features"));
+	detector->nrules = list_length(field_strings(row, "rules"));
+	if (!load_rule_labels(detector))
+		return NULL;
+	detector->params = field_text(row, "params");
+	detector->threshold = field_float(row, "threshold", get_float8_nan());
+	detector->direction = parse_direction(field_text(row, "direction"));
+	detector->min_effect = field_float(row, "min_effect", 0);
+	detector->cooldown_us = field_us(row, "cooldown", 0);
+	detector->learn_normal = strcmp(field_text(row, "learn"), "normal") == 0;
+	detector->trigger_us = field_us(row, "trigger", 0);
+	detector->store_all = strcmp(field_text(row, "store"), "all") == 0;
+	detector->notify = field_text(row, "notify");
+	detector->retention_us = field_us(row, "retention", 0);
+	detector->backfill = field_bool(row, "backfill");
+	return detector;
+}
+
+static List *
+load_detectors(const SpQueryScope *scope, MemoryContext context)
+{
+	List	   *detectors = NIL;
+	MemoryContext spi_context;
+
+	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.source::oid AS source, d.method, d.value, "
+				 "d.features, d.rules, d.keys, d.carry, d.params::text AS params, d.threshold, "
+				 "d.direction, d.min_effect, d.cooldown, d.learn, d.trigger, d.store, d.notify, "
+				 "d.retention, d.backfill, d.session_settings "
+				 "FROM streamproc.detector_definition d" OBJECT_JOINS
+				 "WHERE " HAS_EXPRESSIONS "ORDER BY d.id",
+				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
+	spi_context = MemoryContextSwitchTo(context);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		SpDetectorDef *detector = load_detector(row);
+
+		if (detector != NULL &&
+			is_intact(&detector->o, detector->has_value + detector->nkeys + detector->ncarry +
+					  detector->nfeatures + detector->nrules, 0))
+			detectors = lappend(detectors, detector);
+	}
+	MemoryContextSwitchTo(spi_context);
+	return detectors;
+}
+
+SpDefinitions *
+sp_definition_load(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SpDefinitions *definitions = palloc0(sizeof(SpDefinitions));
+	SpQueryScope scope;
+
+	sp_query_open_latest(&scope, BOOTSTRAP_SUPERUSERID);
+	definitions->streams = load_streams(&scope, context);
+	definitions->windows = load_windows(&scope, context);
+	definitions->detectors = load_detectors(&scope, context);
+	sp_query_close(&scope);
+	return definitions;
+}
+
+/* ---- States. ---- */
+
+void
+sp_definition_set_state(int32 id, SpObjectState state, XLogRecPtr start_lsn, const char *reason)
+{
+	Oid			types[] = {INT4OID, TEXTOID, TEXTOID, LSNOID};
+	Datum		values[4];
+	char		nulls[4] = {' ', ' ', ' ', ' '};
+	SpQueryScope scope;
+
+	values[0] = Int32GetDatum(id);
+	values[1] = CStringGetTextDatum(sp_definition_state_name(state));
+	values[2] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
+	values[3] = LSNGetDatum(start_lsn);
+	if (reason == NULL)
+		nulls[2] = 'n';
+	if (XLogRecPtrIsInvalid(start_lsn))
+		nulls[3] = 'n';
+
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	if (state == SP_STATE_NEW)
+		sp_query_run(&scope, "DELETE FROM streamproc.object_state WHERE id = $1",
+					 SPI_OK_DELETE, 1, types, values, nulls);
+	else
+		sp_query_run(&scope, "INSERT INTO streamproc.object_state AS s (id, state, reason, start_lsn) "
+					 "SELECT $1, $2, $3, $4 "
+					 "WHERE EXISTS (SELECT FROM streamproc.stream WHERE id = $1) "
+					 "OR EXISTS (SELECT FROM streamproc.window_definition WHERE id = $1) "
+					 "OR EXISTS (SELECT FROM streamproc.detector_definition WHERE id = $1) "
+					 "ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, "
+					 "reason = EXCLUDED.reason, changed_at = EXCLUDED.changed_at, "
+					 "start_lsn = coalesce(EXCLUDED.start_lsn, s.start_lsn)",
+					 SPI_OK_INSERT, 4, types, values, nulls);
+	sp_query_close(&scope);
+}
+
+void
+sp_definition_set_reason(int32 id, const char *reason)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[2];
+	char		nulls[2] = {' ', ' '};
+	SpQueryScope scope;
+
+	values[0] = Int32GetDatum(id);
+	values[1] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
+	if (reason == NULL)
+		nulls[1] = 'n';
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "UPDATE streamproc.object_state SET reason = $2, changed_at = now() "
+				 "WHERE id IN (SELECT id FROM streamproc.object_state WHERE id = $1 "
+				 "AND state = 'running' FOR UPDATE SKIP LOCKED)",
+				 SPI_OK_UPDATE, 2, types, values, nulls);
+	sp_query_close(&scope);
+}
+
+void
+sp_definition_detach_all(const char *reason)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+	SpQueryScope scope;
+
+	values[0] = CStringGetTextDatum(sp_definition_state_name(SP_STATE_DETACHED));
+	values[1] = CStringGetTextDatum(reason);
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "INSERT INTO streamproc.object_state (id, state, reason) "
+				 "SELECT d.id, $1, $2 FROM (SELECT id FROM streamproc.stream "
+				 "UNION ALL SELECT id FROM streamproc.window_definition "
+				 "UNION ALL SELECT id FROM streamproc.detector_definition) d "
+				 "ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, "
+				 "reason = EXCLUDED.reason, changed_at = EXCLUDED.changed_at",
+				 SPI_OK_INSERT, 2, types, values, NULL);
+	sp_query_close(&scope);
+}

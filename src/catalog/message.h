@@ -1,0 +1,67 @@
+/*
+ * message.h
+ *	  Our logical messages in the WAL.
+ *
+ * pg_logical_emit_message() may be called by anyone, so every message carries a
+ * SipHash-2-4 keyed with a secret of the database, over the header (mac zeroed) and
+ * the payload.  The header names the transaction, so that a message can't be
+ * repeated in another one.
+ */
+#ifndef SP_MESSAGE_H
+#define SP_MESSAGE_H
+
+#include "access/xlogdefs.h"
+#include "datatype/timestamp.h"
+
+#define SP_MESSAGE_PREFIX	"streamproc"
+#define SP_MESSAGE_MAGIC	0x53504D31	/* "SPM1" */
+
+typedef enum SpMessageKind
+{
+	SP_MESSAGE_CHUNK = 1,		/* transactional: a SpChunk of a stream table */
+	SP_MESSAGE_CONTROL = 2,		/* transactional: definitions changed */
+	SP_MESSAGE_TICK = 3			/* not transactional: SpTick */
+} SpMessageKind;
+
+typedef struct SpMessage
+{
+	uint32		magic;
+	uint16		version;		/* 1 */
+	uint16		kind;
+	uint32		size;			/* bytes, this header included */
+	TransactionId xid;			/* of the top transaction; 0 when not transactional */
+	Oid			database;
+	uint32		unused;
+	uint64		mac;
+	/* payload follows, MAXALIGNed */
+} SpMessage;
+
+StaticAssertDecl(sizeof(SpMessage) == 32, "SpMessage is a WAL format");
+
+typedef struct SpTick
+{
+	Oid			source;			/* the stream's relation */
+	uint32		unused;
+	TimestampTz time;
+} SpTick;
+
+/* Write a message whose header (but for its mac) and payload stand at message. */
+extern XLogRecPtr sp_message_emit(SpMessage *message, bool transactional);
+
+/* The create_*, drop_*, pause, resume verbs: tell the worker at our commit. */
+extern void sp_message_control(void);
+
+/* The worker's clock. */
+extern XLogRecPtr sp_message_tick(Oid source, TimestampTz time);
+
+/*
+ * Is this ours?  Checks lengths, header, and MAC; data need not be aligned.  Returns
+ * the kind, or 0 for anything forged, damaged or foreign.  xid: the top transaction
+ * the message was decoded in, or 0.
+ */
+extern int	sp_message_check(const char *data, Size size, TransactionId xid);
+
+/* Fill in magic, version, kind, size, xid, database. */
+extern void sp_message_init(SpMessage *message, SpMessageKind kind, Size size, TransactionId xid);
+
+#endif

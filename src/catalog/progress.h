@@ -1,0 +1,26 @@
+/*
+ * progress.h
+ *	  What an object has met so far: streamproc.object_progress, for people to read.
+ */
+#ifndef SP_PROGRESS_H
+#define SP_PROGRESS_H
+
+#include "datatype/timestamp.h"
+
+typedef struct SpProgress
+{
+	int32		id;
+	TimestampTz watermark;		/* DT_NOBEGIN: none */
+	uint64		rows;
+	uint64		late;
+	uint64		updates;
+	uint64		deletes;
+	uint64		truncates;
+} SpProgress;
+
+/* Write n rows, in the current transaction. */
+extern void sp_progress_store(const SpProgress *progress, int n);
+
+extern void sp_progress_delete(int32 id);
+
+#endif

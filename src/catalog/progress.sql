@@ -1,0 +1,18 @@
+/*
+ * What each object has met so far, for status: written at checkpoints, and when somebody
+ * waits for results.  It belongs to the state, and isn't dumped.
+ */
+CREATE TABLE streamproc.object_progress (
+	id int4 PRIMARY KEY,
+	watermark timestamptz,			-- streams; times without zone: as instants
+	rows int8 NOT NULL,				-- taken, since the object was activated
+	late int8 NOT NULL,				-- not taken by a window, too old
+	updates int8 NOT NULL,			-- of a stream's rows, not followed; likewise:
+	deletes int8 NOT NULL,
+	truncates int8 NOT NULL
+) WITH (fillfactor = 50);
+
+REVOKE ALL ON streamproc.object_progress FROM PUBLIC;
+GRANT SELECT ON streamproc.object_progress TO PUBLIC;
+
+COMMENT ON TABLE streamproc.object_progress IS 'what each object has met so far, written by the worker';

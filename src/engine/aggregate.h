@@ -1,0 +1,90 @@
+/*
+ * aggregate.h
+ *	  One aggregate of a window: binding, transitions, results, durable form.
+ *
+ * count, sum, min, max, avg, var_* and stddev_* over int2/4/8 and float4/8 (min and max
+ * also over date, timestamp, timestamptz) run natively, in kernel/aggregate.h.  Any
+ * other runs through its own transition function, called with an AggState so that it
+ * may update its state in place.
+ *
+ * The state of an aggregate lives in state_size bytes inside its group, MAXALIGNed.
+ * By-reference parts of a generic state live in the memory context given to
+ * sp_aggregate_bind and are freed by sp_aggregate_release.
+ */
+#ifndef SP_AGGREGATE_H
+#define SP_AGGREGATE_H
+
+#include "lib/stringinfo.h"
+#include "nodes/primnodes.h"
+
+typedef struct SpAggregate SpAggregate;
+
+/*
+ * Bind an aggregate call.  Lifetime and by-reference states: context.  Raises an error
+ * (ERRCODE_FEATURE_NOT_SUPPORTED, with the reason and a hint) for what can't be
+ * maintained: DISTINCT, ORDER BY, ordered-set, hypothetical-set, a state of type
+ * internal without serial, deserial and combine functions, more than SP_MAX_AGG_ARGS
+ * arguments, volatile functions.  Checks that the current user may execute the aggregate,
+ * as the executor does: bind as the object's owner.  Used by create_window to check, and
+ * by the engine.
+ *
+ * The definitions of the aggregate's functions are looked up once: bind again when they
+ * may have changed.
+ */
+#define SP_MAX_AGG_ARGS 8
+extern SpAggregate *sp_aggregate_bind(Aggref *aggref, MemoryContext context);
+
+extern Size sp_aggregate_state_size(const SpAggregate *agg);
+extern int	sp_aggregate_nargs(const SpAggregate *agg);
+extern Oid	sp_aggregate_result_type(const SpAggregate *agg);
+extern bool sp_aggregate_is_native(const SpAggregate *agg);
+extern const char *sp_aggregate_name(const SpAggregate *agg);	/* with argument types */
+
+/*
+ * The argument expressions (list of Expr, nargs of them, coerced to what the transition
+ * takes) and the FILTER clause (NULL: none), as they stand in the Aggref given to bind:
+ * the caller evaluates them, and advances only for rows whose filter is true.
+ */
+extern List *sp_aggregate_args(const SpAggregate *agg);
+extern Expr *sp_aggregate_filter(const SpAggregate *agg);
+
+/* A new group's state; may throw for a generic initial value, not for native ones. */
+extern void sp_aggregate_init(SpAggregate *agg, char *state);
+
+/*
+ * One row.  args: nargs values.  Native: never throws, returns NULL or the message of the
+ * error that PostgreSQL would raise (e.g. "value out of range: overflow"; then the state is
+ * unchanged and *sqlstate is set).  Generic: may throw; the state is then undefined.
+ */
+extern const char *sp_aggregate_advance(SpAggregate *agg, char *state,
+										const NullableDatum *args, int *sqlstate);
+
+/*
+ * Would advancing many rows at once pay?  For one group and n rows (column-wise args, with
+ * stride): used when a chunk falls into a single group.  Native only; stops at the first
+ * row that fails and returns how many were done.
+ */
+extern int	sp_aggregate_advance_many(SpAggregate *agg, char *state, int n,
+									  const NullableDatum *args, int stride,
+									  const char **message, int *sqlstate);
+
+/* The result, by-reference ones in the current memory context; the state is unchanged. */
+extern Datum sp_aggregate_result(SpAggregate *agg, const char *state, bool *isnull);
+
+/* Durable form: appended to buf; and back, from *p, not beyond end (error when damaged). */
+extern void sp_aggregate_serialize(SpAggregate *agg, const char *state, StringInfo buf);
+extern void sp_aggregate_deserialize(SpAggregate *agg, char *state,
+									 const char **p, const char *end);
+
+/* A copy for undo (what was in "to" is not released), and giving up a state. */
+extern void sp_aggregate_copy(SpAggregate *agg, char *to, const char *from);
+extern void sp_aggregate_release(SpAggregate *agg, char *state);
+
+/*
+ * May transitions of this aggregate throw after having changed the state in place?
+ * (internal states: then sp_aggregate_copy goes through the serial form.)  If not, a
+ * memcpy of the state is as good as sp_aggregate_copy, and needs no release.
+ */
+extern bool sp_aggregate_by_reference(const SpAggregate *agg);
+
+#endif

@@ -1,0 +1,490 @@
+/*
+ * aggregate_generic.c
+ *	  Aggregates that run through their own transition functions.
+ *
+ * In a group there is a SpGenericState.  Its value is, by the transition type:
+ *
+ *	by value		the value itself
+ *	by reference	a chunk in the aggregate's context, freed when replaced; or an
+ *					expanded object whose context is a child of that one
+ *	internal		a pointer to a SpInternal (aggregate_packed.c)
+ *
+ * Functions run in the context temp, which is reset when their result has been taken.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "utils/datum.h"
+#include "utils/expandeddatum.h"
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+#include "engine/aggregate_internal.h"
+
+#define STATE_VERSION	1		/* first byte of the durable form; the second is the kind */
+#define STATE_IS_NULL	0x01	/* the third, flags */
+#define STATE_NO_VALUE	0x02
+
+typedef struct SpGenericState
+{
+	Datum		value;			/* 0 when null */
+	bool		isnull;
+	bool		no_value;		/* the first input without nulls becomes the state */
+} SpGenericState;
+
+/* Bytes of a state within its group. */
+Size
+sp_generic_state_size(const SpGeneric *g)
+{
+	return sizeof(SpGenericState);
+}
+
+/* Could a transition that throws leave the state half changed? */
+bool
+sp_generic_by_reference(const SpGeneric *g)
+{
+	return g->kind != SP_STATE_BY_VALUE;
+}
+
+/* The internal state in a group; NULL where there is none. */
+static inline SpInternal *
+internal_of(const SpGenericState *s)
+{
+	return (SpInternal *) DatumGetPointer(s->value);
+}
+
+/* ---- values by reference ---- */
+
+/* Forget what the last call left behind. */
+static inline void
+reset_temp(SpGeneric *g)
+{
+	if (!g->temp->isReset || g->temp->firstchild != NULL)
+		MemoryContextReset(g->temp);
+}
+
+/*
+ * A flat copy in the current memory context.  It must not depend on a TOAST table, whose
+ * rows may be gone when it is used again.
+ */
+static Datum
+copy_flat(Datum value, int16 typlen)
+{
+	if (typlen == -1)
+	{
+		struct varlena *varlena = (struct varlena *) DatumGetPointer(value);
+
+		if (VARATT_IS_EXTERNAL(varlena) && !VARATT_IS_EXTERNAL_EXPANDED(varlena))
+			return PointerGetDatum(detoast_external_attr(varlena));
+	}
+	return datumCopy(value, false, typlen);
+}
+
+/* Copy a value into the aggregate's context, unless it is an expanded object there. */
+static Datum
+adopt_value(SpAggregate *agg, Datum value)
+{
+	SpGeneric  *g = agg->generic;
+	MemoryContext old;
+
+	if (DatumIsReadWriteExpandedObject(value, false, g->typlen) &&
+		MemoryContextGetParent(DatumGetEOHP(value)->eoh_context) == agg->context)
+		return value;
+	old = MemoryContextSwitchTo(agg->context);
+	value = copy_flat(value, g->typlen);
+	MemoryContextSwitchTo(old);
+	return value;
+}
+
+/* Free a value in the aggregate's context. */
+static void
+free_value(SpGeneric *g, Datum value)
+{
+	if (DatumIsReadWriteExpandedObject(value, false, g->typlen))
+		DeleteExpandedObject(value);
+	else
+		pfree(DatumGetPointer(value));
+}
+
+/* ---- transitions ---- */
+
+/* Start the state of a new group. */
+void
+sp_generic_init(SpAggregate *agg, char *state)
+{
+	SpGeneric  *g = agg->generic;
+	SpGenericState *s = (SpGenericState *) state;
+
+	s->value = (Datum) 0;
+	s->isnull = g->init_isnull;
+	s->no_value = g->init_isnull;
+	if (g->init_isnull)
+		return;
+	s->value = g->typbyval ? g->init_value : adopt_value(agg, g->init_value);
+}
+
+/* Call the transition function on value; the arguments are in place.  The result may be in temp. */
+static inline Datum
+call_transition(SpGeneric *g, Datum value, bool isnull, bool *result_isnull)
+{
+	FunctionCallInfo fcinfo = g->transition.fcinfo;
+	MemoryContext old = MemoryContextSwitchTo(g->temp);
+	Datum		result;
+
+	fcinfo->args[0].value = value;
+	fcinfo->args[0].isnull = isnull;
+	fcinfo->isnull = false;
+	result = FunctionCallInvoke(fcinfo);
+	*result_isnull = fcinfo->isnull;
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
+/* One row, for a state by reference. */
+static void
+advance_by_reference(SpAggregate *agg, SpGenericState *s)
+{
+	SpGeneric  *g = agg->generic;
+	bool		isnull;
+	Datum		value = call_transition(g, s->value, s->isnull, &isnull);
+
+	/* Mostly the old state, changed in place. */
+	if (isnull)
+		value = (Datum) 0;
+	if (value != s->value)
+	{
+		Datum		old = s->value;
+		bool		old_isnull = s->isnull;
+
+		if (!isnull)
+			value = adopt_value(agg, value);
+		s->value = value;
+		s->isnull = isnull;
+		if (!old_isnull)
+			free_value(g, old);
+	}
+	s->isnull = isnull;
+	reset_temp(g);
+}
+
+/* One row, for an internal state. */
+static void
+advance_internal(SpAggregate *agg, SpGenericState *s)
+{
+	SpGeneric  *g = agg->generic;
+	SpInternal *internal = internal_of(s);
+	Datum		value;
+	bool		isnull;
+
+	if (internal == NULL)
+	{
+		internal = sp_packed_make_empty(agg);
+		s->value = PointerGetDatum(internal);	/* an error doesn't lose it */
+	}
+	sp_packed_open(agg, internal);
+	value = call_transition(g, internal->value, s->isnull, &isnull);
+	if (g->aggcontext->ecxt_callbacks != NULL)
+		sp_aggregate_refuse(agg,
+							"Its transition function holds resources until the end of the query.",
+							"Use an aggregate whose state is memory only.");
+
+	s->isnull = isnull;
+	if (isnull)
+	{
+		s->value = (Datum) 0;
+		sp_packed_free(g, internal);
+	}
+	else
+	{
+		internal->value = value;
+		sp_packed_touch(agg, internal);
+	}
+	reset_temp(g);
+}
+
+/* One row. */
+void
+sp_generic_advance(SpAggregate *agg, char *state, const NullableDatum *args)
+{
+	SpGeneric  *g = agg->generic;
+	SpGenericState *s = (SpGenericState *) state;
+	FunctionCallInfo fcinfo = g->transition.fcinfo;
+	bool		any_null = false;
+
+	for (int i = 0; i < agg->nargs; i++)
+	{
+		fcinfo->args[i + 1] = args[i];
+		any_null |= args[i].isnull;
+	}
+
+	if (g->transition.flinfo.fn_strict)
+	{
+		if (any_null)
+			return;
+		if (s->no_value)
+		{
+			s->value = g->typbyval ? args[0].value : adopt_value(agg, args[0].value);
+			s->isnull = false;
+			s->no_value = false;
+			return;
+		}
+		if (s->isnull)
+			return;
+	}
+
+	switch (g->kind)
+	{
+		case SP_STATE_BY_VALUE:
+			s->value = call_transition(g, s->value, s->isnull, &s->isnull);
+			reset_temp(g);
+			break;
+		case SP_STATE_BY_REFERENCE:
+			advance_by_reference(agg, s);
+			break;
+		case SP_STATE_INTERNAL:
+			advance_internal(agg, s);
+			break;
+	}
+}
+
+/* ---- results ---- */
+
+/* Call the final function, in temp.  The result may be there, or be a part of the state. */
+static Datum
+call_final(SpGeneric *g, Datum value, bool value_isnull, bool *isnull)
+{
+	FunctionCallInfo fcinfo = g->final.fcinfo;
+	Datum		result;
+
+	fcinfo->args[0].value = g->kind == SP_STATE_INTERNAL ? value :
+		MakeExpandedObjectReadOnly(value, value_isnull, g->typlen);
+	fcinfo->args[0].isnull = value_isnull;
+	for (int i = 1; i < fcinfo->nargs; i++)
+	{
+		fcinfo->args[i].value = (Datum) 0;
+		fcinfo->args[i].isnull = true;
+	}
+
+	*isnull = true;
+	if (g->final.flinfo.fn_strict && (value_isnull || fcinfo->nargs > 1))
+		return (Datum) 0;
+	fcinfo->isnull = false;
+	result = FunctionCallInvoke(fcinfo);
+	*isnull = fcinfo->isnull;
+	return result;
+}
+
+/* The state's value for the final function: a copy in temp where that may change it. */
+static Datum
+value_for_final(SpAggregate *agg, const SpGenericState *s)
+{
+	SpGeneric  *g = agg->generic;
+	SpInternal *internal;
+
+	if (s->isnull)
+		return (Datum) 0;
+	if (g->kind == SP_STATE_BY_VALUE)
+		return s->value;
+	if (g->kind == SP_STATE_BY_REFERENCE)
+		return g->final_modifies ? copy_flat(s->value, g->typlen) : s->value;
+
+	internal = internal_of(s);
+	if (g->final_modifies)
+	{
+		MemoryContext context = AllocSetContextCreate(g->temp, "aggregate state copy",
+													  ALLOCSET_SMALL_SIZES);
+
+		return sp_packed_restore(agg, context, sp_packed_copy(agg, internal, context));
+	}
+	sp_packed_open(agg, internal);
+	sp_packed_touch(agg, internal);
+	return internal->value;
+}
+
+/*
+ * The result, in the current memory context.  The state stays as it was, but an internal
+ * one may be unpacked.
+ */
+Datum
+sp_generic_result(SpAggregate *agg, const char *state, bool *isnull)
+{
+	SpGeneric  *g = agg->generic;
+	const SpGenericState *s = (const SpGenericState *) state;
+	MemoryContext old = MemoryContextSwitchTo(g->temp);
+	Datum		result = s->value;
+
+	*isnull = s->isnull;
+	if (g->final.fcinfo != NULL)
+		result = call_final(g, value_for_final(agg, s), s->isnull, isnull);
+	MemoryContextSwitchTo(old);
+
+	if (*isnull)
+		result = (Datum) 0;
+	else if (!g->result_typbyval)
+		result = copy_flat(result, g->result_typlen);
+	reset_temp(g);
+	return result;
+}
+
+/* ---- durable form ---- */
+
+/* Append bytes with their length. */
+static void
+append_counted(StringInfo buf, const void *data, uint32 size)
+{
+	appendBinaryStringInfo(buf, (const char *) &size, sizeof(size));
+	appendBinaryStringInfo(buf, data, size);
+}
+
+/* Append the durable form: version, kind, flags, and the value if there is one. */
+void
+sp_generic_serialize(SpAggregate *agg, const char *state, StringInfo buf)
+{
+	SpGeneric  *g = agg->generic;
+	const SpGenericState *s = (const SpGenericState *) state;
+
+	appendStringInfoChar(buf, STATE_VERSION);
+	appendStringInfoChar(buf, (char) g->kind);
+	appendStringInfoChar(buf, (s->isnull ? STATE_IS_NULL : 0) | (s->no_value ? STATE_NO_VALUE : 0));
+	if (s->isnull)
+		return;
+
+	if (g->kind == SP_STATE_BY_VALUE)
+		appendBinaryStringInfo(buf, (const char *) &s->value, sizeof(Datum));
+	else if (g->kind == SP_STATE_BY_REFERENCE)
+	{
+		MemoryContext old = MemoryContextSwitchTo(g->temp);
+		Datum		flat = copy_flat(s->value, g->typlen);
+
+		MemoryContextSwitchTo(old);
+		append_counted(buf, DatumGetPointer(flat), datumGetSize(flat, false, g->typlen));
+	}
+	else
+	{
+		bytea	   *packed = sp_packed_copy(agg, internal_of(s), g->temp);
+
+		append_counted(buf, packed, VARSIZE(packed));
+	}
+	reset_temp(g);
+}
+
+/* Read bytes, not beyond end. */
+static void
+read_bytes(const SpAggregate *agg, void *to, Size size, const char **p, const char *end)
+{
+	if (*p > end || (Size) (end - *p) < size)
+		sp_aggregate_damaged(agg);
+	memcpy(to, *p, size);
+	*p += size;
+}
+
+/* Are these bytes one flat value of the type? */
+static bool
+is_one_value(const char *data, uint32 size, int16 typlen)
+{
+	if (typlen > 0)
+		return size == typlen;
+	if (size == 0)
+		return false;
+	if (typlen == -2)
+		return memchr(data, '\0', size) == data + size - 1;
+	if (VARATT_IS_EXTERNAL(data))
+		return false;
+	return (VARATT_IS_1B(data) || size >= VARHDRSZ) && VARSIZE_ANY(data) == size;
+}
+
+/* Read a counted value into the aggregate's context. */
+static void *
+read_counted(SpAggregate *agg, int16 typlen, const char **p, const char *end)
+{
+	uint32		size;
+	void	   *data;
+
+	read_bytes(agg, &size, sizeof(size), p, end);
+	if (size > end - *p)
+		sp_aggregate_damaged(agg);
+	data = MemoryContextAlloc(agg->context, Max(size, 1));
+	memcpy(data, *p, size);
+	*p += size;
+	if (!is_one_value(data, size, typlen))
+	{
+		pfree(data);
+		sp_aggregate_damaged(agg);
+	}
+	return data;
+}
+
+/* Make a state of the durable form at *p, which moves behind it. */
+void
+sp_generic_deserialize(SpAggregate *agg, char *state, const char **p, const char *end)
+{
+	SpGeneric  *g = agg->generic;
+	SpGenericState *s = (SpGenericState *) state;
+	char		header[3];
+
+	read_bytes(agg, header, sizeof(header), p, end);
+	if (header[0] != STATE_VERSION || header[1] != (char) g->kind ||
+		(header[2] & ~(STATE_IS_NULL | STATE_NO_VALUE)) != 0)
+		sp_aggregate_damaged(agg);
+	s->value = (Datum) 0;
+	s->isnull = (header[2] & STATE_IS_NULL) != 0;
+	s->no_value = (header[2] & STATE_NO_VALUE) != 0;
+	if (s->isnull)
+		return;
+
+	if (g->kind == SP_STATE_BY_VALUE)
+		read_bytes(agg, &s->value, sizeof(Datum), p, end);
+	else if (g->kind == SP_STATE_BY_REFERENCE)
+		s->value = PointerGetDatum(read_counted(agg, g->typlen, p, end));
+	else
+		s->value = PointerGetDatum(sp_packed_make(agg, read_counted(agg, -1, p, end)));
+}
+
+/* ---- copies ---- */
+
+/* Copy a state to where there is none.  The copy of an internal state is packed. */
+void
+sp_generic_copy(SpAggregate *agg, char *to, const char *from)
+{
+	SpGeneric  *g = agg->generic;
+	const SpGenericState *s = (const SpGenericState *) from;
+	SpGenericState *copy = (SpGenericState *) to;
+
+	*copy = *s;
+	if (g->kind == SP_STATE_BY_VALUE)
+		return;
+	copy->value = (Datum) 0;
+	if (s->isnull)
+		return;
+	if (g->kind == SP_STATE_BY_REFERENCE)
+	{
+		MemoryContext old = MemoryContextSwitchTo(agg->context);
+
+		copy->value = copy_flat(s->value, g->typlen);
+		MemoryContextSwitchTo(old);
+	}
+	else
+	{
+		copy->value = PointerGetDatum(sp_packed_make(agg, sp_packed_copy(agg, internal_of(s),
+																		 agg->context)));
+		reset_temp(g);
+	}
+}
+
+/* Give up what a state has outside of its group. */
+void
+sp_generic_release(SpAggregate *agg, char *state)
+{
+	SpGeneric  *g = agg->generic;
+	SpGenericState *s = (SpGenericState *) state;
+
+	if (g->kind == SP_STATE_INTERNAL)
+	{
+		if (internal_of(s) != NULL)
+			sp_packed_free(g, internal_of(s));
+	}
+	else if (g->kind == SP_STATE_BY_REFERENCE && !s->isnull)
+		free_value(g, s->value);
+	s->value = (Datum) 0;
+	s->isnull = true;
+}

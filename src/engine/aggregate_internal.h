@@ -1,0 +1,119 @@
+/*
+ * aggregate_internal.h
+ *	  What the files behind engine/aggregate.h share.
+ *
+ *	aggregate.c			binding, and the native kind
+ *	aggregate_numeric.c	its results that are numeric
+ *	aggregate_bind.c	the functions of the generic kind
+ *	aggregate_generic.c	the generic kind
+ *	aggregate_packed.c	its states of type internal
+ */
+#ifndef SP_AGGREGATE_INTERNAL_H
+#define SP_AGGREGATE_INTERNAL_H
+
+#include "postgres.h"
+
+#include "access/htup.h"
+#include "base/compat.h"
+#include "engine/aggregate.h"
+#include "fmgr.h"
+#include "kernel/aggregate.h"
+#include "lib/ilist.h"
+#include "nodes/execnodes.h"
+
+typedef struct SpGeneric SpGeneric;
+
+struct SpAggregate
+{
+	MemoryContext context;
+	Aggref	   *aggref;			/* a copy */
+	char	   *name;
+	int			nargs;
+	const SpAggKernel *kernel;	/* native; NULL: generic */
+	SpGeneric  *generic;
+};
+
+typedef enum SpStateKind
+{
+	SP_STATE_BY_VALUE = 'v',	/* the letters are part of the durable form */
+	SP_STATE_BY_REFERENCE = 'r',
+	SP_STATE_INTERNAL = 'i'
+} SpStateKind;
+
+/* A function of the aggregate, ready to be called. */
+typedef struct SpSupport
+{
+	FmgrInfo	flinfo;
+	FunctionCallInfo fcinfo;	/* NULL: the aggregate has none */
+} SpSupport;
+
+struct SpGeneric
+{
+	SpStateKind kind;
+	int16		typlen;			/* of the transition type */
+	bool		typbyval;
+	int16		result_typlen;
+	bool		result_typbyval;
+	Datum		init_value;
+	bool		init_isnull;
+	bool		final_modifies;
+
+	SpSupport	transition;
+	SpSupport	final;
+	SpSupport	serial;			/* these three for internal states */
+	SpSupport	deserial;
+	SpSupport	combine;
+
+	/* where functions run */
+	MemoryContext temp;			/* reset after each call of sp_generic_*() that used it */
+	AggState   *aggstate;
+	ExprContext *aggcontext;	/* its per-tuple memory is where states live */
+
+	dlist_head	live;			/* unpacked SpInternal, the one used last first */
+	Size		live_memory;
+};
+
+/* An internal state that isn't null. */
+typedef struct SpInternal
+{
+	dlist_node	node;			/* in SpGeneric.live, when unpacked */
+	MemoryContext context;		/* NULL: packed */
+	Size		memory;			/* of the context, as counted in SpGeneric.live_memory */
+	Datum		value;			/* unpacked */
+	bytea	   *packed;
+} SpInternal;
+
+/* Raise the error of states that don't come back as they were written. */
+pg_noreturn extern void sp_aggregate_damaged(const SpAggregate *agg);
+
+/* Raise the error of an aggregate that can't be maintained.  detail and hint are sentences. */
+pg_noreturn extern void sp_aggregate_refuse(const SpAggregate *agg, const char *detail,
+											const char *hint);
+
+/* aggregate_numeric.c: results of integers that are numeric, in the current context. */
+extern Datum sp_aggregate_numeric(SpAggFunction function, const SpAggResult *result);
+
+/* aggregate_bind.c: in the current context, which is the aggregate's. */
+extern SpGeneric *sp_generic_bind(SpAggregate *agg, HeapTuple tuple);
+
+/* aggregate_generic.c */
+extern Size sp_generic_state_size(const SpGeneric *generic);
+extern bool sp_generic_by_reference(const SpGeneric *generic);
+extern void sp_generic_init(SpAggregate *agg, char *state);
+extern void sp_generic_advance(SpAggregate *agg, char *state, const NullableDatum *args);
+extern Datum sp_generic_result(SpAggregate *agg, const char *state, bool *isnull);
+extern void sp_generic_serialize(SpAggregate *agg, const char *state, StringInfo buf);
+extern void sp_generic_deserialize(SpAggregate *agg, char *state, const char **p, const char *end);
+extern void sp_generic_copy(SpAggregate *agg, char *to, const char *from);
+extern void sp_generic_release(SpAggregate *agg, char *state);
+
+/* aggregate_packed.c; these don't reset temp, in which some of them run functions */
+extern SpInternal *sp_packed_make(SpAggregate *agg, bytea *packed);
+extern SpInternal *sp_packed_make_empty(SpAggregate *agg);
+extern void sp_packed_open(SpAggregate *agg, SpInternal *internal);
+extern void sp_packed_touch(SpAggregate *agg, SpInternal *internal);
+extern bytea *sp_packed_copy(SpAggregate *agg, const SpInternal *internal, MemoryContext context);
+extern Datum sp_packed_restore(SpAggregate *agg, MemoryContext context, bytea *packed);
+extern void sp_packed_free(SpGeneric *generic, SpInternal *internal);
+
+#endif

@@ -1,0 +1,257 @@
+/*
+ * checkpoint.c
+ *	  State to pages and back.
+ *
+ * Page 0 of an object is its own (a stream's watermark, a window's counters); groups stand
+ * on the pages from 1 on.  A checkpoint is one transaction: changed pages and the position
+ * that says which part of the WAL they cover.
+ */
+#include "engine/internal.h"
+
+#include "access/xact.h"
+#include "base/compat.h"
+#include "base/debug.h"
+#include "base/shared.h"
+#include "catalog/page.h"
+#include "catalog/progress.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define HEAD_VERSION 1
+
+typedef struct StreamHead
+{
+	int32		version;
+	int32		unused;
+	int64		max_time;
+	int64		watermark;
+	int64		last_input;
+	uint64		rows;
+	uint64		pending_lsn;
+	int64		pending_max;
+	int64		pending_time;
+	uint64		updates;
+	uint64		deletes;
+	uint64		truncates;
+} StreamHead;
+
+typedef struct WindowHead
+{
+	int32		version;
+	int32		unused;
+	uint64		rows;
+	uint64		late;
+	uint64		next_sequence;
+} WindowHead;
+
+typedef struct DetectorHead
+{
+	int32		version;
+	int32		unused;
+	uint64		rows;
+} DetectorHead;
+
+StaticAssertDecl(sizeof(StreamHead) == 88, "StreamHead is a durable format");
+StaticAssertDecl(sizeof(WindowHead) == 32, "WindowHead is a durable format");
+StaticAssertDecl(sizeof(DetectorHead) == 16, "DetectorHead is a durable format");
+
+/* Write a stream's page. */
+static void
+save_stream(SpStream *s)
+{
+	StreamHead	head = {HEAD_VERSION, 0, s->max_time, s->watermark, s->last_input, s->rows,
+	s->pending_lsn, s->pending_max, s->pending_time, s->updates, s->deletes, s->truncates};
+
+	if (s->changed)
+		sp_page_store(s->def->o.id, 0, (char *) &head, sizeof(head));
+}
+
+/* Tell people how far things are. */
+void
+sp_checkpoint_progress(void)
+{
+	int			n = list_length(sp_engine.streams) + list_length(sp_engine.windows) +
+		list_length(sp_engine.detectors);
+	SpProgress *progress = palloc0(sizeof(SpProgress) * Max(1, n));
+	SpProgress *p = progress;
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.streams)
+	{
+		SpStream   *s = lfirst(lc);
+
+		p->id = s->def->o.id;
+		p->watermark = s->watermark == SP_NO_WATERMARK ? DT_NOBEGIN :
+			sp_time_to_utc(s->watermark, s->def->time_type, s->zone);
+		p->rows = s->rows;
+		p->updates = s->updates;
+		p->deletes = s->deletes;
+		p->truncates = s->truncates;
+		p++;
+	}
+	foreach(lc, sp_engine.windows)
+	{
+		SpWindow   *w = lfirst(lc);
+
+		p->id = w->def->o.id;
+		p->watermark = DT_NOBEGIN;
+		p->rows = w->rows;
+		p->late = w->late;
+		p++;
+	}
+	foreach(lc, sp_engine.detectors)
+	{
+		SpDetector *d = lfirst(lc);
+
+		p->id = d->def->o.id;
+		p->watermark = DT_NOBEGIN;
+		p->rows = d->rows;
+		p++;
+	}
+	sp_progress_store(progress, n);
+	pfree(progress);
+}
+
+/* Write the changed pages and the position, in the current transaction. */
+void
+sp_checkpoint_write(XLogRecPtr state_lsn)
+{
+	ListCell   *lc;
+
+	sp_page_begin();
+	foreach(lc, sp_engine.streams)
+		save_stream(lfirst(lc));
+	foreach(lc, sp_engine.windows)
+	{
+		SpWindow   *w = lfirst(lc);
+		WindowHead	head = {HEAD_VERSION, 0, w->rows, w->late, w->groups.next_sequence};
+
+		if (w->groups.any_dirty)
+			sp_page_store(w->def->o.id, 0, (char *) &head, sizeof(head));
+		sp_group_save(&w->groups, w->def->o.id, sp_bucket_write_value, w);
+	}
+	foreach(lc, sp_engine.detectors)
+	{
+		SpDetector *d = lfirst(lc);
+		DetectorHead head = {HEAD_VERSION, 0, d->rows};
+
+		if (d->changed)
+			sp_page_store(d->def->o.id, 0, (char *) &head, sizeof(head));
+		sp_group_save(&d->groups, d->def->o.id, sp_detector_write_value, d);
+	}
+	sp_page_end();
+	sp_checkpoint_progress();
+	sp_debug_point("mid-checkpoint");
+	sp_write_position(state_lsn);
+}
+
+/* The transaction that wrote them has committed. */
+void
+sp_checkpoint_committed(XLogRecPtr state_lsn)
+{
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.streams)
+		((SpStream *) lfirst(lc))->changed = false;
+	foreach(lc, sp_engine.windows)
+		sp_group_saved(&((SpWindow *) lfirst(lc))->groups);
+	foreach(lc, sp_engine.detectors)
+	{
+		SpDetector *d = lfirst(lc);
+
+		d->changed = false;
+		sp_group_saved(&d->groups);
+	}
+	sp_engine.state_lsn = state_lsn;
+	sp_engine.changed = false;
+	sp_engine.progressed = false;
+	pg_atomic_write_u64(&sp_my_worker->state_lsn, state_lsn);
+}
+
+/* Read a page's head of a known size. */
+static void
+read_head(const char *data, Size size, void *head, Size head_size)
+{
+	const char *p = data;
+
+	sp_read_bytes(&p, data + size, head, head_size);
+	if (*(int32 *) head != HEAD_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a state page is of version %d, this library reads version %d",
+						*(int32 *) head, HEAD_VERSION)));
+}
+
+/* SpPageReader for streams. */
+static void
+load_stream_page(int32 page, const char *data, Size size, void *arg)
+{
+	SpStream   *s = arg;
+	StreamHead	head;
+
+	read_head(data, size, &head, sizeof(head));
+	s->max_time = head.max_time;
+	s->watermark = head.watermark;
+	s->last_input = head.last_input;
+	s->rows = head.rows;
+	s->pending_lsn = head.pending_lsn;
+	s->pending_max = head.pending_max;
+	s->pending_time = head.pending_time;
+	s->updates = head.updates;
+	s->deletes = head.deletes;
+	s->truncates = head.truncates;
+}
+
+/* SpPageReader for windows. */
+static void
+load_window_page(int32 page, const char *data, Size size, void *arg)
+{
+	SpWindow   *w = arg;
+	WindowHead	head;
+
+	if (page > 0)
+	{
+		sp_group_load_page(&w->groups, page, data, size, sp_bucket_read_value, w);
+		return;
+	}
+	read_head(data, size, &head, sizeof(head));
+	w->rows = head.rows;
+	w->late = head.late;
+	w->groups.next_sequence = Max(w->groups.next_sequence, head.next_sequence);
+}
+
+/* SpPageReader for detectors. */
+static void
+load_detector_page(int32 page, const char *data, Size size, void *arg)
+{
+	SpDetector *d = arg;
+	DetectorHead head;
+
+	if (page > 0)
+	{
+		sp_group_load_page(&d->groups, page, data, size, sp_detector_read_value, d);
+		return;
+	}
+	read_head(data, size, &head, sizeof(head));
+	d->rows = head.rows;
+}
+
+void
+sp_checkpoint_load_stream(SpStream *s)
+{
+	sp_page_load(s->def->o.id, load_stream_page, s);
+}
+
+void
+sp_checkpoint_load_window(SpWindow *w)
+{
+	sp_page_load(w->def->o.id, load_window_page, w);
+	sp_bucket_loaded_all(w);
+}
+
+void
+sp_checkpoint_load_detector(SpDetector *d)
+{
+	sp_page_load(d->def->o.id, load_detector_page, d);
+}

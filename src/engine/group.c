@@ -1,0 +1,552 @@
+/*
+ * group.c
+ *	  Groups by key: a hash table in memory whose entries live on state pages.
+ *
+ * A group belongs to one page from its creation to its removal; a page holds at most
+ * SP_PAGE_GROUPS of them.  Changing a group marks its page dirty, and a checkpoint writes
+ * the dirty pages, so that its cost follows what has changed.  Pages are numbered from 1.
+ *
+ * Durable form of a page: uint32 count, then for each group
+ *	uint64 sequence, int64 start, int32 revision, uint8 flags, tid,
+ *	per key: uint8 null, then uint32 length and bytes; then the object's value.
+ */
+#include "engine/internal.h"
+
+#include "access/detoast.h"
+#include "access/transam.h"
+#include "base/compat.h"
+#include "catalog/page.h"
+#include "catalog/pg_type.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/typcache.h"
+
+#define INITIAL_TABLE_SIZE 64
+
+/* Types whose equality is equality of bits. */
+static bool
+type_is_bitwise(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case CHAROID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case DATEOID:
+		case TIMEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* How to hash and compare the keys. */
+static void
+init_key(SpKeyColumn *key, const SpExpression *e, MemoryContext context)
+{
+	TypeCacheEntry *type = lookup_type_cache(e->type, TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR);
+
+	if (!OidIsValid(type->hash_proc) || !OidIsValid(type->eq_opr))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("a key can't be of type %s: it has no hash function",
+						format_type_be(e->type))));
+	key->type = e->type;
+	key->typlen = e->typlen;
+	key->typbyval = e->typbyval;
+	key->bitwise = type_is_bitwise(e->type) && e->typbyval;
+	key->collation = exprCollation((Node *) e->expr);
+	fmgr_info_cxt(type->hash_proc, &key->hash, context);
+	fmgr_info_cxt(get_opcode(type->eq_opr), &key->equal, context);
+}
+
+/* An empty set of groups.  context: dedicated to it. */
+void
+sp_group_init(SpGroups *groups, MemoryContext context, int nkeys,
+			  SpExpression **keys, Size value_size)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	int			i;
+
+	memset(groups, 0, sizeof(*groups));
+	groups->context = context;
+	groups->nkeys = nkeys;
+	groups->keys = palloc0(sizeof(SpKeyColumn) * Max(1, nkeys));
+	groups->builtin = true;
+	for (i = 0; i < nkeys; i++)
+	{
+		init_key(&groups->keys[i], keys[i], context);
+		groups->builtin &= groups->keys[i].bitwise ||
+			(groups->keys[i].hash.fn_oid < FirstNormalObjectId &&
+			 groups->keys[i].equal.fn_oid < FirstNormalObjectId &&
+			 get_typtype(keys[i]->type) == TYPTYPE_BASE && !type_is_array(keys[i]->type));
+	}
+	groups->nulls_offset = sizeof(SpGroup) + sizeof(Datum) * nkeys;
+	groups->value_offset = MAXALIGN(groups->nulls_offset + nkeys);
+	groups->group_size = MAXALIGN(groups->value_offset + value_size);
+	groups->table_size = INITIAL_TABLE_SIZE;
+	groups->table = palloc0(sizeof(SpGroup *) * groups->table_size);
+	MemoryContextSwitchTo(old);
+}
+
+/* MurmurHash3's finalizer: every bit of the input moves every bit of the result. */
+static inline uint64
+mix(uint64 h)
+{
+	h ^= h >> 33;
+	h *= UINT64CONST(0xff51afd7ed558ccd);
+	h ^= h >> 33;
+	h *= UINT64CONST(0xc4ceb9fe1a85ec53);
+	h ^= h >> 33;
+	return h;
+}
+
+/* Hash of a window start and keys. */
+uint32
+sp_group_hash(SpGroups *groups, int64 start, const Datum *keys, const bool *nulls)
+{
+	uint64		hash = mix((uint64) start);
+	int			i;
+
+	for (i = 0; i < groups->nkeys; i++)
+	{
+		SpKeyColumn *key = &groups->keys[i];
+
+		if (nulls[i])
+			hash = hash * 31 + 1;
+		else if (key->bitwise)
+			hash = mix(hash ^ (uint64) keys[i]);
+		else
+			hash = mix(hash ^ DatumGetUInt32(FunctionCall1Coll(&key->hash,
+																		key->collation, keys[i])));
+	}
+	return (uint32) (hash ^ (hash >> 32));
+}
+
+/* Are the keys those of the group? */
+static bool
+keys_equal(SpGroups *groups, SpGroup *group, const Datum *keys, const bool *nulls)
+{
+	const Datum *theirs = sp_group_keys(groups, group);
+	const bool *their_nulls = sp_group_nulls(groups, group);
+	int			i;
+
+	for (i = 0; i < groups->nkeys; i++)
+	{
+		SpKeyColumn *key = &groups->keys[i];
+
+		if (nulls[i] != their_nulls[i])
+			return false;
+		if (nulls[i])
+			continue;
+		if (key->bitwise)
+		{
+			if (keys[i] != theirs[i])
+				return false;
+		}
+		else if (!DatumGetBool(FunctionCall2Coll(&key->equal, key->collation, keys[i], theirs[i])))
+			return false;
+	}
+	return true;
+}
+
+/* The group, or NULL.  May throw where a key type's functions do. */
+SpGroup *
+sp_group_find(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
+{
+	SpGroup    *group = groups->table[hash & (groups->table_size - 1)];
+
+	for (; group != NULL; group = group->next)
+	{
+		if (group->hash == hash && group->start == start && keys_equal(groups, group, keys, nulls))
+			return group;
+	}
+	return NULL;
+}
+
+/* Twice as many chains. */
+static void
+grow_table(SpGroups *groups)
+{
+	uint32		size = groups->table_size * 2;
+	SpGroup   **table;
+	uint32		i;
+
+	table = MemoryContextAllocExtended(groups->context, sizeof(SpGroup *) * (Size) size,
+									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (i = 0; i < groups->table_size; i++)
+	{
+		SpGroup    *group = groups->table[i];
+
+		while (group != NULL)
+		{
+			SpGroup    *next = group->next;
+
+			group->next = table[group->hash & (size - 1)];
+			table[group->hash & (size - 1)] = group;
+			group = next;
+		}
+	}
+	pfree(groups->table);
+	groups->table = table;
+	groups->table_size = size;
+}
+
+/* Make page number (> 0) exist in memory. */
+static SpPage *
+ensure_page(SpGroups *groups, int32 number)
+{
+	if (number >= groups->pages_allocated)
+	{
+		int32		allocated = Max(64, Max(number + 1, groups->pages_allocated * 2));
+		SpPage	  **pages = MemoryContextAllocExtended(groups->context, sizeof(SpPage *) * (Size) allocated,
+													   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+		if (groups->pages != NULL)
+		{
+			memcpy(pages, groups->pages, sizeof(SpPage *) * groups->npages);
+			pfree(groups->pages);
+		}
+		groups->pages = pages;
+		groups->pages_allocated = allocated;
+	}
+	if (groups->pages[number] == NULL)
+	{
+		groups->pages[number] = MemoryContextAllocZero(groups->context, sizeof(SpPage));
+		groups->pages[number]->number = number;
+	}
+	groups->npages = Max(groups->npages, number + 1);
+	return groups->pages[number];
+}
+
+/* Put a page on the list of those with room, once. */
+static void
+note_room(SpGroups *groups, SpPage *page)
+{
+	MemoryContext old;
+
+	if (page->has_room)
+		return;
+	old = MemoryContextSwitchTo(groups->context);
+	page->has_room = true;
+	groups->pages_with_room = lappend(groups->pages_with_room, page);
+	MemoryContextSwitchTo(old);
+}
+
+/* Give the group a place on a page. */
+static void
+assign_page(SpGroups *groups, SpGroup *group)
+{
+	SpPage	   *page = NULL;
+	int			i;
+
+	while (groups->pages_with_room != NIL)
+	{
+		page = llast(groups->pages_with_room);
+		if (page->n < SP_PAGE_GROUPS)
+			break;
+		page->has_room = false;
+		groups->pages_with_room = list_delete_last(groups->pages_with_room);
+		page = NULL;
+	}
+	if (page == NULL)
+	{
+		page = ensure_page(groups, Max(1, groups->npages));
+		note_room(groups, page);
+	}
+	for (i = 0; page->groups[(page->n + i) % SP_PAGE_GROUPS] != NULL; i++)
+		;
+	i = (page->n + i) % SP_PAGE_GROUPS;
+	page->groups[i] = group;
+	page->n++;
+	page->dirty = true;
+	group->page = page->number;
+	group->page_slot = i;
+	groups->any_dirty = true;
+}
+
+/* A new group in memory, in the hash table, with copies of the keys; on no page yet. */
+static SpGroup *
+make_group(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
+{
+	SpGroup    *group = groups->free;
+	MemoryContext old = MemoryContextSwitchTo(groups->context);
+	int			i;
+
+	if (group != NULL)
+		groups->free = group->next;
+	else
+		group = palloc(groups->group_size);
+	memset(group, 0, groups->group_size);
+	group->start = start;
+	group->hash = hash;
+	ItemPointerSetInvalid(&group->tid);
+	for (i = 0; i < groups->nkeys; i++)
+	{
+		SpKeyColumn *key = &groups->keys[i];
+
+		sp_group_nulls(groups, group)[i] = nulls[i];
+		if (nulls[i])
+			continue;
+		if (key->typlen == -1)
+			sp_group_keys(groups, group)[i] = PointerGetDatum(PG_DETOAST_DATUM_COPY(keys[i]));
+		else
+			sp_group_keys(groups, group)[i] = datumCopy(keys[i], key->typbyval, key->typlen);
+	}
+	if (groups->n >= groups->table_size)
+		grow_table(groups);
+	group->next = groups->table[hash & (groups->table_size - 1)];
+	groups->table[hash & (groups->table_size - 1)] = group;
+	groups->n++;
+	MemoryContextSwitchTo(old);
+	return group;
+}
+
+/* Add a group that isn't there.  Its value is zeroed. */
+SpGroup *
+sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
+{
+	SpGroup    *group = make_group(groups, hash, start, keys, nulls);
+
+	group->sequence = groups->next_sequence++;
+	assign_page(groups, group);
+	return group;
+}
+
+/* Forget a group; what its value refers to was given up by the caller. */
+void
+sp_group_remove(SpGroups *groups, SpGroup *group)
+{
+	SpGroup   **link = &groups->table[group->hash & (groups->table_size - 1)];
+	SpPage	   *page = groups->pages[group->page];
+	int			i;
+
+	while (*link != group)
+		link = &(*link)->next;
+	*link = group->next;
+	groups->n--;
+	for (i = 0; i < groups->nkeys; i++)
+	{
+		if (!groups->keys[i].typbyval && !sp_group_nulls(groups, group)[i])
+			pfree(DatumGetPointer(sp_group_keys(groups, group)[i]));
+	}
+	page->groups[group->page_slot] = NULL;
+	page->n--;
+	page->dirty = true;
+	groups->any_dirty = true;
+	note_room(groups, page);
+	group->next = groups->free;
+	groups->free = group;
+}
+
+/* Its durable form is outdated. */
+void
+sp_group_changed(SpGroups *groups, SpGroup *group)
+{
+	groups->pages[group->page]->dirty = true;
+	groups->any_dirty = true;
+}
+
+/* Bytes, roughly. */
+Size
+sp_group_memory(const SpGroups *groups)
+{
+	return groups->context == NULL ? 0 : MemoryContextMemAllocated(groups->context, true);
+}
+
+/* Append a key. */
+static void
+write_key(StringInfo buf, const SpKeyColumn *key, Datum value, bool isnull)
+{
+	uint32		size;
+
+	appendStringInfoCharMacro(buf, isnull ? 1 : 0);
+	if (isnull)
+		return;
+	if (key->typbyval)
+	{
+		appendBinaryStringInfo(buf, (char *) &value, sizeof(Datum));
+		return;
+	}
+	size = datumGetSize(value, false, key->typlen);
+	appendBinaryStringInfo(buf, (char *) &size, sizeof(size));
+	appendBinaryStringInfo(buf, DatumGetPointer(value), size);
+}
+
+/* Write the dirty pages; returns how many. */
+int
+sp_group_save(SpGroups *groups, int32 object, SpValueWrite write, void *arg)
+{
+	StringInfoData buf;
+	int			saved = 0;
+	int32		p;
+
+	if (!groups->any_dirty)
+		return 0;
+	initStringInfo(&buf);
+	for (p = 1; p < groups->npages; p++)
+	{
+		SpPage	   *page = groups->pages[p];
+		uint32		n = 0;
+		int			i;
+
+		if (page == NULL || !page->dirty)
+			continue;
+		resetStringInfo(&buf);
+		appendBinaryStringInfo(&buf, (char *) &n, sizeof(n));
+		for (i = 0; i < SP_PAGE_GROUPS && page->n > 0; i++)
+		{
+			SpGroup    *group = page->groups[i];
+			uint8		flags;
+			int			k;
+
+			if (group == NULL)
+				continue;
+			flags = group->flags & ~SP_GROUP_TOUCHED;
+			appendBinaryStringInfo(&buf, (char *) &group->sequence, sizeof(uint64));
+			appendBinaryStringInfo(&buf, (char *) &group->start, sizeof(int64));
+			appendBinaryStringInfo(&buf, (char *) &group->revision, sizeof(int32));
+			appendBinaryStringInfo(&buf, (char *) &flags, 1);
+			appendBinaryStringInfo(&buf, (char *) &group->tid, sizeof(ItemPointerData));
+			for (k = 0; k < groups->nkeys; k++)
+				write_key(&buf, &groups->keys[k], sp_group_keys(groups, group)[k],
+						  sp_group_nulls(groups, group)[k]);
+			write(arg, group, &buf);
+			n++;
+		}
+		memcpy(buf.data, &n, sizeof(n));
+		if (n > 0)
+			sp_page_store(object, p, buf.data, buf.len);
+		else if (page->stored)
+			sp_page_store(object, p, NULL, 0);
+		saved++;
+	}
+	pfree(buf.data);
+	return saved;
+}
+
+/* The checkpoint that wrote them has committed. */
+void
+sp_group_saved(SpGroups *groups)
+{
+	int32		p;
+
+	if (!groups->any_dirty)
+		return;
+	for (p = 1; p < groups->npages; p++)
+	{
+		SpPage	   *page = groups->pages[p];
+
+		if (page == NULL || !page->dirty)
+			continue;
+		page->stored = page->n > 0;
+		page->dirty = false;
+	}
+	groups->any_dirty = false;
+}
+
+/* Take bytes of a page; too few are a damaged page. */
+void
+sp_read_bytes(const char **p, const char *end, void *to, Size size)
+{
+	if (end - *p < (ptrdiff_t) size)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a state page ends before its data does"),
+				 errhint("Rebuild the object with streamproc.resume().")));
+	memcpy(to, *p, size);
+	*p += size;
+}
+
+/* Read a key, in the current memory context. */
+static Datum
+read_key(const char **p, const char *end, const SpKeyColumn *key, bool *isnull)
+{
+	uint8		null;
+	uint32		size;
+	char	   *copy;
+	Datum		value;
+
+	sp_read_bytes(p, end, &null, 1);
+	*isnull = null != 0;
+	if (*isnull)
+		return (Datum) 0;
+	if (key->typbyval)
+	{
+		sp_read_bytes(p, end, &value, sizeof(value));
+		return value;
+	}
+	sp_read_bytes(p, end, &size, sizeof(size));
+	if (size > (Size) (end - *p) || size == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a key on a state page has an impossible length of %u bytes", size)));
+	copy = palloc(size);
+	sp_read_bytes(p, end, copy, size);
+	if ((key->typlen == -1 && VARSIZE_ANY(copy) != size) ||
+		(key->typlen > 0 && key->typlen != size) ||
+		(key->typlen == -2 && copy[size - 1] != '\0'))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a key on a state page is damaged")));
+	return PointerGetDatum(copy);
+}
+
+/* Bring the groups of a page back. */
+void
+sp_group_load_page(SpGroups *groups, int32 number, const char *data, Size size,
+				   SpValueRead read, void *arg)
+{
+	const char *p = data;
+	const char *end = data + size;
+	SpPage	   *page = ensure_page(groups, number);
+	Datum	   *keys = palloc(sizeof(Datum) * Max(1, groups->nkeys));
+	bool	   *nulls = palloc(Max(1, groups->nkeys));
+	uint32		n;
+	uint32		i;
+
+	sp_read_bytes(&p, end, &n, sizeof(n));
+	if (n > SP_PAGE_GROUPS)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a state page claims to hold %u groups", n)));
+	for (i = 0; i < n; i++)
+	{
+		SpGroup		head;
+		SpGroup    *group;
+		int			k;
+
+		sp_read_bytes(&p, end, &head.sequence, sizeof(uint64));
+		sp_read_bytes(&p, end, &head.start, sizeof(int64));
+		sp_read_bytes(&p, end, &head.revision, sizeof(int32));
+		sp_read_bytes(&p, end, &head.flags, 1);
+		sp_read_bytes(&p, end, &head.tid, sizeof(ItemPointerData));
+		for (k = 0; k < groups->nkeys; k++)
+			keys[k] = read_key(&p, end, &groups->keys[k], &nulls[k]);
+		group = make_group(groups, sp_group_hash(groups, head.start, keys, nulls),
+						   head.start, keys, nulls);
+		group->sequence = head.sequence;
+		group->revision = head.revision;
+		group->flags = head.flags;
+		group->tid = head.tid;
+		group->page = number;
+		group->page_slot = i;
+		page->groups[i] = group;
+		groups->next_sequence = Max(groups->next_sequence, head.sequence + 1);
+		read(arg, group, &p, end);
+	}
+	page->n = n;
+	page->stored = true;
+	if (n < SP_PAGE_GROUPS)
+		note_room(groups, page);
+	pfree(keys);
+	pfree(nulls);
+}

@@ -1,0 +1,527 @@
+/*
+ * internal.h
+ *	  What the files of the engine share: objects in memory, groups, rows at work.
+ *
+ * Everything here belongs to the worker process, which has one thread of control; no
+ * locks.  An object (stream, window, detector) owns a memory context; dropping it drops
+ * all that the object has.
+ *
+ * How a change gets from a row to the disk:
+ *
+ *	apply	a row changes a group; the group is dirty: its result row must be written, and
+ *			its page is dirty: its state must be checkpointed
+ *	write	the object's dirty groups, alerts and dead letters go to their tables in one
+ *			transaction with the position; after its commit (only then) they are clean
+ *	save	a checkpoint writes the dirty pages; a group's "dirty" flag is part of its state
+ *
+ * After a crash the pages are older than the results: events before an object's
+ * output_lsn are applied but their output is dropped (SpOutput.replaying).
+ */
+#ifndef SP_ENGINE_INTERNAL_H
+#define SP_ENGINE_INTERNAL_H
+
+#include "postgres.h"
+
+#include "base/event.h"
+#include "base/tumbling.h"
+#include "catalog/dead_letter.h"
+#include "catalog/definition.h"
+#include "engine/aggregate.h"
+#include "engine/engine.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "nodes/bitmapset.h"
+#include "storage/itemptr.h"
+
+#define SP_ROWSET_MAX		512 /* rows worked on at a time */
+#define SP_NO_WATERMARK		PG_INT64_MIN
+#define SP_PAGE_GROUPS		64
+
+typedef struct SpStream SpStream;
+typedef struct SpWindow SpWindow;
+typedef struct SpDetector SpDetector;
+
+/* ---- rows at work (rowset.c) ---- */
+
+/*
+ * Up to SP_ROWSET_MAX rows of one source and one transaction, as arrays of values by the
+ * source's attribute numbers, row after row.  Memory: context, reset for the next rowset.
+ */
+typedef struct SpRowSet
+{
+	MemoryContext context;
+	int			n;
+	int			natts;
+	Datum	   *values;			/* [n * natts] */
+	bool	   *nulls;			/* [n * natts] */
+	int64	   *time;			/* [n] event time, in the unit of the source's time type */
+	Oid			time_type;
+	pg_tz	   *zone;
+	bool	   *no_time;		/* [n] event time is null */
+	int64		first_ordinal;	/* of the first row, within the transaction and source */
+	XLogRecPtr	lsn;			/* commit record; the cut in a backfill */
+	TimestampTz commit_time;
+	bool		backfill;
+
+	/* the whole row, for dead letters: one of the two */
+	const SpChunk *chunk;
+	const char **row_at;		/* [n] */
+	TupleDesc	desc;			/* backfill: values holds every attribute */
+} SpRowSet;
+
+/* ---- expressions (expression.c) ---- */
+
+/* One column of an expressions view, or an argument or filter of an aggregate in it. */
+typedef struct SpExpression
+{
+	Expr	   *expr;
+	Oid			type;
+	int16		typlen;
+	bool		typbyval;
+	AttrNumber	attnum;			/* > 0: simply this attribute of the source */
+	int			guard;			/* > 0: only where the guard-1 th evaluated expression is true */
+	ExprState  *state;			/* else compiled */
+} SpExpression;
+
+typedef struct SpExpressions
+{
+	Oid			owner;			/* with whose rights they run */
+	List	   *settings;		/* to be set while they run, NIL when it can't matter */
+	TupleDesc	source_desc;
+	TupleTableSlot *slot;		/* of source_desc, virtual: its values point into a rowset */
+	ExprContext *econtext;
+	bool		simple;			/* all are attributes: nothing can throw */
+	int			max_attnum;		/* highest attribute used */
+	Bitmapset  *attributes;		/* the numbers of those used */
+	bool		whole_row;		/* all attributes are used */
+	SpExpression *filter;		/* NULL: none */
+	int			ncolumns;
+	SpExpression *columns;		/* aggregates have no expression: see SpWindow */
+	Node	  **nodes;			/* the view's target expressions, of the source's varno 1 */
+	char	  **names;
+} SpExpressions;
+
+/* Evaluated expressions of a rowset: result[expression][row]. */
+typedef struct SpEvaluated
+{
+	int			nexpressions;
+	SpExpression **expressions;
+	NullableDatum **result;
+	bool	   *pass;			/* filter is true and nothing went wrong */
+} SpEvaluated;
+
+/* ---- groups (group.c) ---- */
+
+typedef struct SpKeyColumn
+{
+	Oid			type;
+	int16		typlen;
+	bool		typbyval;
+	bool		bitwise;		/* equal datums are equal bits (by value) or bytes */
+	FmgrInfo	hash;
+	FmgrInfo	equal;
+	Oid			collation;
+} SpKeyColumn;
+
+typedef struct SpBucket SpBucket;
+typedef struct SpPage SpPage;
+
+#define SP_GROUP_DIRTY		0x01	/* the result row must be written */
+#define SP_GROUP_WRITTEN	0x02	/* a result row is, or may be, in the table */
+#define SP_GROUP_FINAL		0x04
+#define SP_GROUP_TOUCHED	0x08	/* in the undo log of the rowset at work */
+
+typedef struct SpGroup
+{
+	struct SpGroup *next;		/* hash chain */
+	dlist_node	node;			/* in its bucket, in order of creation */
+	SpBucket   *bucket;
+	int64		start;			/* window start; 0 where there are no windows */
+	uint64		sequence;		/* order of creation in the object */
+	uint32		hash;
+	int32		page;
+	int32		revision;		/* of the result row, as last committed */
+	int16		page_slot;
+	uint8		flags;
+	ItemPointerData tid;		/* hint: where the result row was last written */
+	/* Datum keys[nkeys]; bool nulls[nkeys]; then MAXALIGNed: the value */
+} SpGroup;
+
+struct SpPage
+{
+	SpGroup    *groups[SP_PAGE_GROUPS];
+	int32		number;
+	int16		n;
+	bool		dirty;
+	bool		stored;			/* there is a row for it */
+	bool		has_room;		/* on the list of pages with room */
+};
+
+typedef struct SpGroups
+{
+	MemoryContext context;		/* groups and keys */
+	int			nkeys;
+	SpKeyColumn *keys;
+	bool		builtin;		/* none calls functions that a user wrote */
+	Size		nulls_offset;
+	Size		value_offset;
+	Size		group_size;
+
+	SpGroup   **table;			/* chains; size is a power of two */
+	uint32		table_size;
+	uint64		n;
+	uint64		next_sequence;
+	SpGroup    *free;			/* of group_size each, chained by next */
+
+	SpPage	  **pages;
+	int32		npages;
+	int32		pages_allocated;
+	List	   *pages_with_room;	/* of SpPage *, used as a stack */
+	bool		any_dirty;
+} SpGroups;
+
+#define sp_group_keys(groups, group) ((Datum *) ((char *) (group) + sizeof(SpGroup)))
+#define sp_group_nulls(groups, group) ((bool *) ((char *) (group) + (groups)->nulls_offset))
+#define sp_group_value(groups, group) ((char *) (group) + (groups)->value_offset)
+
+extern void sp_group_init(SpGroups *groups, MemoryContext context, int nkeys,
+						  SpExpression **keys, Size value_size);
+extern uint32 sp_group_hash(SpGroups *groups, int64 start, const Datum *keys, const bool *nulls);
+extern SpGroup *sp_group_find(SpGroups *groups, uint32 hash, int64 start,
+							  const Datum *keys, const bool *nulls);
+extern SpGroup *sp_group_add(SpGroups *groups, uint32 hash, int64 start,
+							 const Datum *keys, const bool *nulls);
+extern void sp_group_remove(SpGroups *groups, SpGroup *group);
+extern void sp_group_changed(SpGroups *groups, SpGroup *group);
+extern Size sp_group_memory(const SpGroups *groups);
+
+/* Durable form of a group's value, by the object. */
+typedef void (*SpValueWrite) (void *object, SpGroup *group, StringInfo buf);
+typedef void (*SpValueRead) (void *object, SpGroup *group, const char **p, const char *end);
+
+/* Write the dirty pages, numbered from 1 (page 0 is the object's own). */
+extern int	sp_group_save(SpGroups *groups, int32 object, SpValueWrite write, void *arg);
+extern void sp_group_saved(SpGroups *groups);
+extern void sp_group_load_page(SpGroups *groups, int32 page, const char *data, Size size,
+							   SpValueRead read, void *arg);
+
+/* Reading durable bytes. */
+extern void sp_read_bytes(const char **p, const char *end, void *to, Size size);
+
+/* ---- output ---- */
+
+typedef struct SpDeadLetter
+{
+	dlist_node	node;
+	const char *reason;			/* constant */
+	char	   *sqlstate;
+	char	   *message;
+	int64		event_time;		/* as timestamptz; SP_NO_TIME */
+	XLogRecPtr	lsn;
+	int64		ordinal;
+	TupleDesc	desc;
+	Datum	   *values;
+	bool	   *nulls;
+} SpDeadLetter;
+
+typedef struct SpAlert
+{
+	dlist_node	node;
+	bool		is_anomaly;
+	bool		notify;
+	XLogRecPtr	lsn;
+	int64		ordinal;
+	Datum	   *values;			/* of the result table's columns */
+	bool	   *nulls;
+} SpAlert;
+
+/* What an object has computed and not yet written. */
+typedef struct SpOutput
+{
+	MemoryContext context;		/* alerts and dead letters; reset when all are written */
+	dlist_head	dead;
+	dlist_head	alerts;
+	uint64		ndead;
+	uint64		nalerts;
+	SpGroup   **groups;			/* dirty ones (windows) */
+	int			ngroups;
+	int			groups_allocated;
+	XLogRecPtr	output_lsn;		/* results are written up to here, as last committed */
+	bool		replaying;		/* events before output_lsn: their output is dropped */
+	TimestampTz first_change;	/* when the oldest unwritten change came; 0: none */
+	TimestampTz retry_at;		/* writing failed: not before; 0: it didn't */
+	int			failures;
+	bool		reported;		/* object_state tells that writing fails */
+	bool		lookup;			/* result rows may exist that we have no TID of */
+} SpOutput;
+
+/* ---- objects ---- */
+
+/* Deleting old results: when next, and up to which watermark it is done. */
+typedef struct SpRetention
+{
+	TimestampTz at;
+	int64		done;
+} SpRetention;
+
+struct SpStream
+{
+	MemoryContext context;
+	SpStreamDef *def;
+	TupleDesc	desc;			/* of the relation */
+	bool		is_stream_table;
+	bool		partitioned;
+	List	   *windows;		/* of SpWindow *, in order of id */
+	List	   *detectors;
+	int			max_attnum;		/* highest attribute that anyone needs */
+	Bitmapset  *attributes;		/* that someone needs */
+	pg_tz	   *zone;			/* of timestamp and date columns */
+	SpOutput	output;			/* dead letters of the stream itself: rows without time */
+
+	/* state, saved in page 0 of the stream */
+	int64		max_time;		/* largest event time that moved the watermark; PG_INT64_MIN */
+	int64		watermark;		/* SP_NO_WATERMARK */
+	TimestampTz last_input;		/* commit time of the last transaction with rows; 0 */
+	uint64		rows;
+	uint64		updates;		/* not followed; likewise: */
+	uint64		deletes;
+	uint64		truncates;
+	bool		changed;		/* since the last checkpoint */
+	/* history read by a backfill counts from its cut on */
+	XLogRecPtr	pending_lsn;	/* invalid: nothing pending */
+	int64		pending_max;
+	TimestampTz pending_time;	/* when it was read */
+
+	/* the transaction at work */
+	int64		txn_max;		/* PG_INT64_MIN: no row moved it */
+	int64		txn_ordinal;	/* rows seen */
+
+	TimestampTz tick_sent;		/* not read back yet; 0: none */
+};
+
+struct SpBucket
+{
+	int64		start;
+	int64		end;
+	bool		final;			/* and so are all its groups */
+	int			ngroups;
+	int			ndirty;			/* groups not written yet */
+	dlist_head	groups;
+};
+
+struct SpWindow
+{
+	MemoryContext context;
+	SpWindowDef *def;
+	SpStream   *stream;
+	SpExpressions *expressions;
+	SpTumbling	tumbling;
+	int			nkeys;
+	int			naggs;
+	SpAggregate **aggs;
+	Size	   *agg_offset;		/* within the group's value */
+	Size		value_size;
+	bool		native;			/* all aggregates */
+	/* which of the evaluated expressions are the aggregates' filters and arguments */
+	int			nevaluated;
+	SpExpression **evaluated;	/* keys first */
+	int		   *agg_filter;		/* -1: none */
+	int		   *agg_first_arg;
+
+	SpGroups	groups;
+	SpBucket  **buckets;		/* open and closed ones still in memory, by start */
+	int			first_bucket;	/* index of the first one */
+	int			nbuckets;		/* index behind the last one */
+	int			buckets_allocated;
+	int			first_open;		/* index: all before it are final */
+	SpBucket   *last_bucket;
+	uint64		rows;			/* taken; page 0 */
+	uint64		late;			/* not taken; page 0 */
+
+	SpOutput	output;
+	List	   *detectors;		/* that take our final rows */
+	MemoryContext result_context;
+	int			natts;			/* of the result table, as created */
+	Oid		   *types;
+	TupleDesc	result_desc;
+	int			nresult_keys;	/* the key of the result table */
+	AttrNumber *result_keys;
+	XLogRecPtr	final_lsn;		/* event for which final rows are being counted */
+	int64		final_ordinal;
+	SpRetention retention;
+};
+
+struct SpDetector
+{
+	MemoryContext context;
+	SpDetectorDef *def;
+	SpStream   *stream;			/* one of the two */
+	SpWindow   *window;
+	const struct SpMethod *method;
+	void	   *params;			/* of the method */
+	SpExpressions *expressions;
+	SpExpression **evaluated;	/* all columns: [value,] keys, carry, features, rules */
+	int			nevaluated;
+	int			first_key;
+	int			first_carry;
+	int			first_rule;
+	bool		keyed;			/* has state by key: the method's, or the cooldown's */
+	SpGroups	groups;
+	Oid			time_type;
+	int			natts;			/* of the result table */
+	Oid		   *types;
+	uint64		rows;			/* scored; page 0 */
+	bool		changed;		/* since the last checkpoint */
+	SpOutput	output;
+	SpRetention retention;
+};
+
+typedef struct SpEngine
+{
+	MemoryContext context;
+	List	   *streams;		/* of SpStream *, SpWindow *, SpDetector *, in order of id */
+	List	   *windows;
+	List	   *detectors;
+	MemoryContext definitions_context;	/* of the definitions that objects point to */
+	SpDefinitions *definitions;
+	char	   *slot_name;
+	XLogRecPtr	upto;			/* everything before it is applied */
+	XLogRecPtr	state_lsn;		/* of the last checkpoint */
+	bool		changed;		/* positions or state moved since the last checkpoint */
+	bool		progressed;		/* since object_progress was written */
+	bool		activation_pending;
+	TimestampTz activation_retry;
+	int			activation_failures;
+	MemoryContext rowset_context;
+} SpEngine;
+
+extern SpEngine sp_engine;
+
+/* engine.c: start a transaction, with a snapshot. */
+extern void sp_engine_begin(void);
+
+/* Until its end, wait for locks no longer than streamproc.lock_timeout. */
+extern void sp_engine_limit_waits(void);
+
+/* expression.c */
+extern SpExpressions *sp_expressions_open(const SpObjectDef *def, TupleDesc source_desc);
+extern void sp_expression_compile(SpExpressions *exprs, SpExpression *e, Node *node);
+extern void sp_expressions_finish(SpExpressions *exprs, SpExpression **used, int n);
+extern SpEvaluated *sp_expressions_evaluate(SpExpressions *exprs, SpExpression **used, int n,
+											const SpRowSet *rows, SpOutput *output);
+
+/* Guarding against what users' functions throw. */
+#define SP_ATTEMPTS 3
+extern bool sp_error_is_environment(const ErrorData *error);
+extern bool sp_run_patiently(const SpExpressions *exprs, MemoryContext context,
+							 void (*work) (void *arg), void *arg, ErrorData **error);
+extern bool sp_run_guarded(const SpExpressions *exprs, MemoryContext context,
+						   void (*work) (void *arg), void *arg, ErrorData **error);
+
+/* Run as the object's owner, under its settings. */
+typedef struct SpUserContext
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;		/* 0: settings unchanged */
+} SpUserContext;
+extern void sp_user_enter(SpUserContext *save, Oid owner, List *settings);
+extern void sp_user_leave(const SpUserContext *save, bool commit);
+
+/* rowset.c */
+extern void sp_rowset_init(SpRowSet *rows, MemoryContext context, int natts, int capacity);
+extern void sp_rowset_each(SpStream *stream, const SpChunk *chunk, const SpEvent *event,
+						   void (*apply) (SpStream *, SpRowSet *));
+extern void sp_rowset_set_time(SpRowSet *rows, int i, const SpStream *stream);
+extern void sp_rowset_full_row(const SpRowSet *rows, int i, TupleDesc *desc,
+							   Datum **values, bool **nulls);
+extern int64 sp_time_to_utc(int64 time, Oid type, pg_tz *zone);
+extern int64 sp_time_from_utc(TimestampTz time, Oid type, pg_tz *zone);
+
+/* output.c */
+extern void sp_output_init(SpOutput *output, MemoryContext parent);
+extern void sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,
+						   const char *reason, const char *sqlstate, const char *message);
+extern void sp_output_group(SpOutput *output, SpGroup *group);
+extern bool sp_output_is_empty(const SpOutput *output);
+extern void sp_output_reach(SpOutput *output, XLogRecPtr lsn);
+extern void sp_output_clear(SpOutput *output);
+
+/* window_open.c, window.c */
+extern SpWindow *sp_window_open(SpWindowDef *def, SpStream *stream);
+extern void sp_window_apply(SpWindow *w, SpRowSet *rows);
+
+/* bucket.c */
+extern int64 sp_bucket_add_us(int64 time, int64 us);
+extern SpBucket *sp_bucket_get(SpWindow *w, int64 start, int64 end);
+extern SpGroup *sp_bucket_add_group(SpWindow *w, SpBucket *bucket, uint32 hash,
+									const Datum *keys, const bool *nulls);
+extern void sp_bucket_remove_group(SpWindow *w, SpGroup *group);
+extern void sp_bucket_group_changed(SpWindow *w, SpGroup *group);
+extern void sp_bucket_close(SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time);
+extern void sp_bucket_purge(SpWindow *w, int64 data_watermark);
+extern void sp_bucket_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls);
+extern int64 sp_bucket_next_end(const SpWindow *w);
+extern void sp_bucket_write_value(void *window, SpGroup *group, StringInfo buf);
+extern void sp_bucket_read_value(void *window, SpGroup *group, const char **p, const char *end);
+extern void sp_bucket_loaded_all(SpWindow *w);
+
+/* detector.c */
+extern SpDetector *sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window);
+extern void sp_detector_apply(SpDetector *d, SpRowSet *rows);
+extern void sp_detector_write_value(void *detector, SpGroup *group, StringInfo buf);
+extern void sp_detector_read_value(void *detector, SpGroup *group, const char **p, const char *end);
+
+/* write.c */
+extern void sp_write_and_commit(XLogRecPtr upto, bool flush);
+extern void sp_write_backfill(SpWindow *w, SpDetector *d);
+extern void sp_write_position(XLogRecPtr state_lsn);
+extern bool sp_write_holds_back_checkpoint(void);
+extern TimestampTz sp_write_next_due(void);
+
+/* retention.c */
+extern TimestampTz sp_retention_next_due(void);
+extern void sp_retention_run(TimestampTz now);
+
+/* pipeline.c */
+extern void sp_pipeline_apply(SpEvent *event);
+extern void sp_pipeline_reach(XLogRecPtr upto);
+extern void sp_pipeline_stream_rows(SpStream *stream, SpRowSet *rows);
+extern TimestampTz sp_pipeline_tick_due(const SpStream *stream);
+
+/* registry.c */
+extern SpStream *sp_registry_open_stream(SpStreamDef *def);
+extern char *sp_registry_relation_name(Oid relid);
+extern void sp_registry_refresh_stream(SpStream *s);
+extern void sp_registry_check_result(const SpObjectDef *o, TupleDesc desc, int natts,
+									 const Oid *types);
+extern void sp_registry_need_attributes(SpStream *stream, const SpExpressions *exprs);
+extern List *sp_registry_append(List *list, void *object);
+extern void sp_registry_drop_stream(SpStream *s);
+extern void sp_registry_forget(const SpObjectDef *o);
+extern SpStream *sp_registry_find_stream(Oid relid);
+extern SpWindow *sp_registry_find_window(Oid relid);
+extern void sp_registry_sync(void);
+extern void sp_registry_drop_window(SpWindow *w);
+extern void sp_registry_drop_detector(SpDetector *d);
+
+/* activate.c */
+extern void sp_activate_new(XLogRecPtr upto);
+
+/* backfill.c */
+extern XLogRecPtr sp_backfill_cut(const SpStream *stream);
+extern void sp_backfill_window(SpWindow *w, XLogRecPtr cut);
+extern void sp_backfill_detector(SpDetector *d, XLogRecPtr cut);
+extern void sp_backfill_clear_results(const SpObjectDef *def);
+
+/* checkpoint.c */
+extern void sp_checkpoint_write(XLogRecPtr state_lsn);
+extern void sp_checkpoint_committed(XLogRecPtr state_lsn);
+extern void sp_checkpoint_progress(void);
+extern void sp_checkpoint_load_stream(SpStream *s);
+extern void sp_checkpoint_load_window(SpWindow *w);
+extern void sp_checkpoint_load_detector(SpDetector *d);
+
+#endif

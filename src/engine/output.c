@@ -1,0 +1,140 @@
+/*
+ * output.c
+ *	  What an object has computed and not yet written: dirty groups, alerts, dead letters.
+ *
+ * While an object replays (events before its output_lsn, after a crash), output gathers
+ * as ever and is thrown away when output_lsn is reached: the tables have it already.
+ */
+#include "engine/internal.h"
+
+#include "access/xact.h"
+#include "base/compat.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+
+#define INITIAL_GROUPS 256
+
+/* Nothing to write. */
+void
+sp_output_init(SpOutput *output, MemoryContext parent)
+{
+	memset(output, 0, sizeof(*output));
+	output->context = AllocSetContextCreate(parent, "streamproc output", ALLOCSET_DEFAULT_SIZES);
+	dlist_init(&output->dead);
+	dlist_init(&output->alerts);
+	output->groups = MemoryContextAlloc(parent, sizeof(SpGroup *) * INITIAL_GROUPS);
+	output->groups_allocated = INITIAL_GROUPS;
+}
+
+/* Note when the first unwritten change came. */
+static inline void
+note_change(SpOutput *output)
+{
+	if (output->first_change == 0)
+		output->first_change = GetCurrentTransactionStartTimestamp();
+}
+
+/* The object can't take row i.  reason must be a constant. */
+void
+sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,
+			   const char *reason, const char *sqlstate, const char *message)
+{
+	MemoryContext old;
+	SpDeadLetter *dead;
+	TupleDesc	desc;
+	Datum	   *values;
+	bool	   *nulls;
+	int			a;
+
+	if (output->replaying)
+		return;
+	sp_rowset_full_row(rows, i, &desc, &values, &nulls);
+	old = MemoryContextSwitchTo(output->context);
+	dead = palloc0(sizeof(SpDeadLetter));
+	dead->reason = reason;
+	dead->sqlstate = sqlstate ? pstrdup(sqlstate) : NULL;
+	dead->message = message ? pstrdup(message) : NULL;
+	dead->event_time = rows->no_time[i] ? SP_NO_TIME : rows->time[i];
+	dead->lsn = rows->backfill ? InvalidXLogRecPtr : rows->lsn;
+	dead->ordinal = rows->first_ordinal + i;
+	dead->desc = desc;
+	dead->values = palloc(sizeof(Datum) * desc->natts);
+	dead->nulls = palloc(sizeof(bool) * desc->natts);
+	for (a = 0; a < desc->natts; a++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, a);
+
+		dead->nulls[a] = nulls[a] || attr->attisdropped;
+		dead->values[a] = dead->nulls[a] ? (Datum) 0 :
+			datumCopy(values[a], attr->attbyval, attr->attlen);
+	}
+	dlist_push_tail(&output->dead, &dead->node);
+	output->ndead++;
+	note_change(output);
+	MemoryContextSwitchTo(old);
+}
+
+/* The group's result row must be written. */
+void
+sp_output_group(SpOutput *output, SpGroup *group)
+{
+	if (group->flags & SP_GROUP_DIRTY)
+		return;
+	if (output->ngroups == output->groups_allocated)
+	{
+		output->groups_allocated *= 2;
+		output->groups = repalloc_huge(output->groups,
+									   sizeof(SpGroup *) * (Size) output->groups_allocated);
+	}
+	output->groups[output->ngroups++] = group;
+	group->flags |= SP_GROUP_DIRTY;
+	if (group->bucket != NULL)
+		group->bucket->ndirty++;
+	note_change(output);
+}
+
+/* Nothing waits to be written. */
+bool
+sp_output_is_empty(const SpOutput *output)
+{
+	return output->ngroups == 0 && output->ndead == 0 && output->nalerts == 0;
+}
+
+/* All has been written and committed, or is in the tables already. */
+void
+sp_output_clear(SpOutput *output)
+{
+	int			i;
+
+	for (i = 0; i < output->ngroups; i++)
+	{
+		SpGroup    *group = output->groups[i];
+
+		group->flags &= ~SP_GROUP_DIRTY;
+		group->flags |= SP_GROUP_WRITTEN;
+		if (group->bucket != NULL)
+			group->bucket->ndirty--;
+	}
+	output->ngroups = 0;
+	if (output->ndead > 0 || output->nalerts > 0)
+	{
+		MemoryContextReset(output->context);
+		dlist_init(&output->dead);
+		dlist_init(&output->alerts);
+		output->ndead = 0;
+		output->nalerts = 0;
+	}
+	output->first_change = 0;
+	output->retry_at = 0;
+	output->failures = 0;
+}
+
+/* Events from lsn on come next: where the replay ends, what it gathered is forgotten. */
+void
+sp_output_reach(SpOutput *output, XLogRecPtr lsn)
+{
+	if (!output->replaying || lsn < output->output_lsn)
+		return;
+	sp_output_clear(output);
+	output->replaying = false;
+}

@@ -1,0 +1,291 @@
+/*
+ * pipeline.c
+ *	  Events through streams: rows to windows and detectors, and time.
+ *
+ * All that a row can depend on is decided commit by commit, in the order of the WAL, so
+ * that batching, restarts and replays give the same answers.  The watermark moves only
+ * at the end of a commit (or at a tick); windows close then.
+ */
+#include "engine/internal.h"
+
+#include "access/xact.h"
+#include "base/compat.h"
+#include "common/int.h"
+#include "utils/timestamp.h"
+
+/* The stream of a relation, or NULL. */
+static SpStream *
+find_stream(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.streams)
+	{
+		SpStream   *s = lfirst(lc);
+
+		if (s->def->o.relid == relid)
+			return s;
+	}
+	return NULL;
+}
+
+/* time - us, not below "no watermark yet" + 1 */
+static int64
+behind(int64 time, int64 us)
+{
+	int64		result;
+
+	if (time == PG_INT64_MIN)
+		return SP_NO_WATERMARK;
+	if (pg_sub_s64_overflow(time, us, &result))
+		return SP_NO_WATERMARK;
+	return result;
+}
+
+/* Does the object take rows of a commit whose record starts at lsn? */
+static inline bool
+takes(const SpObjectDef *o, XLogRecPtr lsn)
+{
+	return o->state == SP_STATE_RUNNING && lsn >= o->start_lsn;
+}
+
+/* The watermark may have moved: close what is behind it, forget what can be forgotten. */
+static void
+close_windows(SpStream *s, XLogRecPtr lsn, TimestampTz time)
+{
+	int64		data_watermark = behind(s->max_time, s->def->watermark_us);
+	ListCell   *lc;
+
+	foreach(lc, s->windows)
+	{
+		SpWindow   *w = lfirst(lc);
+
+		if (!takes(&w->def->o, lsn))
+			continue;
+		sp_bucket_close(w, s->watermark, lsn, time);
+		if (data_watermark != SP_NO_WATERMARK)
+			sp_bucket_purge(w, data_watermark);
+	}
+}
+
+/* Rows of one chunk; the largest time that may move the watermark is noted on the way. */
+void
+sp_pipeline_stream_rows(SpStream *s, SpRowSet *rows)
+{
+	int64		limit = sp_time_from_utc(rows->commit_time, s->def->time_type, s->zone);
+	ListCell   *lc;
+	int			i;
+
+	if (pg_add_s64_overflow(limit, s->def->max_future_us, &limit))
+		limit = PG_INT64_MAX - 1;
+	for (i = 0; i < rows->n; i++)
+	{
+		if (rows->no_time[i])
+			sp_output_dead(&s->output, rows, i, "null_time", "22004",
+						   "the event time is null");
+		else if (rows->time[i] > s->txn_max && rows->time[i] <= limit)
+			s->txn_max = rows->time[i];
+	}
+	foreach(lc, s->windows)
+	{
+		SpWindow   *w = lfirst(lc);
+
+		if (takes(&w->def->o, rows->lsn))
+			sp_window_apply(w, rows);
+	}
+	foreach(lc, s->detectors)
+	{
+		SpDetector *d = lfirst(lc);
+
+		if (takes(&d->def->o, rows->lsn))
+			sp_detector_apply(d, rows);
+	}
+}
+
+/* A transaction's rows are in. */
+static void
+end_commit(SpStream *s, const SpEvent *event)
+{
+	s->rows += s->txn_ordinal;
+	s->last_input = Max(s->last_input, event->commit_time);
+	s->changed = true;
+	s->tick_sent = 0;
+	if (s->txn_max > s->max_time)
+	{
+		s->max_time = s->txn_max;
+		s->watermark = Max(s->watermark, behind(s->max_time, s->def->watermark_us));
+	}
+	close_windows(s, event->lsn, event->commit_time);
+}
+
+/* Changes other than INSERT, which are counted and not followed. */
+static void
+count_other_changes(const SpEvent *event)
+{
+	int			i;
+
+	for (i = 0; i < event->nother; i++)
+	{
+		const SpOtherChanges *other = &event->other[i];
+		SpStream   *s = find_stream(other->source);
+
+		if (s == NULL || event->lsn < s->def->o.start_lsn)
+			continue;
+		s->updates += other->updates;
+		s->deletes += other->deletes;
+		s->truncates += other->truncates;
+		s->changed = true;
+	}
+}
+
+/* The rows of a committed transaction, in the order written. */
+static void
+apply_commit(SpEvent *event)
+{
+	const SpChunk *chunk;
+	ListCell   *lc;
+
+	count_other_changes(event);
+	if (event->spool == NULL)
+		return;
+	foreach(lc, sp_engine.streams)
+	{
+		SpStream   *s = lfirst(lc);
+
+		s->txn_max = PG_INT64_MIN;
+		s->txn_ordinal = 0;
+	}
+	sp_spool_rewind(event->spool);
+	while ((chunk = sp_spool_next(event->spool)) != NULL)
+	{
+		SpStream   *s = find_stream(chunk->source);
+
+		if (s != NULL && event->lsn >= s->def->o.start_lsn)
+			sp_rowset_each(s, chunk, event, sp_pipeline_stream_rows);
+	}
+	foreach(lc, sp_engine.streams)
+	{
+		SpStream   *s = lfirst(lc);
+
+		if (s->txn_ordinal > 0)
+			end_commit(s, event);
+	}
+}
+
+/*
+ * Where the clock would put the watermark of a stream that has been idle since its last
+ * input: as far on as time has passed, never beyond the clock itself.
+ */
+static int64
+idle_watermark(const SpStream *s, TimestampTz now)
+{
+	int64		clock = sp_time_from_utc(now, s->def->time_type, s->zone);
+	int64		shifted;
+
+	if (s->max_time == PG_INT64_MIN || s->last_input == 0 ||
+		now - s->last_input < s->def->idle_timeout_us)
+		return SP_NO_WATERMARK;
+	if (pg_add_s64_overflow(s->max_time, now - s->last_input, &shifted))
+		return SP_NO_WATERMARK;
+	return behind(Min(shifted, clock), s->def->watermark_us);
+}
+
+/* The clock, as it was written to the WAL. */
+static void
+apply_tick(const SpEvent *event)
+{
+	SpStream   *s = find_stream(event->tick_source);
+	int64		watermark;
+
+	if (s == NULL || event->lsn < s->def->o.start_lsn)
+		return;
+	s->tick_sent = 0;
+	watermark = idle_watermark(s, event->tick_time);
+	if (watermark == SP_NO_WATERMARK || watermark <= s->watermark)
+		return;
+	s->watermark = watermark;
+	s->changed = true;
+	close_windows(s, event->lsn, event->tick_time);
+}
+
+/* History that a backfill has read counts for the watermark from its cut on. */
+static void
+apply_pending(SpStream *s, XLogRecPtr upto)
+{
+	XLogRecPtr	lsn = s->pending_lsn;
+
+	if (XLogRecPtrIsInvalid(lsn) || lsn > upto)
+		return;
+	s->pending_lsn = InvalidXLogRecPtr;
+	s->changed = true;
+	if (s->pending_max > s->max_time)
+	{
+		s->max_time = s->pending_max;
+		s->watermark = Max(s->watermark, behind(s->max_time, s->def->watermark_us));
+	}
+	if (s->last_input == 0)
+		s->last_input = s->pending_time;
+	close_windows(s, lsn, s->pending_time);
+}
+
+/* Everything before lsn has been applied. */
+void
+sp_pipeline_reach(XLogRecPtr lsn)
+{
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.streams)
+	{
+		SpStream   *s = lfirst(lc);
+
+		sp_output_reach(&s->output, lsn);
+		apply_pending(s, lsn);
+	}
+	foreach(lc, sp_engine.windows)
+		sp_output_reach(&((SpWindow *) lfirst(lc))->output, lsn);
+	foreach(lc, sp_engine.detectors)
+		sp_output_reach(&((SpDetector *) lfirst(lc))->output, lsn);
+}
+
+/* One event. */
+void
+sp_pipeline_apply(SpEvent *event)
+{
+	sp_pipeline_reach(event->lsn);
+	if (event->kind == SP_EVENT_TICK)
+		apply_tick(event);
+	else
+		apply_commit(event);
+}
+
+/*
+ * When (on the clock) a tick would close a window of the stream; PG_INT64_MAX: never, or
+ * a tick is on its way.
+ */
+TimestampTz
+sp_pipeline_tick_due(const SpStream *s)
+{
+	int64		end = DT_NOEND;
+	int64		at;
+	int64		now_at;
+	ListCell   *lc;
+
+	if (s->tick_sent != 0 || s->max_time == PG_INT64_MIN || s->last_input == 0)
+		return PG_INT64_MAX;
+	foreach(lc, s->windows)
+	{
+		SpWindow   *w = lfirst(lc);
+
+		if (w->def->o.state == SP_STATE_RUNNING)
+			end = Min(end, sp_bucket_next_end(w));
+	}
+	if (end == DT_NOEND ||
+		pg_add_s64_overflow(end, s->def->watermark_us, &at))
+		return PG_INT64_MAX;
+	/* the clock must show end + watermark, and the time since the last input lead there */
+	now_at = sp_time_to_utc(at, s->def->time_type, s->zone);
+	if (pg_sub_s64_overflow(at, s->max_time, &at) ||
+		pg_add_s64_overflow(at, s->last_input, &at))
+		return PG_INT64_MAX;
+	return Max(Max(now_at, at), s->last_input + s->def->idle_timeout_us);
+}

@@ -1,0 +1,326 @@
+/*
+ * registry.c
+ *	  The objects in memory: opening them, finding them, following their definitions.
+ *
+ * sp_engine.streams, windows and detectors hold what is alive, in order of id.  After a
+ * change of definitions every live object points to its new definition, and the context
+ * of the old ones is deleted.
+ */
+#include "engine/internal.h"
+
+#include "access/table.h"
+#include "base/compat.h"
+#include "catalog/page.h"
+#include "catalog/pg_type.h"
+#include "catalog/progress.h"
+#include "commands/defrem.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+/* The live stream of a relation, or NULL. */
+SpStream *
+sp_registry_find_stream(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.streams)
+	{
+		SpStream   *s = lfirst(lc);
+
+		if (s->def->o.relid == relid)
+			return s;
+	}
+	return NULL;
+}
+
+/* The live window with that result table, or NULL. */
+SpWindow *
+sp_registry_find_window(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.windows)
+	{
+		SpWindow   *w = lfirst(lc);
+
+		if (w->def->o.relid == relid)
+			return w;
+	}
+	return NULL;
+}
+
+/* The quoted, qualified name of a relation, which may have been dropped meanwhile. */
+char *
+sp_registry_relation_name(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation %u was dropped", relid)));
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
+}
+
+/* Bring a stream to life, without state.  Needs a transaction. */
+SpStream *
+sp_registry_open_stream(SpStreamDef *def)
+{
+	MemoryContext context = AllocSetContextCreate(sp_engine.context, "streamproc stream",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SpStream   *s = palloc0(sizeof(SpStream));
+	Relation	rel = table_open(def->o.relid, AccessShareLock);
+
+	s->context = context;
+	s->def = def;
+	s->desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	s->is_stream_table = OidIsValid(rel->rd_rel->relam) &&
+		strcmp(get_am_name(rel->rd_rel->relam), "streamproc") == 0;
+	s->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	table_close(rel, AccessShareLock);
+	if (def->time_type != TIMESTAMPTZOID)
+		s->zone = sp_tumbling_zone(def->time_zone);
+	s->max_attnum = def->time_attnum;
+	if (def->time_attnum > 0)
+		s->attributes = bms_make_singleton(def->time_attnum);
+	s->max_time = PG_INT64_MIN;
+	s->watermark = SP_NO_WATERMARK;
+	sp_output_init(&s->output, context);
+	MemoryContextSwitchTo(old);
+	return s;
+}
+
+/*
+ * The table may have been altered since the stream came to life: columns have other names,
+ * there are more of them.  Numbers and types of those in use stay, as views hold them.
+ * Objects that are alive keep the descriptor they know.
+ */
+void
+sp_registry_refresh_stream(SpStream *s)
+{
+	Relation	rel = table_open(s->def->o.relid, AccessShareLock);
+	MemoryContext old = MemoryContextSwitchTo(s->context);
+
+	if (!equalTupleDescs(s->desc, RelationGetDescr(rel)))
+		s->desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	MemoryContextSwitchTo(old);
+	/* keep the lock: names must not change before they are used */
+	table_close(rel, NoLock);
+}
+
+/* Does a result table begin with these columns?  An error when somebody has altered it. */
+void
+sp_registry_check_result(const SpObjectDef *o, TupleDesc desc, int natts, const Oid *types)
+{
+	int			i;
+
+	for (i = 0; i < natts; i++)
+	{
+		if (i < desc->natts && !TupleDescAttr(desc, i)->attisdropped &&
+			TupleDescAttr(desc, i)->atttypid == types[i])
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("result table %s no longer has the columns it was created with", o->name),
+				 errdetail("Column %d should be of type %s.", i + 1, format_type_be(types[i])),
+				 errhint("Create the object again with replace => true.")));
+	}
+}
+
+/* The attributes that a new object on the stream needs, too. */
+void
+sp_registry_need_attributes(SpStream *s, const SpExpressions *exprs)
+{
+	MemoryContext old = MemoryContextSwitchTo(s->context);
+
+	s->max_attnum = Max(s->max_attnum, exprs->max_attnum);
+	s->attributes = bms_add_members(s->attributes, exprs->attributes);
+	MemoryContextSwitchTo(old);
+}
+
+/* Append to a list of live objects, which outlives transactions. */
+List *
+sp_registry_append(List *list, void *object)
+{
+	MemoryContext old = MemoryContextSwitchTo(sp_engine.context);
+
+	list = lappend(list, object);
+	MemoryContextSwitchTo(old);
+	return list;
+}
+
+/* A detector is no more. */
+void
+sp_registry_drop_detector(SpDetector *d)
+{
+	sp_engine.detectors = list_delete_ptr(sp_engine.detectors, d);
+	if (d->stream != NULL)
+		d->stream->detectors = list_delete_ptr(d->stream->detectors, d);
+	if (d->window != NULL)
+		d->window->detectors = list_delete_ptr(d->window->detectors, d);
+	MemoryContextDelete(d->context);
+}
+
+/* A window is no more; detectors on it are neither. */
+void
+sp_registry_drop_window(SpWindow *w)
+{
+	while (w->detectors != NIL)
+		sp_registry_drop_detector(linitial(w->detectors));
+	sp_engine.windows = list_delete_ptr(sp_engine.windows, w);
+	w->stream->windows = list_delete_ptr(w->stream->windows, w);
+	MemoryContextDelete(w->context);
+}
+
+/* A stream is no more; neither is what hangs on it. */
+void
+sp_registry_drop_stream(SpStream *s)
+{
+	while (s->windows != NIL)
+		sp_registry_drop_window(linitial(s->windows));
+	while (s->detectors != NIL)
+		sp_registry_drop_detector(linitial(s->detectors));
+	sp_engine.streams = list_delete_ptr(sp_engine.streams, s);
+	MemoryContextDelete(s->context);
+}
+
+/* Forget the live object of a definition, if there is one, half made perhaps. */
+void
+sp_registry_forget(const SpObjectDef *o)
+{
+	List	   *live[3] = {list_copy(sp_engine.detectors), list_copy(sp_engine.windows),
+	list_copy(sp_engine.streams)};
+	ListCell   *lc;
+
+	foreach(lc, live[0])
+	{
+		if (&((SpDetector *) lfirst(lc))->def->o == o)
+			sp_registry_drop_detector(lfirst(lc));
+	}
+	foreach(lc, live[1])
+	{
+		if (&((SpWindow *) lfirst(lc))->def->o == o)
+			sp_registry_drop_window(lfirst(lc));
+	}
+	foreach(lc, live[2])
+	{
+		if (&((SpStream *) lfirst(lc))->def->o == o)
+			sp_registry_drop_stream(lfirst(lc));
+	}
+}
+
+/* The definition of that id in a list of definitions, or NULL. */
+static SpObjectDef *
+find_definition(List *definitions, int32 id)
+{
+	ListCell   *lc;
+
+	foreach(lc, definitions)
+	{
+		SpObjectDef *o = lfirst(lc);	/* the first field of each kind */
+
+		if (o->id == id)
+			return o;
+	}
+	return NULL;
+}
+
+/* May a live object stay alive under its new definition? */
+static bool
+stays(const SpObjectDef *o)
+{
+	return o != NULL && (o->state == SP_STATE_RUNNING || o->state == SP_STATE_PAUSED);
+}
+
+/* A window ends or is to be built anew: detectors that read it must be, too. */
+static void
+renew_detectors(SpWindow *w, SpDefinitions *defs)
+{
+	ListCell   *lc;
+
+	foreach(lc, w->detectors)
+	{
+		SpDetector *d = lfirst(lc);
+		SpObjectDef *o = find_definition(defs->detectors, d->def->o.id);
+
+		sp_page_delete_all(d->def->o.id);
+		sp_progress_delete(d->def->o.id);
+		if (o == NULL || o->state != SP_STATE_RUNNING)
+			continue;
+		o->state = SP_STATE_NEW;
+		sp_definition_set_state(o->id, SP_STATE_NEW, InvalidXLogRecPtr, NULL);
+	}
+}
+
+/*
+ * Load the definitions, and let the live objects follow: those that were dropped, or are
+ * to be built anew, end; the others take their new definition.  Needs a transaction, in
+ * which the pages of those that end are deleted.
+ */
+void
+sp_registry_sync(void)
+{
+	MemoryContext context = AllocSetContextCreate(sp_engine.context, "streamproc definitions",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SpDefinitions *defs = sp_definition_load();
+	List	   *live;
+	ListCell   *lc;
+
+	MemoryContextSwitchTo(old);
+	live = list_copy(sp_engine.detectors);
+	foreach(lc, live)
+	{
+		SpDetector *d = lfirst(lc);
+		SpObjectDef *o = find_definition(defs->detectors, d->def->o.id);
+
+		if (stays(o))
+		{
+			d->def = (SpDetectorDef *) o;
+			d->expressions->owner = o->owner;
+			continue;
+		}
+		sp_page_delete_all(d->def->o.id);
+		sp_progress_delete(d->def->o.id);
+		sp_registry_drop_detector(d);
+	}
+	live = list_copy(sp_engine.windows);
+	foreach(lc, live)
+	{
+		SpWindow   *w = lfirst(lc);
+		SpObjectDef *o = find_definition(defs->windows, w->def->o.id);
+
+		if (stays(o))
+		{
+			w->def = (SpWindowDef *) o;
+			w->expressions->owner = o->owner;
+			continue;
+		}
+		renew_detectors(w, defs);
+		sp_page_delete_all(w->def->o.id);
+		sp_progress_delete(w->def->o.id);
+		sp_registry_drop_window(w);
+	}
+	live = list_copy(sp_engine.streams);
+	foreach(lc, live)
+	{
+		SpStream   *s = lfirst(lc);
+		SpObjectDef *o = find_definition(defs->streams, s->def->o.id);
+
+		if (stays(o))
+		{
+			s->def = (SpStreamDef *) o;
+			continue;
+		}
+		sp_page_delete_all(s->def->o.id);
+		sp_progress_delete(s->def->o.id);
+		sp_registry_drop_stream(s);
+	}
+	if (sp_engine.definitions_context != NULL)
+		MemoryContextDelete(sp_engine.definitions_context);
+	sp_engine.definitions_context = context;
+	sp_engine.definitions = defs;
+}

@@ -1,0 +1,142 @@
+/*
+ * window_open.c
+ *	  Bringing a window to life: its aggregates, keys and result table.
+ */
+#include "engine/internal.h"
+
+#include "access/table.h"
+#include "base/compat.h"
+#include "catalog/pg_type.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+/* Bind the aggregates of the view, and collect what has to be evaluated for each row. */
+static void
+bind_aggregates(SpWindow *w)
+{
+	SpExpressions *exprs = w->expressions;
+	SpUserContext user;
+	int			i;
+
+	w->aggs = palloc(sizeof(SpAggregate *) * w->naggs);
+	w->agg_offset = palloc(sizeof(Size) * w->naggs);
+	w->agg_filter = palloc(sizeof(int) * w->naggs);
+	w->agg_first_arg = palloc(sizeof(int) * w->naggs);
+	w->evaluated = palloc0(sizeof(SpExpression *) * (w->nkeys + w->naggs * (SP_MAX_AGG_ARGS + 1)));
+	for (i = 0; i < w->nkeys; i++)
+		w->evaluated[w->nevaluated++] = &exprs->columns[i];
+	w->native = true;
+
+	sp_user_enter(&user, exprs->owner, exprs->settings);
+	for (i = 0; i < w->naggs; i++)
+	{
+		Aggref	   *aggref = (Aggref *) exprs->nodes[w->nkeys + i];
+		SpAggregate *agg;
+		ListCell   *lc;
+
+		if (!IsA(aggref, Aggref))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the view that holds the expressions of \"%s\" was changed",
+							w->def->o.name)));
+		agg = sp_aggregate_bind(aggref, w->context);
+		w->aggs[i] = agg;
+		w->agg_offset[i] = w->value_size;
+		w->value_size += MAXALIGN(sp_aggregate_state_size(agg));
+		w->native &= sp_aggregate_is_native(agg);
+		w->agg_filter[i] = -1;
+		if (sp_aggregate_filter(agg) != NULL)
+		{
+			SpExpression *e = palloc(sizeof(SpExpression));
+
+			sp_expression_compile(exprs, e, (Node *) sp_aggregate_filter(agg));
+			w->agg_filter[i] = w->nevaluated;
+			w->evaluated[w->nevaluated++] = e;
+		}
+		w->agg_first_arg[i] = w->nevaluated;
+		foreach(lc, sp_aggregate_args(agg))
+		{
+			SpExpression *e = palloc(sizeof(SpExpression));
+
+			sp_expression_compile(exprs, e, lfirst(lc));
+			e->guard = w->agg_filter[i] + 1;
+			w->evaluated[w->nevaluated++] = e;
+		}
+	}
+	sp_user_leave(&user, true);
+}
+
+/* The columns of the result table that the worker writes, and its key: see definition.h. */
+static void
+describe_result(SpWindow *w)
+{
+	Relation	rel = table_open(w->def->o.relid, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	bool		global = w->def->window_kind == SP_WINDOW_GLOBAL;
+	int			first_key = global ? 1 : 3;
+	int			n = 0;
+	int			i;
+
+	w->natts = (global ? 0 : 2) + w->nkeys + w->naggs + 2;
+	w->types = palloc(sizeof(Oid) * w->natts);
+	if (!global)
+	{
+		w->types[n++] = w->stream->def->time_type;
+		w->types[n++] = w->stream->def->time_type;
+	}
+	for (i = 0; i < w->nkeys; i++)
+		w->types[n++] = w->evaluated[i]->type;
+	for (i = 0; i < w->naggs; i++)
+		w->types[n++] = sp_aggregate_result_type(w->aggs[i]);
+	w->types[n++] = BOOLOID;
+	w->types[n++] = INT4OID;
+	sp_registry_check_result(&w->def->o, desc, w->natts, w->types);
+	w->result_desc = CreateTemplateTupleDesc(w->natts);
+	for (i = 0; i < w->natts; i++)
+		TupleDescCopyEntry(w->result_desc, i + 1, desc, i + 1);
+	w->result_keys = palloc(sizeof(AttrNumber) * (w->nkeys + 1));
+	if (!global)
+		w->result_keys[w->nresult_keys++] = 1;
+	for (i = 0; i < w->nkeys; i++)
+		w->result_keys[w->nresult_keys++] = first_key + i;
+	if (w->nresult_keys == 0)
+		w->result_keys[w->nresult_keys++] = w->natts - 1;	/* is_final: there is one row */
+	table_close(rel, AccessShareLock);
+}
+
+/* Bring a window to life, without state.  Needs a transaction. */
+SpWindow *
+sp_window_open(SpWindowDef *def, SpStream *stream)
+{
+	MemoryContext context = AllocSetContextCreate(sp_engine.context, "streamproc window",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SpWindow   *w = palloc0(sizeof(SpWindow));
+
+	w->context = context;
+	w->def = def;
+	w->stream = stream;
+	w->nkeys = def->nkeys;
+	w->naggs = def->naggs;
+	w->retention.done = SP_NO_WATERMARK;
+	w->result_context = AllocSetContextCreate(context, "streamproc result", ALLOCSET_DEFAULT_SIZES);
+	w->expressions = sp_expressions_open(&def->o, stream->desc);
+	if (w->expressions->ncolumns != w->nkeys + w->naggs)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the view that holds the expressions of \"%s\" was changed", def->o.name)));
+	bind_aggregates(w);
+	sp_expressions_finish(w->expressions, w->evaluated, w->nevaluated);
+	if (def->window_kind == SP_WINDOW_TUMBLING)
+		sp_tumbling_init(&w->tumbling, &def->size, def->origin, def->time_zone,
+						 stream->def->time_type);
+	sp_group_init(&w->groups,
+				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
+				  w->nkeys, w->evaluated, w->value_size);
+	if (!w->groups.builtin)
+		w->native = false;
+	describe_result(w);
+	sp_output_init(&w->output, context);
+	MemoryContextSwitchTo(old);
+	return w;
+}

@@ -1,0 +1,550 @@
+/*
+ * write.c
+ *	  Output to tables: what objects have computed, in one transaction with the position.
+ *
+ * The objects whose output is due are written together.  When that throws (a locked
+ * table, a trigger of the user's, a duplicate key), the transaction is rolled back and
+ * each object is written in a subtransaction of its own, so that one doesn't stop the
+ * others; the failed one keeps its output and is tried again later.  Output is forgotten
+ * only after the commit.
+ */
+#include "engine/internal.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "base/compat.h"
+#include "base/debug.h"
+#include "base/guc.h"
+#include "base/shared.h"
+#include "catalog/pg_type.h"
+#include "catalog/position.h"
+#include "commands/async.h"
+#include "engine/writer.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "replication/origin.h"
+#include "storage/ipc.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define FIRST_RETRY_MS	100
+#define LAST_RETRY_MS	30000
+
+/* One object whose output can be written. */
+typedef struct Writable
+{
+	const SpObjectDef *def;
+	Oid			source;			/* relation whose rows its dead letters are */
+	SpOutput   *output;
+	int64		trigger_us;
+	SpWindow   *window;
+	SpDetector *detector;
+	bool		written;		/* in the transaction at work */
+} Writable;
+
+/* All objects, in the current memory context. */
+static List *
+list_writables(void)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+	Writable   *x;
+
+	foreach(lc, sp_engine.streams)
+	{
+		SpStream   *s = lfirst(lc);
+
+		x = palloc0(sizeof(Writable));
+		x->def = &s->def->o;
+		x->source = s->def->o.relid;
+		x->output = &s->output;
+		result = lappend(result, x);
+	}
+	foreach(lc, sp_engine.windows)
+	{
+		SpWindow   *w = lfirst(lc);
+
+		x = palloc0(sizeof(Writable));
+		x->def = &w->def->o;
+		x->source = w->def->o.source;
+		x->output = &w->output;
+		x->trigger_us = w->def->trigger_us;
+		x->window = w;
+		result = lappend(result, x);
+	}
+	foreach(lc, sp_engine.detectors)
+	{
+		SpDetector *d = lfirst(lc);
+
+		x = palloc0(sizeof(Writable));
+		x->def = &d->def->o;
+		x->source = d->def->o.source;
+		x->output = &d->output;
+		x->trigger_us = d->def->trigger_us;
+		x->detector = d;
+		result = lappend(result, x);
+	}
+	return result;
+}
+
+/* When may the object's output be written?  PG_INT64_MAX: there is none. */
+static TimestampTz
+due_at(const SpOutput *output, int64 trigger_us)
+{
+	TimestampTz due;
+
+	if (output->replaying || sp_output_is_empty(output))
+		return PG_INT64_MAX;
+	due = output->first_change + trigger_us;
+	return Max(due, output->retry_at);
+}
+
+/* The earliest time at which output becomes due. */
+TimestampTz
+sp_write_next_due(void)
+{
+	TimestampTz next = PG_INT64_MAX;
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.streams)
+		next = Min(next, due_at(&((SpStream *) lfirst(lc))->output, 0));
+	foreach(lc, sp_engine.windows)
+	{
+		SpWindow   *w = lfirst(lc);
+
+		next = Min(next, due_at(&w->output, w->def->trigger_us));
+	}
+	foreach(lc, sp_engine.detectors)
+	{
+		SpDetector *d = lfirst(lc);
+
+		next = Min(next, due_at(&d->output, d->def->trigger_us));
+	}
+	return next;
+}
+
+/* Dead letters of an object. */
+static uint64
+write_dead(SpOutput *output, const SpObjectDef *def, Oid source)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &output->dead)
+	{
+		SpDeadLetter *dead = dlist_container(SpDeadLetter, node, iter.cur);
+
+		sp_dead_letter_add(def, source, dead->reason, dead->sqlstate, dead->message,
+						   dead->event_time, dead->lsn, dead->ordinal,
+						   dead->desc, dead->values, dead->nulls);
+	}
+	return output->ndead;
+}
+
+/* Changed result rows of a window. */
+static uint64
+write_window(SpWindow *w)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamproc write",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SpWriter   *writer = sp_writer_open(w->def->o.relid, w->natts, w->types,
+										w->nresult_keys, w->result_keys);
+	TupleTableSlot *slot = sp_writer_slot(writer);
+	uint64		n;
+	int			i;
+
+	for (i = 0; i < w->output.ngroups; i++)
+	{
+		SpGroup    *group = w->output.groups[i];
+
+		if (i % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
+		sp_writer_set_lookup(writer, w->output.lookup || w->output.failures > 0 ||
+							 (group->flags & SP_GROUP_WRITTEN) != 0);
+		ExecClearTuple(slot);
+		sp_bucket_row(w, group, slot->tts_values, slot->tts_isnull);
+		ExecStoreVirtualTuple(slot);
+		sp_writer_upsert(writer, &group->tid);
+	}
+	sp_writer_close(writer);
+	n = w->output.ngroups;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return n;
+}
+
+/* Result rows of a detector, and its notifications. */
+static uint64
+write_detector(SpDetector *d, uint64 *alerts)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamproc write",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SpWriter   *writer = sp_writer_open(d->def->o.relid, d->natts, d->types, 0, NULL);
+	TupleTableSlot *slot = sp_writer_slot(writer);
+	int			detected_at = d->natts - 3;
+	TimestampTz now = GetCurrentTimestamp();
+	dlist_iter	iter;
+	uint64		n = 0;
+
+	dlist_foreach(iter, &d->output.alerts)
+	{
+		SpAlert    *alert = dlist_container(SpAlert, node, iter.cur);
+		int64		id = sp_writer_next_id(writer);
+
+		if (++n % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
+		ExecClearTuple(slot);
+		memcpy(slot->tts_values, alert->values, sizeof(Datum) * d->natts);
+		memcpy(slot->tts_isnull, alert->nulls, sizeof(bool) * d->natts);
+		slot->tts_values[0] = Int64GetDatum(id);
+		slot->tts_isnull[0] = false;
+		slot->tts_values[detected_at] = TimestampTzGetDatum(now);
+		slot->tts_isnull[detected_at] = false;
+		ExecStoreVirtualTuple(slot);
+		sp_writer_insert(writer);
+		if (alert->is_anomaly)
+			(*alerts)++;
+		if (alert->notify)
+		{
+			/* a listener must not hear of an alert that a crash takes back */
+			ForceSyncCommit();
+			Async_Notify(d->def->notify, psprintf(INT64_FORMAT, id));
+		}
+	}
+	sp_writer_close(writer);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return n;
+}
+
+/* All output of one object, in the current transaction. */
+static void
+write_object(Writable *x)
+{
+	uint64		rows = 0;
+	uint64		alerts = 0;
+
+	if (x->output->ndead > 0)
+	{
+		write_dead(x->output, x->def, x->source);
+		pg_atomic_fetch_add_u64(&sp_my_worker->dead, x->output->ndead);
+	}
+	if (x->window != NULL && x->output->ngroups > 0)
+		rows = write_window(x->window);
+	if (x->detector != NULL && x->output->nalerts > 0)
+		rows = write_detector(x->detector, &alerts);
+	if (x->output->reported)
+		sp_definition_set_reason(x->def->id, NULL);
+	pg_atomic_fetch_add_u64(&sp_my_worker->results, rows);
+	pg_atomic_fetch_add_u64(&sp_my_worker->alerts, alerts);
+	x->written = true;
+}
+
+/* After the commit: the object's output is in the tables. */
+static void
+output_committed(Writable *x, XLogRecPtr upto)
+{
+	int			i;
+
+	for (i = 0; x->window != NULL && i < x->output->ngroups; i++)
+	{
+		SpGroup    *group = x->output->groups[i];
+
+		group->revision++;
+		sp_group_changed(&x->window->groups, group);
+	}
+	sp_output_clear(x->output);
+	x->output->reported = false;
+	x->output->output_lsn = Max(x->output->output_lsn, upto);
+}
+
+/*
+ * Store the position: results of the objects in written (and of those with nothing to
+ * write) stand at upto, those of the others where they stood.
+ */
+static void
+store_position(List *objects, XLogRecPtr upto, XLogRecPtr state_lsn)
+{
+	SpPosition	p;
+	ListCell   *lc;
+
+	p.slot_name = sp_engine.slot_name;
+	p.system_identifier = GetSystemIdentifier();
+	p.timeline = GetWALInsertionTimeLine();
+	p.database = MyDatabaseId;
+	p.state_lsn = state_lsn;
+	p.nobjects = 0;
+	p.object = palloc(sizeof(int32) * Max(1, list_length(objects)));
+	p.output_lsn = palloc(sizeof(XLogRecPtr) * Max(1, list_length(objects)));
+	foreach(lc, objects)
+	{
+		Writable   *x = lfirst(lc);
+		bool		current = x->written ||
+			(sp_output_is_empty(x->output) && !x->output->replaying);
+
+		p.object[p.nobjects] = x->def->id;
+		p.output_lsn[p.nobjects++] = current ? Max(upto, x->output->output_lsn) :
+			x->output->output_lsn;
+	}
+	sp_position_store(&p);
+	replorigin_session_origin_lsn = upto;
+	replorigin_session_origin_timestamp = GetCurrentTimestamp();
+}
+
+/* Store the position of a checkpoint, in the current transaction. */
+void
+sp_write_position(XLogRecPtr state_lsn)
+{
+	store_position(list_writables(), state_lsn, state_lsn);
+}
+
+/* Forget what a commit has made durable. */
+static void
+after_commit(List *objects, XLogRecPtr upto)
+{
+	ListCell   *lc;
+
+	foreach(lc, objects)
+	{
+		Writable   *x = lfirst(lc);
+
+		if (x->written)
+			output_committed(x, upto);
+		else if (sp_output_is_empty(x->output) && !x->output->replaying)
+			x->output->output_lsn = Max(x->output->output_lsn, upto);
+	}
+	sp_engine.changed = true;
+}
+
+/* Note that an object couldn't be written; it waits longer each time. */
+static void
+write_failed(Writable *x, const ErrorData *error)
+{
+	int			delay = FIRST_RETRY_MS << Min(x->output->failures, 9);
+
+	x->output->failures++;
+	x->output->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													  Min(delay, LAST_RETRY_MS));
+	if (!x->output->reported)
+	{
+		sp_definition_set_reason(x->def->id,
+								 psprintf("results can't be written now: %s", error->message));
+		x->output->reported = true;
+	}
+	if (x->output->failures == 1 || x->output->failures % 20 == 0)
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("results of %s can't be written now: %s", x->def->name, error->message),
+				 errdetail("Attempt %d; its changes are kept and the other objects go on.",
+						   x->output->failures)));
+}
+
+/* Write one object in a subtransaction; false when it threw. */
+static bool
+write_guarded(Writable *x)
+{
+	MemoryContext oldcontext = CurrentMemoryContext;
+	ResourceOwner oldowner = CurrentResourceOwner;
+	volatile bool ok = true;
+	int			failures = x->output->failures;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(oldcontext);
+	PG_TRY();
+	{
+		x->output->failures = Max(failures, 1); /* look rows up rather than believe them new */
+		write_object(x);
+		x->output->failures = failures;
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(oldcontext);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(oldcontext);
+		CurrentResourceOwner = oldowner;
+		x->written = false;
+		x->output->failures = failures;
+		write_failed(x, error);
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(oldcontext);
+	CurrentResourceOwner = oldowner;
+	return ok;
+}
+
+/* The due ones among the objects. */
+static List *
+select_due(List *objects, bool flush)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	List	   *due = NIL;
+	ListCell   *lc;
+
+	foreach(lc, objects)
+	{
+		Writable   *x = lfirst(lc);
+
+		if (x->output->replaying || sp_output_is_empty(x->output))
+			continue;
+		if (flush || due_at(x->output, x->trigger_us) <= now)
+			due = lappend(due, x);
+	}
+	return due;
+}
+
+/* The ordinary way: all due objects at once.  Throws when any does. */
+static void
+write_together(List *objects, List *due, XLogRecPtr upto, bool progress)
+{
+	ListCell   *lc;
+
+	foreach(lc, due)
+		write_object(lfirst(lc));
+	if (progress)
+		sp_checkpoint_progress();
+	if (due != NIL)
+		store_position(objects, upto, sp_engine.state_lsn);
+	sp_debug_point("before-write-commit");
+}
+
+/* The careful way, in a new transaction. */
+static void
+write_separately(List *objects, List *due, XLogRecPtr upto)
+{
+	ListCell   *lc;
+	bool		any = false;
+
+	sp_engine_begin();
+	sp_engine_limit_waits();
+	foreach(lc, due)
+		any |= write_guarded(lfirst(lc));
+	if (any)
+		store_position(objects, upto, sp_engine.state_lsn);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	after_commit(objects, upto);
+}
+
+/* Write and commit; false, with the transaction rolled back, when that threw. */
+static bool
+try_together(List *objects, List *due, XLogRecPtr upto, bool progress)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	PG_TRY();
+	{
+		if (due != NIL || progress)
+			write_together(objects, due, upto, progress);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		/* who is to blame comes out when they are written one by one */
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		AbortCurrentTransaction();
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return ok;
+}
+
+/*
+ * Write the output that is due, and end the current transaction, which holds nothing else
+ * that must be kept.  Must be called with an active snapshot.
+ */
+void
+sp_write_and_commit(XLogRecPtr upto, bool flush)
+{
+	MemoryContext context = AllocSetContextCreate(sp_engine.context, "streamproc output list",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	List	   *objects = list_writables();
+	List	   *due = select_due(objects, flush);
+	bool		progress = flush && sp_engine.progressed;
+	ListCell   *lc;
+
+	if (try_together(objects, due, upto, progress))
+	{
+		after_commit(objects, upto);
+		if (progress)
+			sp_engine.progressed = false;
+	}
+	else
+	{
+		foreach(lc, due)
+			((Writable *) lfirst(lc))->written = false;
+		write_separately(objects, due, upto);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/* Write one object's output now, in the current transaction (a backfill's). */
+void
+sp_write_backfill(SpWindow *w, SpDetector *d)
+{
+	Writable	x = {0};
+	int			i;
+
+	x.def = w ? &w->def->o : &d->def->o;
+	x.source = x.def->source;
+	x.output = w ? &w->output : &d->output;
+	x.window = w;
+	x.detector = d;
+	if (sp_output_is_empty(x.output))
+		return;
+	/* see what this transaction wrote before */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	write_object(&x);
+	PopActiveSnapshot();
+	/* the transaction's fate is the object's: it is forgotten when this is rolled back */
+	for (i = 0; w != NULL && i < x.output->ngroups; i++)
+	{
+		x.output->groups[i]->revision++;
+		sp_group_changed(&w->groups, x.output->groups[i]);
+	}
+	sp_output_clear(x.output);
+}
+
+/* Is anything of this kind unwritten, which a checkpoint must not pass over? */
+bool
+sp_write_holds_back_checkpoint(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.streams)
+	{
+		if (((SpStream *) lfirst(lc))->output.ndead > 0)
+			return true;
+	}
+	foreach(lc, sp_engine.windows)
+	{
+		if (((SpWindow *) lfirst(lc))->output.ndead > 0)
+			return true;
+	}
+	foreach(lc, sp_engine.detectors)
+	{
+		SpDetector *d = lfirst(lc);
+
+		if (d->output.ndead > 0 || d->output.nalerts > 0)
+			return true;
+	}
+	return false;
+}

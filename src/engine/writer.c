@@ -1,0 +1,197 @@
+/*
+ * writer.c
+ *	  Writes rows of result tables: opens them and chooses the path for each row.
+ *
+ * How a table is written is decided once (writer_plan.c) and remembered.  The fast path is
+ * catalog/table.c; the executor's is writer_slow.c, which uses the same table to find rows.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "executor/executor.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+
+#include "base/guc.h"
+#include "engine/writer_internal.h"
+
+struct SpWriter
+{
+	Relation	rel;
+	SpWriterPlan *plan;
+	SpTable    *table;
+	SpWriterSlow *slow;			/* NULL: the fast path */
+	TupleTableSlot *slot;
+	bool		lookup;
+	bool		update_checked;
+	bool		delete_checked;
+	uint64		count;
+};
+
+/* Don't wait for locks longer than streamproc.lock_timeout, until the transaction ends. */
+static void
+limit_lock_waits(void)
+{
+	char		value[32];
+
+	if (LockTimeout == sp_guc_lock_timeout)
+		return;
+	snprintf(value, sizeof(value), "%d", sp_guc_lock_timeout);
+	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/* Open the relation, locked. */
+static Relation
+open_relation(Oid relid)
+{
+	Relation	rel;
+
+	limit_lock_waits();
+	rel = try_relation_open(relid, RowExclusiveLock);
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("result table with OID %u does not exist", relid)));
+	return rel;
+}
+
+/* Open a result table for writing. */
+SpWriter *
+sp_writer_open(Oid relid, int natts, const Oid *types,
+			   int nkeys, const AttrNumber *key_attnums)
+{
+	SpWriter   *writer = palloc0(sizeof(SpWriter));
+	Relation	rel = open_relation(relid);
+
+	writer->rel = rel;
+	writer->plan = sp_writer_plan_get(rel, natts, types);
+	writer->table = sp_table_open(rel, nkeys, key_attnums);
+	writer->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	if (writer->plan->executor)
+		writer->slow = sp_writer_slow_open(writer->table, writer->plan, nkeys, key_attnums);
+	return writer;
+}
+
+void
+sp_writer_set_lookup(SpWriter *writer, bool lookup)
+{
+	writer->lookup = lookup;
+}
+
+/* The slot to be filled for the next call. */
+TupleTableSlot *
+sp_writer_slot(SpWriter *writer)
+{
+	return ExecClearTuple(writer->slot);
+}
+
+/* Fill the user's columns with their defaults, which are constants on the fast path. */
+static void
+set_defaults(SpWriter *writer)
+{
+	const SpWriterPlan *plan = writer->plan;
+
+	for (int i = 0; i < plan->nothers; i++)
+	{
+		Const	   *value = (Const *) plan->defaults[i];
+
+		writer->slot->tts_values[plan->natts + i] = value == NULL ? (Datum) 0 : value->constvalue;
+		writer->slot->tts_isnull[plan->natts + i] = value == NULL || value->constisnull;
+	}
+}
+
+/* Insert the row in the slot; its position goes to *tid in time. */
+static void
+insert_row(SpWriter *writer, ItemPointer tid)
+{
+	if (writer->slow != NULL)
+	{
+		sp_writer_slow_insert(writer->slow, writer->slot, tid);
+		return;
+	}
+	set_defaults(writer);
+	sp_table_insert(writer->table, writer->slot->tts_values, writer->slot->tts_isnull, tid);
+}
+
+/* Update the row with the key in the slot; false when there is none. */
+static bool
+update_row(SpWriter *writer, ItemPointer tid)
+{
+	if (writer->slow != NULL)
+		return sp_writer_slow_update(writer->slow, writer->slot, tid);
+
+	/* A publication may ask for a replica identity; it is the user's to give one. */
+	if (!writer->update_checked)
+		CheckCmdReplicaIdentity(writer->rel, CMD_UPDATE);
+	writer->update_checked = true;
+	return sp_table_update(writer->table, tid, writer->plan->natts,
+						   writer->slot->tts_values, writer->slot->tts_isnull);
+}
+
+/* Insert or update the row in the slot by its key. */
+void
+sp_writer_upsert(SpWriter *writer, ItemPointer tid)
+{
+	/* A trigger may have kept a row out, so that nothing is believed new. */
+	bool		lookup = writer->lookup || writer->slow != NULL;
+
+	writer->count++;
+	if ((lookup || ItemPointerIsValid(tid) || sp_table_is_pending(tid)) &&
+		update_row(writer, tid))
+		return;
+	insert_row(writer, tid);
+}
+
+/* Insert the row in the slot. */
+void
+sp_writer_insert(SpWriter *writer)
+{
+	writer->count++;
+	insert_row(writer, NULL);
+}
+
+/* Delete the row with the key in the slot, if there. */
+void
+sp_writer_delete(SpWriter *writer, ItemPointer tid)
+{
+	bool		found;
+
+	if (writer->slow != NULL)
+		found = sp_writer_slow_delete(writer->slow, writer->slot, tid);
+	else
+	{
+		if (!writer->delete_checked)
+			CheckCmdReplicaIdentity(writer->rel, CMD_DELETE);
+		writer->delete_checked = true;
+		found = sp_table_delete(writer->table, tid, writer->slot->tts_values,
+								writer->slot->tts_isnull);
+	}
+	if (found)
+		writer->count++;
+}
+
+/* The next value of the identity column that the table begins with. */
+int64
+sp_writer_next_id(SpWriter *writer)
+{
+	return sp_table_next_id(writer->table);
+}
+
+uint64
+sp_writer_count(const SpWriter *writer)
+{
+	return writer->count;
+}
+
+/* Flush and close. */
+void
+sp_writer_close(SpWriter *writer)
+{
+	if (writer->slow != NULL)
+		sp_writer_slow_close(writer->slow);
+	ExecDropSingleTupleTableSlot(writer->slot);
+	sp_table_close(writer->table);
+	pfree(writer);
+}

@@ -1,0 +1,54 @@
+/*
+ * clause.h
+ *	  Expressions as users write them: text, parsed and checked as the caller.
+ *
+ * Errors point into the user's text (psql shows it as QUERY, with a caret).
+ */
+#ifndef SP_CLAUSE_H
+#define SP_CLAUSE_H
+
+#include "nodes/parsenodes.h"
+#include "nodes/pg_list.h"
+
+typedef enum SpClauseRole
+{
+	SP_CLAUSE_KEY,				/* 'expression AS name', or a column; can be grouped by */
+	SP_CLAUSE_AGGREGATE,		/* 'aggregate(...) AS name' */
+	SP_CLAUSE_CARRY,			/* 'expression AS name', or a column */
+	SP_CLAUSE_RULE,				/* 'boolean AS label', or text */
+	SP_CLAUSE_VALUE,			/* a number, without a name */
+	SP_CLAUSE_FILTER			/* a boolean, without a name */
+} SpClauseRole;
+
+typedef struct SpClause
+{
+	SpClauseRole role;
+	const char *parameter;		/* which argument of the verb it comes from */
+	char	   *text;
+	char	   *name;
+	Node	   *raw;			/* parsed */
+	Node	   *expr;			/* analyzed; the source is range table entry 1 */
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	bool		can_be_null;
+} SpClause;
+
+/* Parse and check one expression over the source. */
+extern SpClause *sp_clause_parse(SpClauseRole role, const char *parameter, const char *text,
+								 Oid source);
+
+/* The same for each string of a list. */
+extern List *sp_clause_parse_list(SpClauseRole role, const char *parameter, List *texts,
+								  Oid source);
+
+/* An error when two have the same name, or one has a name of the list (ends with NULL). */
+extern void sp_clause_check_names(List *clauses, const char *const *reserved);
+
+/*
+ * SELECT clauses FROM source [WHERE filter] [GROUP BY the first ngroup].  Values are cast
+ * to float8.
+ */
+extern Query *sp_clause_query(List *clauses, SpClause *filter, Oid source, int ngroup);
+
+#endif

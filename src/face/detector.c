@@ -1,0 +1,402 @@
+/*
+ * detector.c
+ *	  create_detector() and drop_detector().
+ *
+ * A detector is: a result table of the caller's, a view with its expressions, and a row in
+ * streamproc.detector_definition.  It reads a stream's relation, or the result table of a
+ * window, whose columns its expressions then name.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type_d.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+
+#include "base/compat.h"
+#include "catalog/message.h"
+#include "catalog/object.h"
+#include "engine/method.h"
+#include "face/clause.h"
+#include "face/lifecycle.h"
+#include "face/parameter.h"
+#include "face/relation.h"
+
+/* Arguments of create_detector(). */
+enum
+{
+	NAME,
+	SOURCE,
+	METHOD,
+	VALUE,
+	FEATURES,
+	RULES,
+	KEYS,
+	FILTER,
+	CARRY,
+	PARAMS,
+	THRESHOLD,
+	DIRECTION,
+	MIN_EFFECT,
+	COOLDOWN,
+	LEARN,
+	SAMPLE,
+	TRIGGER,
+	HISTORY,
+	STORE,
+	NOTIFY,
+	RETENTION,
+	BACKFILL,
+	IF_NOT_EXISTS,
+	REPLACE
+};
+
+/* Every detector's columns, beside its keys and what it carries along. */
+static const char *const reserved_names[] = {
+	"id", "event_time", "value", "features", "score", "p_value", "threshold", "is_anomaly",
+	"expected", "lower_bound", "upper_bound", "alerts", "explanation", "detected_at", "lsn",
+	"ordinal", "status", "label", "note", NULL
+};
+
+static const char *const no_names[] = {NULL};
+
+typedef struct Draft
+{
+	SpRelationName name;
+	SpObject	source;
+	const SpMethod *method;
+	Oid			time_type;		/* of event_time */
+	List	   *key_texts;
+	SpClause   *value;			/* or NULL */
+	List	   *keys;
+	List	   *carry;
+	List	   *rules;
+	SpClause   *filter;			/* or NULL */
+} Draft;
+
+PG_FUNCTION_INFO_V1(sp_create_detector);
+PG_FUNCTION_INFO_V1(sp_drop_detector);
+
+/* ---- Parameters. ---- */
+
+static const SpMethod *
+read_method(FunctionCallInfo fcinfo)
+{
+	const SpMethod *method;
+	char	   *name;
+
+	sp_parameter_require(fcinfo, METHOD, "method");
+	name = sp_parameter_text(fcinfo, METHOD, "method");
+	method = sp_method_find(name);
+	if (method == NULL && strcmp(name, "records") == 0)
+		sp_parameter_not_yet_value("method", name, sp_method_names());
+	if (method == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is no method \"%s\"", name),
+				 errhint("There is %s.", sp_method_names())));
+	return method;
+}
+
+static void
+read_choices(FunctionCallInfo fcinfo)
+{
+	static const char *const directions[] = {"both", "high", "low", NULL};
+	static const char *const learns[] = {"all", "normal", "capped", NULL};
+	static const char *const samples[] = {"final", "update", NULL};
+	static const char *const stores[] = {"anomalies", "all", NULL};
+	char	   *choice;
+
+	sp_parameter_choice(fcinfo, DIRECTION, "direction", directions);
+	sp_parameter_choice(fcinfo, STORE, "store", stores);
+	choice = sp_parameter_choice(fcinfo, LEARN, "learn", learns);
+	if (strcmp(choice, "capped") == 0)
+		sp_parameter_not_yet_value("learn", choice, "\"all\" and \"normal\"");
+	choice = sp_parameter_choice(fcinfo, SAMPLE, "sample", samples);
+	if (strcmp(choice, "update") == 0)
+		sp_parameter_not_yet_value("sample", choice, "\"final\"");
+}
+
+static void
+check_number(FunctionCallInfo fcinfo, int n, const char *name, bool positive)
+{
+	double		value = PG_GETARG_FLOAT8(n);
+
+	if (!isfinite(value) || value < 0 || (positive && value == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"%s\" must be finite and %s: %s", name,
+						positive ? "positive" : "not negative", sp_parameter_value(fcinfo, n))));
+}
+
+/* A channel, as LISTEN takes it. */
+static void
+check_notify(FunctionCallInfo fcinfo)
+{
+	char	   *channel = sp_parameter_text(fcinfo, NOTIFY, "notify");
+
+	if (channel == NULL)
+		return;
+	if (*channel == '\0' || strlen(channel) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"notify\" must be a channel's name of 1 to %d bytes: \"%s\"",
+						NAMEDATALEN - 1, channel)));
+}
+
+/* A method is made of rules, or scores a value. */
+static void
+check_method(FunctionCallInfo fcinfo, const Draft *draft)
+{
+	const char *name = draft->method->name;
+	bool		has_rules = sp_parameter_strings(fcinfo, RULES, "rules") != NIL;
+
+	if (draft->method->takes_value && PG_ARGISNULL(VALUE))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" needs parameter \"value\"", name),
+				 errhint("For example, value => 'amount'.")));
+	if (draft->method->takes_value && has_rules)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" takes no rules", name),
+				 errhint("Rules are a method of their own: method => 'rule'.")));
+	if (!draft->method->takes_value && !has_rules)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" needs parameter \"rules\"", name),
+				 errhint("For example, rules => '{amount > 10000 AS large}'.")));
+	(void) sp_method_params(draft->method, PG_GETARG_JSONB_P(PARAMS));
+}
+
+static void
+read_parameters(FunctionCallInfo fcinfo, Draft *draft)
+{
+	draft->method = read_method(fcinfo);
+	sp_parameter_not_yet(fcinfo, FEATURES, "features");
+	sp_parameter_not_yet(fcinfo, HISTORY, "history");
+	sp_parameter_require(fcinfo, PARAMS, "params");
+	check_method(fcinfo, draft);
+	read_choices(fcinfo);
+	if (!PG_ARGISNULL(THRESHOLD))
+		check_number(fcinfo, THRESHOLD, "threshold", true);
+	sp_parameter_require(fcinfo, MIN_EFFECT, "min_effect");
+	check_number(fcinfo, MIN_EFFECT, "min_effect", false);
+	sp_parameter_require(fcinfo, COOLDOWN, "cooldown");
+	sp_parameter_interval(fcinfo, COOLDOWN, "cooldown", SP_INTERVAL_ANY);
+	sp_parameter_require(fcinfo, TRIGGER, "trigger");
+	sp_parameter_interval(fcinfo, TRIGGER, "trigger", SP_INTERVAL_ANY);
+	sp_parameter_interval(fcinfo, RETENTION, "retention", SP_INTERVAL_LONG);
+	sp_parameter_require(fcinfo, BACKFILL, "backfill");
+	check_notify(fcinfo);
+}
+
+/* ---- Source and expressions. ---- */
+
+/* The window that a result table belongs to. */
+static const SpWindowDef *
+find_window(const SpObject *source)
+{
+	ListCell   *cell;
+
+	foreach(cell, sp_definition_load()->windows)
+	{
+		SpWindowDef *window = lfirst(cell);
+
+		if (window->o.id == source->id)
+			return window;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("window \"%s\" has lost its expressions", source->name)));
+	return NULL;
+}
+
+/* The type of event times, and the keys when none are given. */
+static void
+read_source(FunctionCallInfo fcinfo, Draft *draft)
+{
+	const SpWindowDef *window;
+	int			first;
+
+	draft->key_texts = sp_parameter_strings(fcinfo, KEYS, "keys");
+	if (draft->source.kind == SP_STREAM)
+	{
+		draft->time_type = sp_lifecycle_stream(&draft->source)->time_type;
+		return;
+	}
+
+	window = find_window(&draft->source);
+	first = window->window_kind == SP_WINDOW_GLOBAL ? 1 : 3;
+	draft->time_type = window->window_kind == SP_WINDOW_GLOBAL ? TIMESTAMPTZOID :
+		get_atttype(draft->source.relid, 2);
+	for (int i = 0; PG_ARGISNULL(KEYS) && i < window->nkeys; i++)
+	{
+		char	   *name = get_attname(draft->source.relid, first + i, false);
+
+		draft->key_texts = lappend(draft->key_texts, pstrdup(quote_identifier(name)));
+	}
+}
+
+/* The columns of the expressions view, in their order. */
+static List *
+list_clauses(const Draft *draft)
+{
+	List	   *clauses = draft->value ? list_make1(draft->value) : NIL;
+
+	clauses = list_concat(clauses, draft->keys);
+	clauses = list_concat(clauses, draft->carry);
+	return list_concat(clauses, draft->rules);
+}
+
+static void
+read_expressions(FunctionCallInfo fcinfo, Draft *draft)
+{
+	Oid			source = draft->source.relid;
+	char	   *filter = sp_parameter_text(fcinfo, FILTER, "filter");
+	char	   *value = sp_parameter_text(fcinfo, VALUE, "value");
+
+	draft->keys = sp_clause_parse_list(SP_CLAUSE_KEY, "keys", draft->key_texts, source);
+	draft->carry = sp_clause_parse_list(SP_CLAUSE_CARRY, "carry",
+										sp_parameter_strings(fcinfo, CARRY, "carry"), source);
+	draft->rules = sp_clause_parse_list(SP_CLAUSE_RULE, "rules",
+										sp_parameter_strings(fcinfo, RULES, "rules"), source);
+	if (value != NULL)
+		draft->value = sp_clause_parse(SP_CLAUSE_VALUE, "value", value, source);
+	if (filter != NULL)
+		draft->filter = sp_clause_parse(SP_CLAUSE_FILTER, "filter", filter, source);
+	sp_clause_check_names(list_concat_copy(draft->keys, draft->carry), reserved_names);
+	sp_clause_check_names(list_clauses(draft), no_names);
+}
+
+/* ---- Relations. ---- */
+
+static void
+append_clauses(StringInfo sql, List *clauses)
+{
+	ListCell   *cell;
+
+	foreach(cell, clauses)
+	{
+		SpClause   *clause = lfirst(cell);
+
+		sp_relation_append_column(sql, clause->name, clause->type, clause->typmod,
+								  clause->collation,
+								  clause->role == SP_CLAUSE_KEY && !clause->can_be_null);
+	}
+}
+
+/* No CHECK on status: the worker would have to look at it with each row. */
+static void
+create_result_table(const Draft *draft)
+{
+	StringInfoData sql;
+	char	   *comment = psprintf("what a detector found in %s, written by streamproc; "
+								   "status, label and note are yours to update",
+								   sp_relation_quote(draft->source.relid));
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TABLE %s ("
+					 "id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, ",
+					 draft->name.quoted);
+	sp_relation_append_column(&sql, "event_time", draft->time_type, -1, InvalidOid, false);
+	append_clauses(&sql, draft->keys);
+	appendStringInfoString(&sql, "value float8, features float8[], score float8, p_value float8, "
+						   "threshold float8, is_anomaly boolean, expected float8, "
+						   "lower_bound float8, upper_bound float8, alerts text[], "
+						   "explanation jsonb, ");
+	append_clauses(&sql, draft->carry);
+	appendStringInfoString(&sql, "detected_at timestamptz, lsn pg_lsn, ordinal bigint, "
+						   "status text DEFAULT 'open', label text, note text, "
+						   "UNIQUE (lsn, ordinal)) USING heap");
+	sp_relation_run(sql.data, InvalidOid);
+	sp_relation_run(psprintf("COMMENT ON TABLE %s IS %s", draft->name.quoted,
+							 quote_literal_cstr(comment)), InvalidOid);
+}
+
+static void
+set_argument(SpObjectRow *row, FunctionCallInfo fcinfo, int n, const char *column)
+{
+	sp_object_set(row, column, get_fn_expr_argtype(fcinfo->flinfo, n), fcinfo->args[n].value,
+				  PG_ARGISNULL(n));
+}
+
+static void
+insert_detector(FunctionCallInfo fcinfo, const Draft *draft, int32 id, Oid relid, Oid expressions)
+{
+	SpObjectRow row = {0};
+
+	sp_object_set(&row, "id", INT4OID, Int32GetDatum(id), false);
+	sp_object_set_relation(&row, "relation", relid);
+	sp_object_set_relation(&row, "source", draft->source.relid);
+	sp_object_set_relation(&row, "expressions", expressions);
+	sp_object_set(&row, "session_settings", TEXTARRAYOID, sp_lifecycle_session_settings(), false);
+	set_argument(&row, fcinfo, METHOD, "method");
+	set_argument(&row, fcinfo, VALUE, "value");
+	set_argument(&row, fcinfo, FEATURES, "features");
+	set_argument(&row, fcinfo, RULES, "rules");
+	sp_object_set_strings(&row, "keys", draft->key_texts);
+	set_argument(&row, fcinfo, FILTER, "filter");
+	sp_object_set_strings(&row, "carry", sp_parameter_strings(fcinfo, CARRY, "carry"));
+	set_argument(&row, fcinfo, PARAMS, "params");
+	set_argument(&row, fcinfo, THRESHOLD, "threshold");
+	set_argument(&row, fcinfo, DIRECTION, "direction");
+	set_argument(&row, fcinfo, MIN_EFFECT, "min_effect");
+	set_argument(&row, fcinfo, COOLDOWN, "cooldown");
+	set_argument(&row, fcinfo, LEARN, "learn");
+	set_argument(&row, fcinfo, SAMPLE, "sample");
+	set_argument(&row, fcinfo, TRIGGER, "trigger");
+	set_argument(&row, fcinfo, HISTORY, "history");
+	set_argument(&row, fcinfo, STORE, "store");
+	set_argument(&row, fcinfo, NOTIFY, "notify");
+	set_argument(&row, fcinfo, RETENTION, "retention");
+	set_argument(&row, fcinfo, BACKFILL, "backfill");
+	sp_object_insert(SP_DETECTOR, &row);
+}
+
+static Oid
+create_detector(FunctionCallInfo fcinfo, const Draft *draft)
+{
+	int32		id = sp_object_new_id();
+	Query	   *query = sp_clause_query(list_clauses(draft), draft->filter, draft->source.relid, 0);
+	Oid			relid;
+	Oid			expressions;
+
+	create_result_table(draft);
+	relid = sp_relation_oid(&draft->name);
+	expressions = sp_relation_create_expressions(id, query,
+												 psprintf("detector \"%s\"", draft->name.relation));
+	sp_relation_bind_view(expressions, relid);
+	sp_relation_check_access(expressions);
+	insert_detector(fcinfo, draft, id, relid, expressions);
+	sp_message_control();
+	return relid;
+}
+
+Datum
+sp_create_detector(PG_FUNCTION_ARGS)
+{
+	Draft		draft = {0};
+
+	sp_parameter_require(fcinfo, NAME, "name");
+	draft.source = sp_lifecycle_open_source(fcinfo, SOURCE, true);
+	read_parameters(fcinfo, &draft);
+	sp_relation_resolve(&draft.name, PG_GETARG_TEXT_PP(NAME));
+	if (!sp_lifecycle_make_room(fcinfo, IF_NOT_EXISTS, REPLACE, SP_DETECTOR, draft.name.existing,
+								draft.name.relation))
+		PG_RETURN_OID(draft.name.existing);
+	read_source(fcinfo, &draft);
+	read_expressions(fcinfo, &draft);
+	PG_RETURN_OID(create_detector(fcinfo, &draft));
+}
+
+Datum
+sp_drop_detector(PG_FUNCTION_ARGS)
+{
+	sp_lifecycle_drop(fcinfo, SP_DETECTOR);
+	PG_RETURN_VOID();
+}

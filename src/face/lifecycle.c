@@ -1,0 +1,425 @@
+/*
+ * lifecycle.c
+ *	  Replacing, dropping, pausing and resuming objects.
+ *
+ * What a verb changes takes effect when its transaction commits: the worker then reads
+ * a control message from the WAL, and looks at the definitions and states anew.
+ */
+#include "postgres.h"
+
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_authid_d.h"
+#include "catalog/pg_class_d.h"
+#include "catalog/pg_type_d.h"
+#include "commands/event_trigger.h"
+#include "miscadmin.h"
+#include "replication/origin.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+#include "base/compat.h"
+#include "catalog/message.h"
+#include "catalog/query.h"
+#include "face/environment.h"
+#include "face/lifecycle.h"
+#include "face/parameter.h"
+#include "face/relation.h"
+#include "process/origin.h"
+#include "process/wakeup.h"
+
+PG_FUNCTION_INFO_V1(sp_pause);
+PG_FUNCTION_INFO_V1(sp_resume);
+PG_FUNCTION_INFO_V1(sp_on_drop);
+
+/* Settings that the results of STABLE functions depend on. */
+static const char *const session_settings[] = {
+	"TimeZone", "DateStyle", "IntervalStyle", "search_path"
+};
+
+/* ---- Coming to be. ---- */
+
+Datum
+sp_lifecycle_session_settings(void)
+{
+	Datum		elements[lengthof(session_settings)];
+
+	for (int i = 0; i < lengthof(session_settings); i++)
+		elements[i] = CStringGetTextDatum(psprintf("%s=%s", session_settings[i],
+												   GetConfigOption(session_settings[i],
+																   false, false)));
+	return PointerGetDatum(construct_array(elements, lengthof(session_settings), TEXTOID,
+										   -1, false, TYPALIGN_INT));
+}
+
+void
+sp_lifecycle_create_origin(void)
+{
+	const char *name = sp_origin_name(MyDatabaseId);
+
+	if (replorigin_by_name(name, true) != InvalidRepOriginId)
+		return;
+
+	/* Two first streams at the same time: the second waits here and looks again. */
+	LockRelationOid(get_relname_relid("stream", get_namespace_oid("streamproc", false)),
+					ShareUpdateExclusiveLock);
+	if (replorigin_by_name(name, true) != InvalidRepOriginId)
+		return;
+
+	/* Whatever is defined already came here without the WAL it belongs to. */
+	sp_definition_detach_all("it was restored, or cloned with its database");
+	replorigin_create(name);
+}
+
+/* The names of objects, for a message. */
+static char *
+list_objects(List *objects)
+{
+	StringInfoData list;
+	ListCell   *cell;
+
+	initStringInfo(&list);
+	foreach(cell, objects)
+	{
+		SpObject   *object = lfirst(cell);
+
+		appendStringInfo(&list, "%s%s \"%s\"", list.len > 0 ? ", " : "",
+						 sp_object_kind_name(object->kind), object->name);
+	}
+	return list.data;
+}
+
+static void
+refuse_dependents(const SpObject *object, const char *verb, const char *hint)
+{
+	List	   *dependents = sp_object_dependents(object->relid);
+
+	if (dependents != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("can't %s %s \"%s\": other objects read it", verb,
+						sp_object_kind_name(object->kind), object->name),
+				 errdetail("They are %s.", list_objects(dependents)),
+				 errhint("%s", hint)));
+}
+
+/* The relation is another's. */
+static void
+refuse_name(SpObjectKind kind, const SpObject *other, const char *name)
+{
+	if (other != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("\"%s\" is %s already", name,
+						other->kind == SP_STREAM ? "a stream" :
+						other->kind == SP_WINDOW ? "a window" : "a detector")));
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_TABLE),
+			 errmsg("relation \"%s\" already exists", name),
+			 errdetail("It is not a %s.", sp_object_kind_name(kind))));
+}
+
+bool
+sp_lifecycle_make_room(FunctionCallInfo fcinfo, int if_not_exists, int replace,
+					   SpObjectKind kind, Oid relid, const char *name)
+{
+	SpObject	object;
+	bool		found;
+
+	sp_parameter_require(fcinfo, if_not_exists, "if_not_exists");
+	sp_parameter_require(fcinfo, replace, "replace");
+	if (PG_GETARG_BOOL(if_not_exists) && PG_GETARG_BOOL(replace))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameters \"if_not_exists\" and \"replace\" exclude one another")));
+	if (!OidIsValid(relid))
+		return true;
+
+	found = sp_object_find(relid, &object);
+	if (!found && kind == SP_STREAM)
+		return true;
+	if (!found || object.kind != kind)
+		refuse_name(kind, found ? &object : NULL, name);
+
+	if (PG_GETARG_BOOL(if_not_exists))
+	{
+		ereport(NOTICE,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("%s \"%s\" already exists, skipping", sp_object_kind_name(kind), name)));
+		return false;
+	}
+	if (!PG_GETARG_BOOL(replace))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("%s \"%s\" already exists", sp_object_kind_name(kind), name),
+				 errhint("replace => true drops it and makes it anew.")));
+	sp_relation_check_owner(relid);
+	refuse_dependents(&object, "replace", "Drop them first.");
+	sp_relation_drop_object(&object, false, InvalidOid);
+	return true;
+}
+
+static void
+lock_object(const SpObject *object)
+{
+	if (!sp_object_lock(object))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("%s \"%s\" was dropped meanwhile", sp_object_kind_name(object->kind),
+						object->name)));
+}
+
+SpObject
+sp_lifecycle_open_source(FunctionCallInfo fcinfo, int n, bool windows_too)
+{
+	SpObject	source;
+	Oid			relid;
+
+	sp_parameter_require(fcinfo, n, "source");
+	relid = PG_GETARG_OID(n);
+	if (!sp_object_find(relid, &source) || source.kind == SP_DETECTOR)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("source \"%s\" is not a stream%s", sp_parameter_value(fcinfo, n),
+						windows_too ? " or window" : ""),
+				 errhint("Make a table a stream with streamproc.create_stream().")));
+	if (source.kind == SP_WINDOW && !windows_too)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a window as the source of a window is not supported yet: \"%s\"",
+						source.name)));
+	/* All columns: the twin, and dead letters, have to do with whole rows. */
+	sp_relation_check_readable(relid);
+	sp_relation_check_row_security(relid);
+	lock_object(&source);
+	return source;
+}
+
+const SpStreamDef *
+sp_lifecycle_stream(const SpObject *object)
+{
+	SpDefinitions *definitions = sp_definition_load();
+	Oid			relid = object->kind == SP_STREAM ? object->relid : object->source;
+	ListCell   *cell;
+
+	foreach(cell, definitions->streams)
+	{
+		SpStreamDef *stream = lfirst(cell);
+
+		if (stream->o.relid == relid)
+			return stream;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("%s \"%s\" has no stream that works", sp_object_kind_name(object->kind),
+					object->name)));
+	return NULL;
+}
+
+/* ---- Dropping. ---- */
+
+/* The object of the first argument, which the caller owns. */
+static SpObject
+get_own_object(FunctionCallInfo fcinfo)
+{
+	SpObject	object;
+
+	sp_parameter_require(fcinfo, 0, "name");
+	if (!sp_object_find(PG_GETARG_OID(0), &object))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("\"%s\" is not a stream, window or detector",
+						sp_parameter_value(fcinfo, 0))));
+	sp_relation_check_owner(object.relid);
+	return object;
+}
+
+/* Drop what reads the object, whoever owns it, as DROP ... CASCADE does. */
+static void
+drop_dependents(const SpObject *object)
+{
+	ListCell   *cell;
+
+	foreach(cell, sp_object_dependents(object->relid))
+	{
+		SpObject   *dependent = lfirst(cell);
+
+		drop_dependents(dependent);
+		ereport(NOTICE,
+				(errmsg("drop cascades to %s \"%s\"", sp_object_kind_name(dependent->kind),
+						dependent->name)));
+		sp_relation_drop_object(dependent, true, BOOTSTRAP_SUPERUSERID);
+	}
+}
+
+void
+sp_lifecycle_drop(FunctionCallInfo fcinfo, SpObjectKind kind)
+{
+	SpObject	object = get_own_object(fcinfo);
+
+	if (object.kind != kind)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a %s", object.name, sp_object_kind_name(kind)),
+				 errhint("Use streamproc.drop_%s().", sp_object_kind_name(object.kind))));
+	sp_parameter_require(fcinfo, 1, "cascade");
+	lock_object(&object);
+	if (PG_GETARG_BOOL(1))
+		drop_dependents(&object);
+	else
+		refuse_dependents(&object, "drop", "cascade => true drops them too.");
+	sp_relation_drop_object(&object, PG_GETARG_BOOL(1), InvalidOid);
+	sp_message_control();
+}
+
+/* Relations that the command at work has dropped. */
+static List *
+get_dropped_relations(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *relids = NIL;
+	SpQueryScope scope;
+
+	sp_query_open(&scope, InvalidOid);
+	sp_query_run(&scope, "SELECT objid FROM pg_event_trigger_dropped_objects() "
+				 "WHERE classid = 'pg_class'::regclass AND objsubid = 0",
+				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
+	MemoryContextSwitchTo(context);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		bool		isnull;
+
+		relids = lappend_oid(relids, DatumGetObjectId(sp_query_value(row, 1, &isnull)));
+	}
+	sp_query_close(&scope);
+	return relids;
+}
+
+/*
+ * Event trigger on sql_drop: definitions don't outlive their relations.  Dropping the
+ * source with CASCADE takes the expressions along, and so ends what read it; the result
+ * table then stays as an ordinary one.
+ */
+Datum
+sp_on_drop(PG_FUNCTION_ARGS)
+{
+	List	   *relids;
+	List	   *objects = NIL;
+	ListCell   *cell;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function is called by an event trigger only")));
+
+	relids = get_dropped_relations();
+	if (relids != NIL)
+		objects = sp_object_find_all(relids);
+	foreach(cell, objects)
+	{
+		SpObject   *object = lfirst(cell);
+
+		sp_object_delete(object);
+		/* A restored view has lost its ties to the result table. */
+		if (OidIsValid(object->expressions) && get_rel_name(object->expressions) != NULL)
+			sp_relation_run(psprintf("DROP VIEW %s", sp_relation_quote(object->expressions)),
+							BOOTSTRAP_SUPERUSERID);
+	}
+	if (objects != NIL)
+		sp_message_control();
+	PG_RETURN_NULL();
+}
+
+/* ---- Pausing. ---- */
+
+/* The object and all that reads it, directly or not. */
+static List *
+add_downstream(List *objects, const SpObject *object)
+{
+	SpObject   *copy = palloc(sizeof(SpObject));
+	ListCell   *cell;
+
+	*copy = *object;
+	objects = lappend(objects, copy);
+	foreach(cell, sp_object_dependents(object->relid))
+		objects = add_downstream(objects, lfirst(cell));
+	return objects;
+}
+
+/* What the object reads, directly or not. */
+static List *
+add_upstream(List *objects, const SpObject *object)
+{
+	SpObject   *source = palloc(sizeof(SpObject));
+
+	if (!OidIsValid(object->source) || !sp_object_find(object->source, source))
+		return objects;
+	return add_upstream(lappend(objects, source), source);
+}
+
+Datum
+sp_pause(PG_FUNCTION_ARGS)
+{
+	SpObject	object = get_own_object(fcinfo);
+	char	   *reason = psprintf("paused by %s", GetUserNameFromId(GetUserId(), false));
+	ListCell   *cell;
+
+	lock_object(&object);
+	foreach(cell, add_downstream(NIL, &object))
+	{
+		SpObject   *paused = lfirst(cell);
+
+		if (paused->state == SP_STATE_NEW || paused->state == SP_STATE_RUNNING)
+			sp_definition_set_state(paused->id, SP_STATE_PAUSED, InvalidXLogRecPtr, reason);
+	}
+	sp_message_control();
+	PG_RETURN_VOID();
+}
+
+/* Let the worker meet the object anew. */
+static void
+resume_object(const SpObject *object)
+{
+	/* A dump has no ties between a view and what it is to be dropped with. */
+	if (OidIsValid(object->expressions))
+		sp_relation_bind_view(object->expressions, object->relid);
+	if (OidIsValid(object->twin) && get_rel_name(object->twin) != NULL)
+		sp_relation_bind_view(object->twin, object->relid);
+	sp_definition_set_state(object->id, SP_STATE_NEW, InvalidXLogRecPtr, NULL);
+}
+
+Datum
+sp_resume(PG_FUNCTION_ARGS)
+{
+	SpObject	object = get_own_object(fcinfo);
+	List	   *objects;
+	ListCell   *cell;
+	int			nresumed = 0;
+
+	lock_object(&object);
+	sp_environment_check();
+	sp_lifecycle_create_origin();
+
+	/* Read the states again: the origin's absence has detached everything. */
+	objects = sp_object_find(object.relid, &object) ? add_downstream(NIL, &object) : NIL;
+	foreach(cell, add_upstream(objects, &object))
+	{
+		SpObject   *resumed = lfirst(cell);
+
+		if (resumed->state == SP_STATE_NEW || resumed->state == SP_STATE_RUNNING)
+			continue;
+		resume_object(resumed);
+		nresumed++;
+	}
+	if (nresumed == 0)
+		ereport(NOTICE,
+				(errmsg("%s \"%s\" is not paused", sp_object_kind_name(object.kind),
+						object.name)));
+	sp_message_control();
+	sp_wakeup_launcher_at_commit();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,83 @@
+/*
+ * Operating the worker of this database.
+ */
+
+CREATE FUNCTION streamproc.wait_for(
+	lsn pg_catalog.pg_lsn DEFAULT NULL,
+	timeout pg_catalog.interval DEFAULT '60 seconds')
+RETURNS pg_catalog.void
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_wait_for';
+
+COMMENT ON FUNCTION streamproc.wait_for(pg_catalog.pg_lsn, pg_catalog.interval) IS
+'waits until everything committed before lsn (default: until now) is in the results';
+
+CREATE FUNCTION streamproc.start()
+RETURNS pg_catalog.void
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_start';
+
+REVOKE ALL ON FUNCTION streamproc.start() FROM PUBLIC;
+
+COMMENT ON FUNCTION streamproc.start() IS
+'starts the worker of this database again after stop(), or when streamproc.autostart is off';
+
+CREATE FUNCTION streamproc.stop(timeout pg_catalog.interval DEFAULT '30 seconds')
+RETURNS pg_catalog.void
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_stop';
+
+REVOKE ALL ON FUNCTION streamproc.stop(pg_catalog.interval) FROM PUBLIC;
+
+COMMENT ON FUNCTION streamproc.stop(pg_catalog.interval) IS
+'ends the worker of this database, until start() or a server restart; WAL is kept for it';
+
+CREATE FUNCTION streamproc.worker_status(
+	OUT pid pg_catalog.int4,
+	OUT state pg_catalog.text,
+	OUT started_at pg_catalog.timestamptz,
+	OUT rows pg_catalog.int8,
+	OUT rows_per_second pg_catalog.float8,
+	OUT commits pg_catalog.int8,
+	OUT batches pg_catalog.int8,
+	OUT results pg_catalog.int8,
+	OUT alerts pg_catalog.int8,
+	OUT dead_rows pg_catalog.int8,
+	OUT checkpoints pg_catalog.int8,
+	OUT longest_checkpoint_ms pg_catalog.float8,
+	OUT state_bytes pg_catalog.int8,
+	OUT memory_bytes pg_catalog.int8,
+	OUT latency_p50_ms pg_catalog.float8,
+	OUT latency_p99_ms pg_catalog.float8,
+	OUT applied_lsn pg_catalog.pg_lsn,
+	OUT message pg_catalog.text)
+RETURNS record
+LANGUAGE c VOLATILE PARALLEL RESTRICTED CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_worker_status';
+
+COMMENT ON FUNCTION streamproc.worker_status() IS 'the row of the view worker';
+
+CREATE VIEW streamproc.worker AS
+SELECT pid, state, started_at, rows, rows_per_second, commits, batches, results, alerts, dead_rows,
+	checkpoints, longest_checkpoint_ms, state_bytes, memory_bytes, latency_p50_ms, latency_p99_ms,
+	applied_lsn, message
+FROM streamproc.worker_status();
+
+GRANT SELECT ON streamproc.worker TO PUBLIC;
+
+COMMENT ON VIEW streamproc.worker IS 'the worker of this database: state, and counts since its start';
+COMMENT ON COLUMN streamproc.worker.pid IS 'its process; NULL when it is not running';
+COMMENT ON COLUMN streamproc.worker.state IS
+'running, starting, creating slot (waits for running transactions), stopped, failed or not running';
+COMMENT ON COLUMN streamproc.worker.rows IS 'rows read from the WAL';
+COMMENT ON COLUMN streamproc.worker.commits IS 'transactions with such rows';
+COMMENT ON COLUMN streamproc.worker.batches IS
+'groups of such transactions that were processed together';
+COMMENT ON COLUMN streamproc.worker.results IS 'result rows written';
+COMMENT ON COLUMN streamproc.worker.dead_rows IS 'rows that went to dead_letter';
+COMMENT ON COLUMN streamproc.worker.memory_bytes IS
+'private memory of the process; NULL when unknown';
+COMMENT ON COLUMN streamproc.worker.latency_p50_ms IS
+'half of the commits had their results committed so many milliseconds later, or sooner';
+COMMENT ON COLUMN streamproc.worker.applied_lsn IS 'everything committed before it is in the results';
+COMMENT ON COLUMN streamproc.worker.message IS 'why it does not run';

@@ -1,0 +1,188 @@
+/*
+ * parameter.c
+ *	  Checks arguments of the verbs.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "lib/stringinfo.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "base/compat.h"
+#include "base/tumbling.h"
+#include "catalog/definition.h"
+#include "face/parameter.h"
+
+char *
+sp_parameter_value(FunctionCallInfo fcinfo, int n)
+{
+	Oid			output;
+	bool		is_varlena;
+
+	if (PG_ARGISNULL(n))
+		return "NULL";
+	getTypeOutputInfo(get_fn_expr_argtype(fcinfo->flinfo, n), &output, &is_varlena);
+	return OidOutputFunctionCall(output, PG_GETARG_DATUM(n));
+}
+
+void
+sp_parameter_require(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("parameter \"%s\" must not be null", name)));
+}
+
+/* Is there an argument, other than an empty array? */
+static bool
+is_given(FunctionCallInfo fcinfo, int n)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
+
+	if (PG_ARGISNULL(n))
+		return false;
+	return !OidIsValid(get_element_type(type)) ||
+		ARR_NDIM(PG_GETARG_ARRAYTYPE_P(n)) > 0;
+}
+
+void
+sp_parameter_not_yet(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (is_given(fcinfo, n))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("parameter \"%s\" is not supported yet: %s", name,
+						sp_parameter_value(fcinfo, n)),
+				 errhint("Leave it out.")));
+}
+
+void
+sp_parameter_not_yet_value(const char *name, const char *value, const char *instead)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s \"%s\" is not supported yet", name, value),
+			 errhint("There is %s.", instead)));
+}
+
+void
+sp_parameter_refuse(FunctionCallInfo fcinfo, int n, const char *name, const char *object)
+{
+	if (is_given(fcinfo, n))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"%s\" has no meaning for %s: %s", name, object,
+						sp_parameter_value(fcinfo, n))));
+}
+
+char *
+sp_parameter_text(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+char *
+sp_parameter_choice(FunctionCallInfo fcinfo, int n, const char *name, const char *const *choices)
+{
+	StringInfoData list;
+	char	   *value;
+
+	sp_parameter_require(fcinfo, n, name);
+	value = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	initStringInfo(&list);
+	for (; *choices != NULL; choices++)
+	{
+		if (strcmp(value, *choices) == 0)
+			return value;
+		appendStringInfo(&list, "%s\"%s\"", list.len > 0 ? ", " : "", *choices);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for parameter \"%s\": \"%s\"", name, value),
+			 errhint("Allowed are %s.", list.data)));
+	return NULL;
+}
+
+List *
+sp_parameter_strings(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	List	   *strings = NIL;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			nelements;
+	ArrayType  *array;
+
+	if (PG_ARGISNULL(n))
+		return NIL;
+	array = PG_GETARG_ARRAYTYPE_P(n);
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("parameter \"%s\" must be an array of one dimension: %s", name,
+						sp_parameter_value(fcinfo, n))));
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &nelements);
+	for (int i = 0; i < nelements; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("parameter \"%s\" must not contain nulls: %s", name,
+							sp_parameter_value(fcinfo, n))));
+		strings = lappend(strings, TextDatumGetCString(elements[i]));
+	}
+	return strings;
+}
+
+/* What is wrong with an interval, or NULL. */
+static const char *
+check_interval(const Interval *interval, SpIntervalRule rule)
+{
+	int64		us = sp_definition_interval_us(interval);
+
+	if (INTERVAL_NOT_FINITE(interval) || us == PG_INT64_MAX)
+		return "is too long";
+	if (interval->month != 0 && rule != SP_INTERVAL_LONG)
+		return "must not contain months, whose length varies";
+	if (us < 0)
+		return "must not be negative";
+	if (us == 0 && rule != SP_INTERVAL_ANY)
+		return "must be positive";
+	return NULL;
+}
+
+Interval *
+sp_parameter_interval(FunctionCallInfo fcinfo, int n, const char *name, SpIntervalRule rule)
+{
+	Interval   *interval;
+	const char *problem;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	interval = PG_GETARG_INTERVAL_P(n);
+	problem = check_interval(interval, rule);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"%s\" %s: %s", name, problem,
+						sp_parameter_value(fcinfo, n))));
+	return interval;
+}
+
+char *
+sp_parameter_time_zone(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	char	   *zone;
+
+	sp_parameter_require(fcinfo, n, name);
+	zone = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	if (sp_tumbling_zone(zone) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" not recognized", zone),
+				 errdetail("It is the value of parameter \"%s\".", name),
+				 errhint("The view pg_timezone_names lists them.")));
+	return zone;
+}

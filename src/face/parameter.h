@@ -1,0 +1,56 @@
+/*
+ * parameter.h
+ *	  Arguments of the verbs, checked; every error names the parameter and the value.
+ *
+ * n is the argument's number from 0.
+ */
+#ifndef SP_PARAMETER_H
+#define SP_PARAMETER_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+/* The argument as its type's output function writes it. */
+extern char *sp_parameter_value(FunctionCallInfo fcinfo, int n);
+
+/* An error when the argument is null. */
+extern void sp_parameter_require(FunctionCallInfo fcinfo, int n, const char *name);
+
+/* An error unless the argument is null (an array may be empty): it will work one day. */
+extern void sp_parameter_not_yet(FunctionCallInfo fcinfo, int n, const char *name);
+
+/* The same when a text argument has this value. */
+extern void sp_parameter_not_yet_value(const char *name, const char *value, const char *instead);
+
+/* An error unless the argument is null: it means nothing for this kind of object. */
+extern void sp_parameter_refuse(FunctionCallInfo fcinfo, int n, const char *name,
+								const char *object);
+
+/* NULL when the argument is null. */
+extern char *sp_parameter_text(FunctionCallInfo fcinfo, int n, const char *name);
+
+/* Not null, and one of the choices; they end with NULL. */
+extern char *sp_parameter_choice(FunctionCallInfo fcinfo, int n, const char *name,
+								 const char *const *choices);
+
+/* Elements of a text[] as strings; NIL when null.  Null elements are an error. */
+extern List *sp_parameter_strings(FunctionCallInfo fcinfo, int n, const char *name);
+
+typedef enum SpIntervalRule
+{
+	SP_INTERVAL_ANY,			/* >= 0, no months */
+	SP_INTERVAL_POSITIVE,		/* > 0, no months */
+	SP_INTERVAL_LONG			/* > 0, months have 30 days */
+} SpIntervalRule;
+
+/* NULL when the argument is null. */
+extern Interval *sp_parameter_interval(FunctionCallInfo fcinfo, int n, const char *name,
+									   SpIntervalRule rule);
+
+/* Not null, and a time zone's name. */
+extern char *sp_parameter_time_zone(FunctionCallInfo fcinfo, int n, const char *name);
+
+#endif

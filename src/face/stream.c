@@ -1,0 +1,210 @@
+/*
+ * stream.c
+ *	  create_stream() and drop_stream().
+ *
+ * A stream is a definition on a table that somebody else made.  The relation is locked
+ * against others who define or change something on it until the end of the transaction.
+ * The database's replication origin, by which the launcher knows that it wants a worker,
+ * is created with the first stream.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type_d.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/compat.h"
+#include "catalog/message.h"
+#include "catalog/object.h"
+#include "face/clause.h"
+#include "face/environment.h"
+#include "face/lifecycle.h"
+#include "face/parameter.h"
+#include "face/relation.h"
+#include "process/wakeup.h"
+
+/* Arguments of create_stream(). */
+enum
+{
+	RELATION,
+	TIME_COLUMN,
+	WATERMARK,
+	IDLE_TIMEOUT,
+	MAX_FUTURE,
+	TIME_ZONE,
+	LATE,
+	DEDUP_KEY,
+	DEDUP_WITHIN,
+	ON_UPDATE,
+	IF_NOT_EXISTS,
+	REPLACE
+};
+
+PG_FUNCTION_INFO_V1(sp_create_stream);
+PG_FUNCTION_INFO_V1(sp_drop_stream);
+
+/* Decoding must give every row of the relation. */
+static void
+check_logged(Oid relid, const char *name)
+{
+	char		persistence = get_rel_persistence(relid);
+
+	if (persistence != RELPERSISTENCE_PERMANENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("table \"%s\" can't be a stream: it is %s", name,
+						persistence == RELPERSISTENCE_TEMP ? "temporary" : "unlogged"),
+				 errdetail("A stream reads rows from the WAL, where it leaves none.")));
+	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("partition \"%s\" is a foreign table", name),
+				 errdetail("A stream reads rows from the WAL, where it leaves none.")));
+}
+
+static void
+check_partitions(Relation relation)
+{
+	List	   *partitions;
+	ListCell   *cell;
+
+	if (relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return;
+	partitions = find_all_inheritors(RelationGetRelid(relation), AccessShareLock, NULL);
+	foreach(cell, partitions)
+		check_logged(lfirst_oid(cell), get_rel_name(lfirst_oid(cell)));
+}
+
+static void
+check_relation(Relation relation)
+{
+	const char *name = RelationGetRelationName(relation);
+
+	if (relation->rd_rel->relkind != RELKIND_RELATION &&
+		relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" can't be a stream: it is not a table", name),
+				 errdetail_relkind_not_supported(relation->rd_rel->relkind)));
+	if (RelationGetRelid(relation) < FirstNormalObjectId ||
+		RelationIsUsedAsCatalogTable(relation) ||
+		RelationGetNamespace(relation) == get_namespace_oid("streamproc", false))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" can't be a stream: it is a catalog, or used as one", name)));
+	check_logged(RelationGetRelid(relation), name);
+	check_partitions(relation);
+	sp_relation_check_row_security(RelationGetRelid(relation));
+}
+
+/* The view of the time column, which keeps it from being dropped; invalid: commit time. */
+static Oid
+create_time_view(FunctionCallInfo fcinfo, int32 id, Oid relid)
+{
+	char	   *column;
+	SpClause   *clause;
+	Oid			view;
+
+	if (PG_ARGISNULL(TIME_COLUMN))
+		return InvalidOid;
+	column = NameStr(*PG_GETARG_NAME(TIME_COLUMN));
+	if (get_attnum(relid, column) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of table \"%s\" does not exist", column,
+						get_rel_name(relid)),
+				 errdetail("It is the value of parameter \"time_column\".")));
+	clause = sp_clause_parse(SP_CLAUSE_CARRY, "time_column", quote_identifier(column), relid);
+	if (clause->type != TIMESTAMPTZOID && clause->type != TIMESTAMPOID && clause->type != DATEOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("time column \"%s\" is of type %s", column, format_type_be(clause->type)),
+				 errhint("It must be of type timestamp with time zone, timestamp or date.")));
+	view = sp_relation_create_expressions(id, sp_clause_query(list_make1(clause), NULL, relid, 0),
+										  psprintf("stream \"%s\"", get_rel_name(relid)));
+	sp_relation_bind_view(view, relid);
+	return view;
+}
+
+static void
+check_parameters(FunctionCallInfo fcinfo)
+{
+	static const char *const late[] = {"dead_letter", "drop", NULL};
+	static const char *const on_update[] = {"ignore", "retract", "error", NULL};
+	char	   *value;
+
+	sp_parameter_require(fcinfo, WATERMARK, "watermark");
+	sp_parameter_interval(fcinfo, WATERMARK, "watermark", SP_INTERVAL_ANY);
+	sp_parameter_require(fcinfo, IDLE_TIMEOUT, "idle_timeout");
+	sp_parameter_interval(fcinfo, IDLE_TIMEOUT, "idle_timeout", SP_INTERVAL_POSITIVE);
+	sp_parameter_require(fcinfo, MAX_FUTURE, "max_future");
+	sp_parameter_interval(fcinfo, MAX_FUTURE, "max_future", SP_INTERVAL_ANY);
+	sp_parameter_time_zone(fcinfo, TIME_ZONE, "time_zone");
+	sp_parameter_choice(fcinfo, LATE, "late", late);
+	sp_parameter_not_yet(fcinfo, DEDUP_KEY, "dedup_key");
+	sp_parameter_not_yet(fcinfo, DEDUP_WITHIN, "dedup_within");
+	value = sp_parameter_choice(fcinfo, ON_UPDATE, "on_update", on_update);
+	if (strcmp(value, "ignore") != 0)
+		sp_parameter_not_yet_value("on_update", value, "\"ignore\"");
+}
+
+static void
+insert_stream(FunctionCallInfo fcinfo, Oid relid)
+{
+	SpObjectRow row = {0};
+	int32		id = sp_object_new_id();
+
+	sp_object_set(&row, "id", INT4OID, Int32GetDatum(id), false);
+	sp_object_set_relation(&row, "relation", relid);
+	sp_object_set_relation(&row, "expressions", create_time_view(fcinfo, id, relid));
+	sp_object_set(&row, "time_column", NAMEOID, fcinfo->args[TIME_COLUMN].value,
+				  PG_ARGISNULL(TIME_COLUMN));
+	sp_object_set(&row, "watermark", INTERVALOID, PG_GETARG_DATUM(WATERMARK), false);
+	sp_object_set(&row, "idle_timeout", INTERVALOID, PG_GETARG_DATUM(IDLE_TIMEOUT), false);
+	sp_object_set(&row, "max_future", INTERVALOID, PG_GETARG_DATUM(MAX_FUTURE), false);
+	sp_object_set(&row, "time_zone", TEXTOID, PG_GETARG_DATUM(TIME_ZONE), false);
+	sp_object_set(&row, "late", TEXTOID, PG_GETARG_DATUM(LATE), false);
+	sp_object_set(&row, "on_update", TEXTOID, PG_GETARG_DATUM(ON_UPDATE), false);
+	sp_object_insert(SP_STREAM, &row);
+}
+
+Datum
+sp_create_stream(PG_FUNCTION_ARGS)
+{
+	Relation	relation;
+	Oid			relid;
+
+	sp_parameter_require(fcinfo, RELATION, "relation");
+	sp_environment_check();
+	check_parameters(fcinfo);
+
+	relid = PG_GETARG_OID(RELATION);
+	sp_relation_check_owner(relid);
+	relation = relation_open(relid, ShareUpdateExclusiveLock);
+	check_relation(relation);
+	if (sp_lifecycle_make_room(fcinfo, IF_NOT_EXISTS, REPLACE, SP_STREAM, relid,
+							   RelationGetRelationName(relation)))
+	{
+		sp_lifecycle_create_origin();
+		insert_stream(fcinfo, relid);
+		sp_message_control();
+		sp_wakeup_launcher_at_commit();
+	}
+	relation_close(relation, NoLock);
+	PG_RETURN_OID(relid);
+}
+
+Datum
+sp_drop_stream(PG_FUNCTION_ARGS)
+{
+	sp_lifecycle_drop(fcinfo, SP_STREAM);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,133 @@
+/*
+ * Windows: create_window, drop_window, their plain-SQL twins and verify, tumble.
+ */
+
+CREATE FUNCTION streamproc.create_window(
+	name text,
+	source regclass,
+	kind text,
+	size interval = NULL,
+	slide interval = NULL,
+	gap interval = NULL,
+	keys text[] = '{}',
+	aggregates text[] = '{}',
+	filter text = NULL,
+	group_filter text = NULL,
+	carry text[] = '{}',
+	emit text = NULL,
+	trigger interval = '0',
+	watermark interval = NULL,
+	grace interval = '0',
+	origin timestamp = NULL,
+	time_zone text = 'UTC',
+	bounds text = NULL,
+	fill text = 'none',
+	retention interval = NULL,
+	backfill boolean = true,
+	if_not_exists boolean = false,
+	replace boolean = false)
+RETURNS regclass
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_create_window';
+
+COMMENT ON FUNCTION streamproc.create_window(text, regclass, text, interval, interval, interval, text[], text[],
+	text, text, text[], text, interval, interval, interval, timestamp, text, text, text, interval, boolean, boolean,
+	boolean) IS
+	'creates the table name, which holds aggregates over windows of a stream and is kept up to date';
+
+CREATE FUNCTION streamproc.drop_window(name regclass, "cascade" boolean = false)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_drop_window';
+
+COMMENT ON FUNCTION streamproc.drop_window(regclass, boolean) IS
+	'drops a window and its result table; cascade drops the detectors that read it, and views on it';
+
+/* The window of a time.  A row; no row for NULL. */
+
+CREATE FUNCTION streamproc.tumble(ts timestamptz, size interval, origin timestamp = NULL, time_zone text = 'UTC')
+RETURNS TABLE (window_start timestamptz, window_end timestamptz)
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT COST 1 ROWS 1
+AS 'MODULE_PATHNAME', 'sp_tumble_timestamptz';
+
+COMMENT ON FUNCTION streamproc.tumble(timestamptz, interval, timestamp, text) IS
+	'the tumbling window of a time; days and months are those of time_zone';
+
+CREATE FUNCTION streamproc.tumble(ts timestamp, size interval, origin timestamp = NULL, time_zone text = 'UTC')
+RETURNS TABLE (window_start timestamp, window_end timestamp)
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT COST 1 ROWS 1
+AS 'MODULE_PATHNAME', 'sp_tumble_timestamp';
+
+COMMENT ON FUNCTION streamproc.tumble(timestamp, interval, timestamp, text) IS
+	'the tumbling window of a time without zone, taken as it is';
+
+CREATE FUNCTION streamproc.tumble(ts date, size interval, origin timestamp = NULL, time_zone text = 'UTC')
+RETURNS TABLE (window_start date, window_end date)
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT COST 1 ROWS 1
+AS 'MODULE_PATHNAME', 'sp_tumble_date';
+
+COMMENT ON FUNCTION streamproc.tumble(date, interval, timestamp, text) IS
+	'the tumbling window of a date; size in days or months';
+
+/*
+ * What twins know of rows that were not admitted.  The image of a row must not depend on
+ * the session, and digests tell equal images without showing them to those who may read
+ * a twin but not its source.
+ */
+
+CREATE FUNCTION streamproc.row_image(row_value anyelement)
+RETURNS jsonb
+LANGUAGE internal IMMUTABLE PARALLEL SAFE STRICT
+SET TimeZone = 'UTC'
+SET DateStyle = 'ISO, YMD'
+SET IntervalStyle = 'postgres'
+SET extra_float_digits = 1
+SET bytea_output = 'hex'
+AS 'to_jsonb';
+
+COMMENT ON FUNCTION streamproc.row_image(anyelement) IS
+	'a row as jsonb, the same in every session';
+
+CREATE FUNCTION streamproc.digest(image jsonb)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+RETURN pg_catalog.md5(pg_catalog.jsonb_strip_nulls(image)::text);
+
+COMMENT ON FUNCTION streamproc.digest(jsonb) IS
+	'tells rows from each other; columns without a value don''t count, so that added ones don''t either';
+
+CREATE VIEW streamproc.rejection WITH (security_barrier) AS
+	SELECT r.object, r.event_time, streamproc.digest(r.row_data) AS digest, pg_catalog.count(*) AS copies
+	FROM streamproc.rejected_row r
+	WHERE r.event_time IS NOT NULL
+		AND (pg_catalog.has_table_privilege(r.source, 'SELECT') AND NOT pg_catalog.row_security_active(r.source)
+			OR EXISTS (SELECT FROM streamproc.window_definition d
+				WHERE d.source = r.source AND pg_catalog.has_table_privilege(d.twin, 'SELECT')))
+	GROUP BY r.object, r.event_time, streamproc.digest(r.row_data);
+
+GRANT SELECT ON streamproc.rejection TO PUBLIC;
+
+COMMENT ON VIEW streamproc.rejection IS
+	'how many rows with the same content and event time an object has rejected; for twins';
+
+CREATE FUNCTION streamproc.nearly_equal(a float8, b float8)
+RETURNS boolean
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_nearly_equal';
+
+COMMENT ON FUNCTION streamproc.nearly_equal(float8, float8) IS
+	'are two sums of floats the same, but for the order in which they were added?';
+
+CREATE FUNCTION streamproc.verify(name regclass)
+RETURNS TABLE (
+	difference text,
+	window_start timestamptz,
+	key jsonb,
+	expected jsonb,
+	actual jsonb,
+	explained_by text)
+LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
+AS 'MODULE_PATHNAME', 'sp_verify';
+
+COMMENT ON FUNCTION streamproc.verify(regclass) IS
+	'rows in which a window differs from its plain-SQL twin on closed windows: none, or there is a bug';

@@ -1,0 +1,76 @@
+/*
+ * ewma.h
+ *	  Deviation from an exponentially weighted mean, in standard deviations.
+ *
+ * S. W. Roberts, Control Chart Tests Based on Geometric Moving Averages, Technometrics
+ * 1 (1959); the variance by D. H. D. West (Communications of the ACM 22, 1979) and
+ * T. Finch, Incremental calculation of weighted mean and variance (2009).
+ *
+ * After x_1 .. x_n the weight of x_i is (1 - alpha)^(n - i).  The weights are divided
+ * by their sum, so that mean and variance are unbiased by where the series began: the
+ * first values form a plain mean, not one that creeps away from zero or from x_1.
+ *
+ *	W_n    = (1 - alpha) W_(n-1) + 1                   sum of weights; tends to 1 / alpha
+ *	r      = 1 / W_n
+ *	d      = x_n - mean_(n-1)
+ *	mean_n = mean_(n-1) + r d
+ *	var_n  = (1 - r) (var_(n-1) + r d^2)               = sum w_i (x_i - mean_n)^2 / W_n
+ *
+ * The score of x against a state is z = (x - mean) / sqrt(var) for direction high, -z for
+ * low, |z| for both; it lies within +-SP_SCORE_MAX.  Where var is 0 (the series was
+ * constant) a value equal to the mean, up to rounding, scores 0, and any other
+ * +-SP_SCORE_MAX.  The p-value is that of the normal distribution.  Until warmup values
+ * are learned the score is 0, the p-value 1 and the bounds NaN.
+ */
+#ifndef SP_EWMA_H
+#define SP_EWMA_H
+
+#include "kernel/online/online.h"
+
+#define SP_EWMA_VERSION		1
+#define SP_EWMA_THRESHOLD	3.0 /* Roberts' usual control limits */
+
+typedef struct SpEwmaParams
+{
+	double		alpha;
+	int32_t		warmup;
+} SpEwmaParams;
+
+typedef struct SpEwma
+{
+	uint32_t	version;		/* SP_EWMA_VERSION */
+	uint32_t	count;			/* values learned; stays at UINT32_MAX */
+	double		weight;			/* W */
+	double		mean;
+	double		variance;
+} SpEwma;
+
+#define SP_EWMA_NPARAMS 2
+extern const SpParam sp_ewma_param_table[SP_EWMA_NPARAMS];
+
+extern void sp_ewma_default_params(SpEwmaParams *params);
+
+extern void sp_ewma_init(SpEwma *state, const SpEwmaParams *params);
+
+/*
+ * Score x against what was learned before.  threshold: for the bounds only.  Returns
+ * false, with no result, when x is NaN or infinite.
+ */
+extern bool sp_ewma_score(const SpEwma *state, const SpEwmaParams *params, double x,
+						  SpDirection direction, double threshold, SpScore *result);
+
+/*
+ * Learn x.  Returns false, with the state unchanged, when x is NaN or infinite or so far
+ * away that the variance would be infinite.
+ */
+extern bool sp_ewma_learn(SpEwma *state, const SpEwmaParams *params, double x);
+
+/*
+ * Durable form: SP_EWMA_WRITTEN_SIZE bytes.  sp_ewma_read() returns the end of what it
+ * has read, or NULL when the bytes before end aren't a state.
+ */
+#define SP_EWMA_WRITTEN_SIZE 32
+extern char *sp_ewma_write(const SpEwma *state, char *to);
+extern const char *sp_ewma_read(SpEwma *state, const char *from, const char *end);
+
+#endif
