@@ -223,12 +223,15 @@ is_intact(const SpObjectDef *object, int nplain, int naggregates)
 	return intact && n == nplain + naggregates;
 }
 
-/* Has a window's result table the columns that the view makes, behind the first ones? */
+/*
+ * Has a window's result table the columns that the view makes, behind the first ones?  The
+ * table is locked first, as by those who drop it, lest each waits for the other.
+ */
 static bool
 has_result_columns(const SpWindowDef *window)
 {
-	Relation	view = try_relation_open(window->o.expressions, AccessShareLock);
 	Relation	table = try_relation_open(window->o.relid, AccessShareLock);
+	Relation	view = try_relation_open(window->o.expressions, AccessShareLock);
 	int			first = window->window_kind == SP_WINDOW_GLOBAL ? 0 : 2;
 	bool		same = view != NULL && table != NULL &&
 		RelationGetDescr(table)->natts >= first + RelationGetDescr(view)->natts;
