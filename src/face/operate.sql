@@ -10,7 +10,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'sp_wait_for';
 
 COMMENT ON FUNCTION streamproc.wait_for(pg_catalog.pg_lsn, pg_catalog.interval) IS
-'waits until everything committed before lsn (default: until now) is in the results';
+'waits until everything committed before lsn is in the results, pending triggers included; lsn NULL, the default, means before this call; a timeout of 0 only asks, and none may be null or negative';
 
 CREATE FUNCTION streamproc.start()
 RETURNS pg_catalog.void
@@ -30,7 +30,7 @@ AS 'MODULE_PATHNAME', 'sp_stop';
 REVOKE ALL ON FUNCTION streamproc.stop(pg_catalog.interval) FROM PUBLIC;
 
 COMMENT ON FUNCTION streamproc.stop(pg_catalog.interval) IS
-'ends the worker of this database, until start() or a server restart; WAL is kept for it';
+'ends the worker of this database, until start() or a server restart; WAL is kept for it; the timeout may not be null or negative';
 
 CREATE FUNCTION streamproc.worker_status(
 	OUT pid pg_catalog.int4,

@@ -136,16 +136,24 @@ sp_parameter_strings(FunctionCallInfo fcinfo, int n, const char *name)
 	return strings;
 }
 
-/* What is wrong with an interval, or NULL. */
+/* What is wrong with an interval, or NULL; and what to write instead. */
 static const char *
-check_interval(const Interval *interval, SpIntervalRule rule)
+check_interval(const Interval *interval, SpIntervalRule rule, const char **hint)
 {
 	int64		us = sp_definition_interval_us(interval);
 
+	*hint = rule == SP_INTERVAL_ANY ? "Write '0' or more, for example '1 minute'." :
+		"Write more than '0', for example '1 minute'.";
 	if (INTERVAL_NOT_FINITE(interval) || us == PG_INT64_MAX)
+	{
+		*hint = "Write it shorter than 290,000 years.";
 		return "is too long";
+	}
 	if (interval->month != 0 && rule != SP_INTERVAL_LONG)
+	{
+		*hint = "Write it in days, or in hours and below.";
 		return "must not contain months, whose length varies";
+	}
 	if (us < 0)
 		return "must not be negative";
 	if (us == 0 && rule != SP_INTERVAL_ANY)
@@ -158,16 +166,18 @@ sp_parameter_interval(FunctionCallInfo fcinfo, int n, const char *name, SpInterv
 {
 	Interval   *interval;
 	const char *problem;
+	const char *hint;
 
 	if (PG_ARGISNULL(n))
 		return NULL;
 	interval = PG_GETARG_INTERVAL_P(n);
-	problem = check_interval(interval, rule);
+	problem = check_interval(interval, rule, &hint);
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("parameter \"%s\" %s: %s", name, problem,
-						sp_parameter_value(fcinfo, n))));
+						sp_parameter_value(fcinfo, n)),
+				 errhint("%s", hint)));
 	return interval;
 }
 

@@ -13,6 +13,8 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "common/int.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -23,31 +25,34 @@
 
 #include "base/guc.h"
 #include "base/shared.h"
+#include "catalog/definition.h"
+#include "face/parameter.h"
 #include "face/wait.h"
 #include "process/origin.h"
 #include "process/wakeup.h"
-
-#define DEFAULT_TIMEOUT_US	(60 * USECS_PER_SEC)
 
 /* A broadcast wakes us; this only bounds what an unforeseen end of the worker costs. */
 #define RECHECK_MS			1000
 
 PG_FUNCTION_INFO_V1(sp_wait_for);
 
-/* The time when an interval from now is over; months and days as elsewhere in timeouts. */
 TimestampTz
 sp_wait_deadline(FunctionCallInfo fcinfo, int argno)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	Interval   *interval;
+	TimestampTz deadline;
 
 	if (PG_ARGISNULL(argno))
-		return now + DEFAULT_TIMEOUT_US;
-
-	interval = PG_GETARG_INTERVAL_P(argno);
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-												   TimestampTzGetDatum(now),
-												   IntervalPGetDatum(interval)));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("parameter \"timeout\" must not be null"),
+				 errhint("Leave it out to have the default, or give a long one, such as "
+						 "'100 days'.")));
+	interval = sp_parameter_interval(fcinfo, argno, "timeout", SP_INTERVAL_ANY);
+	if (pg_add_s64_overflow(GetCurrentTimestamp(), sp_definition_interval_us(interval),
+							&deadline))
+		return DT_NOEND;
+	return deadline;
 }
 
 /* What the worker's state is called in SQL. */
@@ -208,13 +213,39 @@ end_wait(int code, Datum slot)
 	pg_atomic_fetch_sub_u32(&((SpWorkerSlot *) DatumGetPointer(slot))->nwaiters, 1);
 }
 
+/*
+ * pg_current_wal_insert_lsn() may stand behind the header of a page that has nothing else
+ * yet, where no record ends: what is committed before it is what is before the page.
+ */
+static XLogRecPtr
+skip_page_header(XLogRecPtr lsn)
+{
+	XLogRecPtr	header = XLogSegmentOffset(lsn, wal_segment_size) < XLOG_BLCKSZ ?
+		SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+
+	return lsn % XLOG_BLCKSZ == header ? lsn - header : lsn;
+}
+
+/*
+ * Have the worker write what is pending, up to lsn or the end of the WAL.  Never further:
+ * the request only grows, and triggers would mean nothing until the WAL has got there.
+ */
+static void
+request_flush(SpWorkerSlot *slot, XLogRecPtr lsn)
+{
+	XLogRecPtr	end = Min(lsn, sp_wakeup_insert_end());
+
+	XLogFlush(end);
+	sp_shared_raise_lsn(&slot->flush_request, end);
+	sp_shared_wake_worker(slot);
+}
+
 /* Sleep until the worker has flushed lsn; false when the deadline has passed. */
 static bool
 sleep_until_flushed(SpWorkerSlot *slot, XLogRecPtr lsn, TimestampTz deadline)
 {
 	ConditionVariablePrepareToSleep(&slot->applied_cv);
-	sp_shared_raise_lsn(&slot->flush_request, lsn);
-	sp_shared_wake_worker(slot);
+	request_flush(slot, lsn);
 
 	while (pg_atomic_read_u64(&slot->flushed_lsn) < lsn)
 	{
@@ -223,20 +254,24 @@ sleep_until_flushed(SpWorkerSlot *slot, XLogRecPtr lsn, TimestampTz deadline)
 		if (now >= deadline)
 			return false;
 		check_worker(slot);
-		(void) ConditionVariableTimedSleep(&slot->applied_cv,
-										   Min(TimestampDifferenceMilliseconds(now, deadline) + 1,
-											   RECHECK_MS),
-										   PG_WAIT_EXTENSION);
+		/* Where lsn was beyond the end of the WAL, there may be more of it by now. */
+		if (ConditionVariableTimedSleep(&slot->applied_cv,
+										Min(TimestampDifferenceMilliseconds(now, deadline) + 1,
+											RECHECK_MS),
+										PG_WAIT_EXTENSION))
+			request_flush(slot, lsn);
 	}
 	return true;
 }
 
-/* wait_for(lsn, timeout): until everything committed before lsn is in the results. */
+/*
+ * wait_for(lsn, timeout): until everything committed before lsn is in the results; lsn
+ * NULL: before the call.
+ */
 Datum
 sp_wait_for(PG_FUNCTION_ARGS)
 {
 	TimestampTz deadline = sp_wait_deadline(fcinfo, 1);
-	XLogRecPtr	end;
 	XLogRecPtr	lsn;
 	SpWorkerSlot *slot;
 	bool		reached;
@@ -251,9 +286,7 @@ sp_wait_for(PG_FUNCTION_ARGS)
 				 errmsg("cannot wait: %d other databases have a streamproc worker",
 						SP_MAX_WORKERS)));
 
-	end = sp_wakeup_insert_end();
-	lsn = PG_ARGISNULL(0) ? end : PG_GETARG_LSN(0);
-	XLogFlush(Min(lsn, end));
+	lsn = PG_ARGISNULL(0) ? sp_wakeup_insert_end() : skip_page_header(PG_GETARG_LSN(0));
 
 	pg_atomic_fetch_add_u32(&slot->nwaiters, 1);
 	PG_ENSURE_ERROR_CLEANUP(end_wait, PointerGetDatum(slot));

@@ -10,7 +10,10 @@
 
 #include "base/shared.h"
 
-/* Argument argno, an interval, as the time from now on when waiting is over. */
+/*
+ * Argument argno, "timeout", as the time when waiting is over.  An error when it is null or
+ * negative; a day has 24 hours.
+ */
 extern TimestampTz sp_wait_deadline(FunctionCallInfo fcinfo, int argno);
 
 /* What the worker's state is called in SQL. */
