@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "storage/buffile.h"
 #include "utils/memutils.h"
 
@@ -352,6 +353,21 @@ void
 sp_spool_add(SpSpool *spool, const SpChunk *chunk)
 {
 	sp_spool_add_as(spool, chunk, chunk->source, chunk->shape);
+}
+
+/* Copy a chunk in as part of no transaction. */
+void
+sp_spool_keep(SpSpool *spool, const SpChunk *chunk)
+{
+	SpChunk    *copy = (SpChunk *) take_room(spool, MAXALIGN(chunk->size));
+
+	memcpy(copy, chunk, chunk->size);
+	copy->xid = InvalidTransactionId;
+	copy->sequence = SP_CHUNK_UNSEQUENCED;
+	index_chunk(spool, copy, (char *) copy);
+
+	if (unlikely(total_memory > (Size) sp_guc_spool_memory * 1024))
+		relieve_memory();
 }
 
 /* Forget what this aborted (sub)transaction wrote. */

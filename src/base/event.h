@@ -65,6 +65,9 @@ extern void sp_spool_add(SpSpool *spool, const SpChunk *chunk);
 /* The same; the copy's source and shape are these. */
 extern void sp_spool_add_as(SpSpool *spool, const SpChunk *chunk, Oid source, uint32 shape);
 
+/* The same, as part of no transaction: nothing of this spool is ever aborted or reordered. */
+extern void sp_spool_keep(SpSpool *spool, const SpChunk *chunk);
+
 /* Forget what this aborted (sub)transaction wrote. */
 extern void sp_spool_abort(SpSpool *spool, TransactionId xid);
 

@@ -14,16 +14,19 @@
 #include "postgres.h"
 
 #include <math.h>
+#include <signal.h>
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
+#include "utils/wait_event.h"
 
 #include "base/shared.h"
 
 #define LOCK_TRANCHE	"streamproc"
+#define END_POLL_MS		5
 
 SpShared   *sp_shared = NULL;
 SpWorkerSlot *sp_my_worker = NULL;
@@ -43,6 +46,8 @@ initialize_slot(SpWorkerSlot *slot)
 	slot->idle = false;
 	slot->launching = false;
 	slot->started_at = 0;
+	slot->helper_pid = 0;
+	slot->helper_object = 0;
 	slot->latch = NULL;
 	slot->message[0] = '\0';
 
@@ -205,6 +210,36 @@ sp_shared_set_message(SpWorkerSlot *slot, const char *message)
 	memcpy(slot->message, message != NULL ? message : "", length);
 	slot->message[length] = '\0';
 	LWLockRelease(sp_shared->lock);
+}
+
+/* Terminate the process that reads history for an object; false when there is none. */
+static bool
+terminate_backfill(int32 object)
+{
+	SpWorkerSlot *slot = sp_shared == NULL ? NULL : sp_shared_find(MyDatabaseId);
+	bool		found;
+
+	if (slot == NULL)
+		return false;
+	LWLockAcquire(sp_shared->lock, LW_SHARED);
+	found = slot->helper_pid != 0 && slot->helper_object == object;
+	if (found)
+		(void) kill(slot->helper_pid, SIGTERM);
+	LWLockRelease(sp_shared->lock);
+	return found;
+}
+
+/* Have it end, and wait for that. */
+void
+sp_shared_end_backfill(int32 object)
+{
+	while (terminate_backfill(object))
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 END_POLL_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /* Let the launcher look at the slots, and for databases with streams. */

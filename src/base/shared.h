@@ -41,6 +41,8 @@ typedef struct SpWorkerSlot
 								 * forbids it: don't start again until start_requested */
 	bool		launching;		/* [lock] the launcher registered a worker that has no pid yet */
 	TimestampTz started_at;		/* [lock] */
+	int			helper_pid;		/* [lock] the process that reads history; 0: none */
+	int32		helper_object;	/* [lock] for which object */
 	pg_atomic_uint32 state;		/* [worker] SpWorkerState */
 	Latch	   *latch;			/* [worker, under lock] NULL when not running */
 
@@ -95,6 +97,12 @@ extern void sp_shared_release(SpWorkerSlot *slot);
 extern void sp_shared_set_message(SpWorkerSlot *slot, const char *message);
 
 extern void sp_shared_wake_launcher(void);
+
+/*
+ * Have the process end that reads history for an object of this database, if there is one,
+ * and wait until it is gone: nobody who drops an object waits for all of its history.
+ */
+extern void sp_shared_end_backfill(int32 object);
 
 /* Set the worker's latch if it sleeps; what it shall see must have been written before. */
 extern void sp_shared_wake_worker(SpWorkerSlot *slot);

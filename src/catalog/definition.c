@@ -470,13 +470,16 @@ sp_definition_load(void)
 
 /* ---- States. ---- */
 
-void
-sp_definition_set_state(int32 id, SpObjectState state, XLogRecPtr start_lsn, const char *reason)
+/* Insert or update object_state; returns whether there was anything to do. */
+static bool
+store_state(int32 id, SpObjectState state, XLogRecPtr start_lsn, const char *reason,
+			const char *condition)
 {
 	Oid			types[] = {INT4OID, TEXTOID, TEXTOID, LSNOID};
 	Datum		values[4];
 	char		nulls[4] = {' ', ' ', ' ', ' '};
 	SpQueryScope scope;
+	bool		stored;
 
 	values[0] = Int32GetDatum(id);
 	values[1] = CStringGetTextDatum(sp_definition_state_name(state));
@@ -488,20 +491,59 @@ sp_definition_set_state(int32 id, SpObjectState state, XLogRecPtr start_lsn, con
 		nulls[3] = 'n';
 
 	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
-	if (state == SP_STATE_NEW)
-		sp_query_run(&scope, "DELETE FROM streamproc.object_state WHERE id = $1",
-					 SPI_OK_DELETE, 1, types, values, nulls);
-	else
-		sp_query_run(&scope, "INSERT INTO streamproc.object_state AS s (id, state, reason, start_lsn) "
-					 "SELECT $1, $2, $3, $4 "
-					 "WHERE EXISTS (SELECT FROM streamproc.stream WHERE id = $1) "
-					 "OR EXISTS (SELECT FROM streamproc.window_definition WHERE id = $1) "
-					 "OR EXISTS (SELECT FROM streamproc.detector_definition WHERE id = $1) "
-					 "ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, "
-					 "reason = EXCLUDED.reason, changed_at = EXCLUDED.changed_at, "
-					 "start_lsn = coalesce(EXCLUDED.start_lsn, s.start_lsn)",
-					 SPI_OK_INSERT, 4, types, values, nulls);
+	sp_query_run(&scope,
+				 psprintf("INSERT INTO streamproc.object_state AS s (id, state, reason, start_lsn) "
+						  "SELECT $1, $2, $3, $4 "
+						  "WHERE EXISTS (SELECT FROM streamproc.stream WHERE id = $1) "
+						  "OR EXISTS (SELECT FROM streamproc.window_definition WHERE id = $1) "
+						  "OR EXISTS (SELECT FROM streamproc.detector_definition WHERE id = $1) "
+						  "ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, "
+						  "reason = EXCLUDED.reason, changed_at = EXCLUDED.changed_at, "
+						  "start_lsn = coalesce(EXCLUDED.start_lsn, s.start_lsn)%s", condition),
+				 SPI_OK_INSERT, 4, types, values, nulls);
+	stored = SPI_processed > 0;
 	sp_query_close(&scope);
+	return stored;
+}
+
+/* Delete an object's state, or only one that says "starting". */
+static void
+delete_state(int32 id, const char *condition)
+{
+	Oid			type = INT4OID;
+	Datum		value = Int32GetDatum(id);
+	SpQueryScope scope;
+
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, psprintf("DELETE FROM streamproc.object_state WHERE id = $1%s", condition),
+				 SPI_OK_DELETE, 1, &type, &value, NULL);
+	sp_query_close(&scope);
+}
+
+void
+sp_definition_set_state(int32 id, SpObjectState state, XLogRecPtr start_lsn, const char *reason)
+{
+	if (state == SP_STATE_NEW)
+		delete_state(id, "");
+	else
+		(void) store_state(id, state, start_lsn, reason, "");
+}
+
+bool
+sp_definition_set_activated(int32 id, SpObjectState state, XLogRecPtr start_lsn,
+							const char *reason)
+{
+	return store_state(id, state, start_lsn, reason, " WHERE s.state = 'starting'");
+}
+
+void
+sp_definition_set_starting(int32 id, const char *reason)
+{
+	if (reason == NULL)
+		delete_state(id, " AND state = 'starting'");
+	else
+		(void) store_state(id, SP_STATE_NEW, InvalidXLogRecPtr, reason,
+						   " WHERE s.state = 'starting'");
 }
 
 void

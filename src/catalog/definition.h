@@ -151,6 +151,14 @@ extern SpDefinitions *sp_definition_load(void);
  */
 extern void sp_definition_set_state(int32 id, SpObjectState state, XLogRecPtr start_lsn,
 									const char *reason);
+/*
+ * The same for an object that the worker has met as new: false, changing nothing, when
+ * somebody has given it another state meanwhile.
+ */
+extern bool sp_definition_set_activated(int32 id, SpObjectState state, XLogRecPtr start_lsn,
+										const char *reason);
+/* Why an object is still starting, or NULL: nothing special. */
+extern void sp_definition_set_starting(int32 id, const char *reason);
 /* Why a running object waits, or NULL: it doesn't.  Nothing when it isn't running any more. */
 extern void sp_definition_set_reason(int32 id, const char *reason);
 extern const char *sp_definition_state_name(SpObjectState state);

@@ -1,12 +1,13 @@
 /*
  * activate.c
- *	  New objects come to life: cut, backfill, publish, each in one transaction.
+ *	  New objects come to life.
  *
- * The transaction that activates an object writes its results and state, its state row
- * ("running" from the cut on) and a checkpoint of everything, so that a crash leaves
- * either a running object whose state is on disk, or nothing.
+ * A stream has no history, and neither has what reads a stream table: those start at the
+ * position, in one transaction with their state row and a checkpoint of everything, so that
+ * a crash leaves either a running object whose state is on disk, or nothing.  All others are
+ * filled first, one at a time: starting.c.
  *
- * Streams come first, then windows, then detectors, so that what an object reads is there.
+ * An object's turn comes when what it reads is alive.
  */
 #include "engine/internal.h"
 
@@ -21,31 +22,15 @@
 #define LAST_RETRY_MS	5000
 #define LAST_ATTEMPT	10		/* where it isn't a lock that stands in the way */
 
-/* An object that is being activated, and what has come of it so far. */
-typedef struct Activation
-{
-	SpObjectDef *def;
-	XLogRecPtr	upto;
-	SpStream   *stream;
-	SpWindow   *window;
-	SpDetector *detector;
-	/* the source's history read so far, as it was before */
-	SpStream   *source;
-	XLogRecPtr	pending_lsn;
-	int64		pending_max;
-	TimestampTz pending_time;
-} Activation;
-
-/* A stream has no history of its own. */
+/* A stream. */
 static void
-activate_stream(Activation *a)
+activate_stream(SpObjectDef *def)
 {
-	a->def->state = SP_STATE_RUNNING;
-	a->def->start_lsn = a->upto;
-	a->stream = sp_registry_open_stream((SpStreamDef *) a->def);
-	a->stream->output.output_lsn = a->upto;
-	a->stream->changed = true;
-	sp_engine.streams = sp_registry_append(sp_engine.streams, a->stream);
+	SpStream   *s = sp_registry_open_stream((SpStreamDef *) def);
+
+	s->output.output_lsn = def->start_lsn;
+	s->changed = true;
+	sp_engine.streams = sp_registry_append(sp_engine.streams, s);
 }
 
 /* The source of a window or detector must be alive. */
@@ -62,167 +47,141 @@ require_stream(const SpObjectDef *def)
 	return s;
 }
 
-/*
- * Start at the cut, with a snapshot of what is before it, when the source is an ordinary
- * table; else at the position.  Returns whether there is history: its snapshot is active then.
- */
-static bool
-start_object(Activation *a, SpStream *s)
-{
-	XLogRecPtr	cut;
-
-	a->def->state = SP_STATE_RUNNING;
-	a->def->start_lsn = a->upto;
-	sp_backfill_clear_results(a->def);
-	if (s == NULL || s->is_stream_table)
-		return false;
-	a->source = s;
-	a->pending_lsn = s->pending_lsn;
-	a->pending_max = s->pending_max;
-	a->pending_time = s->pending_time;
-	cut = sp_backfill_cut(s);
-	a->def->start_lsn = Max(a->upto, cut);
-	return true;
-}
-
 /* A window on a stream. */
 static void
-activate_window(Activation *a)
+activate_window(SpObjectDef *def)
 {
-	SpWindowDef *def = (SpWindowDef *) a->def;
-	SpStream   *s = require_stream(a->def);
-	bool		history = start_object(a, s);
+	SpStream   *s = require_stream(def);
+	SpWindow   *w;
 
-	a->window = sp_window_open(def, s);
-	a->window->output.output_lsn = a->upto;
-	sp_engine.windows = sp_registry_append(sp_engine.windows, a->window);
-	s->windows = sp_registry_append(s->windows, a->window);
-	sp_registry_need_attributes(s, a->window->expressions);
-	if (!history)
-		return;
-	if (def->backfill)
-		sp_backfill_window(a->window, a->def->start_lsn);
-	PopActiveSnapshot();
+	sp_backfill_clear(def);
+	w = sp_window_open((SpWindowDef *) def, s);
+	w->output.output_lsn = def->start_lsn;
+	sp_engine.windows = sp_registry_append(sp_engine.windows, w);
+	s->windows = sp_registry_append(s->windows, w);
+	sp_registry_need_attributes(s, w->expressions);
 }
 
 /* A detector on a stream or a window. */
 static void
-activate_detector(Activation *a)
+activate_detector(SpObjectDef *def)
 {
-	SpDetectorDef *def = (SpDetectorDef *) a->def;
-	SpWindow   *w = sp_registry_find_window(a->def->source);
-	SpStream   *s = w == NULL ? require_stream(a->def) : NULL;
-	bool		history = start_object(a, s);
+	SpWindow   *w = sp_registry_find_window(def->source);
+	SpStream   *s = w == NULL ? require_stream(def) : NULL;
+	SpDetector *d;
 
-	a->detector = sp_detector_open(def, s, w);
-	a->detector->output.output_lsn = a->upto;
-	sp_engine.detectors = sp_registry_append(sp_engine.detectors, a->detector);
+	sp_backfill_clear(def);
+	d = sp_detector_open((SpDetectorDef *) def, s, w);
+	d->output.output_lsn = def->start_lsn;
+	sp_engine.detectors = sp_registry_append(sp_engine.detectors, d);
 	if (w != NULL)
 	{
-		w->detectors = sp_registry_append(w->detectors, a->detector);
-		if (def->backfill)
-			sp_backfill_detector(a->detector, a->upto);
+		w->detectors = sp_registry_append(w->detectors, d);
 		return;
 	}
-	s->detectors = sp_registry_append(s->detectors, a->detector);
-	sp_registry_need_attributes(s, a->detector->expressions);
-	if (!history)
-		return;
-	if (def->backfill)
-		sp_backfill_detector(a->detector, a->def->start_lsn);
-	PopActiveSnapshot();
+	s->detectors = sp_registry_append(s->detectors, d);
+	sp_registry_need_attributes(s, d->expressions);
 }
 
-/* Take back what a failed activation has put into memory. */
-static void
-forget(Activation *a)
+/* Note that an object runs, in the transaction that makes it so. */
+void
+sp_activate_set_running(const SpObjectDef *def)
 {
-	sp_registry_forget(a->def);
-	if (a->source != NULL)
-	{
-		a->source->pending_lsn = a->pending_lsn;
-		a->source->pending_max = a->pending_max;
-		a->source->pending_time = a->pending_time;
-	}
-	a->def->state = SP_STATE_NEW;
+	if (!sp_definition_set_activated(def->id, SP_STATE_RUNNING, def->start_lsn, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("%s was paused or dropped meanwhile", def->name)));
 }
 
 /* In the activation's transaction. */
 static void
-activate_in_transaction(Activation *a)
+activate_in_transaction(SpObjectDef *def, XLogRecPtr upto)
 {
-	switch (a->def->kind)
+	def->state = SP_STATE_RUNNING;
+	def->start_lsn = upto;
+	switch (def->kind)
 	{
 		case SP_STREAM:
-			activate_stream(a);
+			activate_stream(def);
 			break;
 		case SP_WINDOW:
-			activate_window(a);
+			activate_window(def);
 			break;
 		case SP_DETECTOR:
-			activate_detector(a);
+			activate_detector(def);
 			break;
 	}
 	/* Who was told that it runs must not find it starting anew, in another order, after a crash. */
 	ForceSyncCommit();
-	sp_definition_set_state(a->def->id, SP_STATE_RUNNING, a->def->start_lsn, NULL);
-	sp_checkpoint_write(a->upto);
+	sp_activate_set_running(def);
+	sp_checkpoint_write(upto);
 }
 
 /* Try again after a while, longer each time; returns the attempt's number. */
-static int
-postpone(void)
+int
+sp_activate_postpone(int least_ms)
 {
 	int			delay = FIRST_RETRY_MS << Min(sp_engine.activation_failures, 7);
 
+	delay = Max(Min(delay, LAST_RETRY_MS), least_ms);
 	sp_engine.activation_pending = true;
-	sp_engine.activation_retry =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(delay, LAST_RETRY_MS));
+	sp_engine.activation_retry = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
 	return ++sp_engine.activation_failures;
+}
+
+/* Look again for what is to be activated, as soon as the worker is back in its loop. */
+void
+sp_activate_soon(void)
+{
+	sp_engine.activation_pending = true;
+	sp_engine.activation_retry = 0;
+}
+
+/* May the next attempt go better for sure? */
+static bool
+is_passing(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK;
 }
 
 /*
  * The error that stopped an activation: try again, or give the object up?  What looks like
  * the environment's doing may be raised by a user's function, so that isn't tried for ever.
  */
-static void
-activation_failed(Activation *a, ErrorData *error)
+void
+sp_activate_failed(SpObjectDef *def, const ErrorData *error)
 {
-	bool		locked = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
-
-	if (locked ||
+	if (is_passing(error) ||
 		(sp_error_is_environment(error) && sp_engine.activation_failures < LAST_ATTEMPT))
 	{
-		if (postpone() % 20 == 1)
+		if (sp_activate_postpone(0) % 20 == 1)
 			ereport(LOG,
-					(errmsg("%s can't be started yet: %s", a->def->name, error->message),
+					(errmsg("%s can't be started yet: %s", def->name, error->message),
 					 errdetail("Attempt %d.", sp_engine.activation_failures)));
 		return;
 	}
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
-			 errmsg("%s can't be started: %s", a->def->name, error->message)));
+			 errmsg("%s can't be started: %s", def->name, error->message)));
 	sp_engine_begin();
-	sp_definition_set_state(a->def->id, SP_STATE_FAILED, InvalidXLogRecPtr, error->message);
+	(void) sp_definition_set_activated(def->id, SP_STATE_FAILED, InvalidXLogRecPtr, error->message);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	a->def->state = SP_STATE_FAILED;
+	def->state = SP_STATE_FAILED;
 }
 
 /* Bring one object to life; what goes wrong is its own affair. */
 static void
 activate(SpObjectDef *def, XLogRecPtr upto)
 {
-	Activation	a = {def, upto};
-	Activation *volatile ap = &a;
 	MemoryContext old = CurrentMemoryContext;
 
 	PG_TRY();
 	{
 		sp_engine_begin();
 		sp_engine_limit_waits();
-		activate_in_transaction(ap);
+		activate_in_transaction(def, upto);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 		MemoryContextSwitchTo(old);
@@ -237,14 +196,15 @@ activate(SpObjectDef *def, XLogRecPtr upto)
 		FlushErrorState();
 		AbortCurrentTransaction();
 		MemoryContextSwitchTo(old);
-		forget(ap);
-		activation_failed(ap, error);
+		sp_registry_forget(def);
+		def->state = SP_STATE_NEW;
+		sp_activate_failed(def, error);
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
 }
 
-/* Is there anything to activate? */
+/* Is there anything to activate that isn't being filled already? */
 static bool
 any_new(List **lists)
 {
@@ -255,7 +215,9 @@ any_new(List **lists)
 	{
 		foreach(lc, lists[i])
 		{
-			if (((SpObjectDef *) lfirst(lc))->state == SP_STATE_NEW)
+			SpObjectDef *def = lfirst(lc);
+
+			if (def->state == SP_STATE_NEW && !sp_starting_is(def))
 				return true;
 		}
 	}
@@ -267,8 +229,8 @@ any_new(List **lists)
  * there are alerts or dead letters that aren't in the tables, not while tables are ahead
  * of the state they came from, and not while a window's results are unwritten.
  */
-static bool
-is_settled(void)
+bool
+sp_activate_is_settled(void)
 {
 	ListCell   *lc;
 
@@ -293,8 +255,8 @@ is_settled(void)
 }
 
 /* Write what is there to be written, due or not. */
-static void
-write_all(XLogRecPtr upto)
+void
+sp_activate_write_all(XLogRecPtr upto)
 {
 	MemoryContext old = CurrentMemoryContext;
 
@@ -303,16 +265,59 @@ write_all(XLogRecPtr upto)
 	MemoryContextSwitchTo(old);
 }
 
-/* The source of a detector is a window whose results don't all stand in its table. */
+/* Is what the object reads going to be alive, but not yet? */
 static bool
-reads_unwritten(const SpObjectDef *def)
+source_is_starting(const SpObjectDef *def)
 {
-	SpWindow   *w = def->kind == SP_DETECTOR ? sp_registry_find_window(def->source) : NULL;
+	List	   *lists[2] = {sp_engine.definitions->streams, sp_engine.definitions->windows};
+	ListCell   *lc;
+	int			i;
 
-	return w != NULL && !sp_output_is_empty(&w->output);
+	for (i = 0; i < 2 && def->kind != SP_STREAM; i++)
+	{
+		foreach(lc, lists[i])
+		{
+			SpObjectDef *source = lfirst(lc);
+
+			if (source->relid == def->source && source->state == SP_STATE_NEW)
+				return true;
+		}
+	}
+	return false;
 }
 
-/* Activate every object that is new.  Those whose turn hasn't come stay pending. */
+/*
+ * Must the object be filled before it runs?  What reads an ordinary table must even when
+ * it wants no history: where its own begins is the same cut.
+ */
+static bool
+needs_filling(const SpObjectDef *def)
+{
+	SpStream   *s = sp_registry_find_stream(def->source);
+	SpWindow   *w = sp_registry_find_window(def->source);
+
+	if (def->kind == SP_STREAM)
+		return false;
+	if (s != NULL)
+		return !s->is_stream_table;
+	return w != NULL && w->def->window_kind != SP_WINDOW_GLOBAL &&
+		((const SpDetectorDef *) def)->backfill;
+}
+
+/* Have an object filled, unless another one is. */
+static void
+start_filling(SpObjectDef *def)
+{
+	const char *reason;
+
+	if (sp_starting_any() || sp_starting_begin(def, &reason))
+		return;
+	if (sp_activate_postpone(0) % 20 == 1)
+		ereport(LOG,
+				(errmsg("%s can't be started yet: %s", def->name, reason)));
+}
+
+/* Activate every object that is new.  Those whose turn hasn't come stay so. */
 void
 sp_activate_new(XLogRecPtr upto)
 {
@@ -321,19 +326,19 @@ sp_activate_new(XLogRecPtr upto)
 	int			i;
 
 	sp_engine.activation_pending = false;
-	if (any_new(lists) && !is_settled())
+	if (any_new(lists) && !sp_activate_is_settled())
 	{
 		/* replaying objects settle by themselves */
-		write_all(upto);
-		if (!is_settled())
+		sp_activate_write_all(upto);
+		if (!sp_activate_is_settled())
 		{
-			if (postpone() % 20 == 1)
+			if (sp_activate_postpone(0) % 20 == 1)
 				ereport(LOG,
 						(errmsg("new objects wait for results of others to be written")));
 			return;
 		}
 	}
-	for (i = 0; i < 3 && !sp_engine.activation_pending; i++)
+	for (i = 0; i < 3; i++)
 	{
 		ListCell   *lc;
 
@@ -342,16 +347,14 @@ sp_activate_new(XLogRecPtr upto)
 			SpObjectDef *def = lfirst(lc);
 
 			CHECK_FOR_INTERRUPTS();
-			if (def->state != SP_STATE_NEW)
+			if (def->state != SP_STATE_NEW || sp_starting_is(def) || source_is_starting(def))
 				continue;
-			if (reads_unwritten(def))
-				write_all(upto);
-			if (reads_unwritten(def))
-				(void) postpone();
+			if (needs_filling(def))
+				start_filling(def);
 			else
 				activate(def, upto);
 		}
 	}
-	if (!sp_engine.activation_pending)
+	if (!sp_engine.activation_pending && !sp_starting_any())
 		sp_engine.activation_failures = 0;
 }

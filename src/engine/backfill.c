@@ -1,14 +1,22 @@
 /*
  * backfill.c
- *	  History: the exact cut between what a table holds and what the WAL brings.
+ *	  History, as the helper reads it: the exact cut, then all that a table holds.
  *
- * Under a SHARE lock on the table and its partitions no writer is at work: a snapshot
- * taken then sees every commit before the insert position of the WAL (the cut), and none
- * behind it.  The locks are given back at once; commits before the cut are ignored when
- * they are decoded.
+ * The cut takes no lock that a writer could notice.  The worker keeps, for the object that
+ * is being filled, every commit it decodes from before the helper was started.  The helper
+ *
+ *	1.	waits for the transactions that hold the lock of writers on the table right now: what
+ *		they wrote before the worker knew of the stream may not be in what it keeps;
+ *	2.	takes a snapshot.  What it sees is history; of the commits that are kept, the worker
+ *		takes those that the snapshot doesn't see.
+ *
+ * A transaction that the worker met before it began to keep is visible in the snapshot, or
+ * was waited for: it gives back its locks only after it has become visible.
  *
  * History has no commit order: it is read in order of event time, and no row of it is
- * late.  Windows close as the reading goes on.
+ * late.  Windows close as the reading goes on.  Results and state become visible by one
+ * commit.  The object isn't running by then: the worker takes it from there (starting.c),
+ * and should it not come to that, the next attempt clears everything away.
  */
 #include "engine/internal.h"
 
@@ -18,61 +26,303 @@
 #include "access/xlog.h"
 #include "base/compat.h"
 #include "base/debug.h"
+#include "base/shared.h"
+#include "catalog/page.h"
+#include "catalog/pg_authid_d.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "catalog/query.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/date.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
-#define WRITE_EVERY_ROWS 20000
+#define WRITE_EVERY_ROWS	20000
+#define REPORT_EVERY_ROWS	100000
+#define SHORTEST_WAIT_MS	2
+#define LONGEST_WAIT_MS		200
+#define PATIENCE_MS			1000	/* then people are told what is waited for */
 
 /* Who takes the rows of a scan. */
 typedef struct HistoryScan
 {
-	SpWindow   *window;
+	SpObjectDef *def;
+	SpWindow   *window;			/* one of the two */
 	SpDetector *detector;
-	SpStream   *stream;
-	XLogRecPtr	cut;
+	SpStream   *stream;			/* NULL: the detector reads a window */
+	XLogRecPtr	lsn;
 	int64		limit;			/* event times beyond don't move the watermark */
 	int64		max_time;
 	int64		ordinal;
 } HistoryScan;
 
-/*
- * Lock, note, snapshot, unlock.  The snapshot becomes the active one.  The caller has
- * limited how long a lock is waited for.
- */
-XLogRecPtr
-sp_backfill_cut(const SpStream *stream)
+/* The process's latch is set for many reasons. */
+static void
+nap(int ms)
 {
-	List	   *relids;
-	ListCell   *lc;
-	XLogRecPtr	cut;
-
-	LockRelationOid(stream->def->o.relid, ShareLock);
-	relids = stream->partitioned ?
-		find_all_inheritors(stream->def->o.relid, ShareLock, NULL) :
-		list_make1_oid(stream->def->o.relid);
-	AcceptInvalidationMessages();
-	cut = GetXLogInsertRecPtr();
-	PushActiveSnapshot(GetLatestSnapshot());
-	foreach(lc, relids)
-		UnlockRelationOid(lfirst_oid(lc), ShareLock);
-	return cut;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
 }
 
-/* Delete what an earlier life of the object has written, but for what users marked. */
+/* Enter a phase, for the worker to see. */
+static void
+enter_phase(SpBackfillArea *area, SpBackfillPhase phase)
+{
+	pg_memory_barrier();
+	pg_atomic_write_u32(&area->phase, phase);
+	pg_memory_barrier();
+	sp_shared_wake_worker(sp_my_worker);
+}
+
+/* ---- the object ---- */
+
+/* The definition of the object to be filled. */
+static SpObjectDef *
+find_new(int32 id)
+{
+	List	   *lists[2] = {sp_engine.definitions->windows, sp_engine.definitions->detectors};
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < 2; i++)
+	{
+		foreach(lc, lists[i])
+		{
+			SpObjectDef *def = lfirst(lc);
+
+			if (def->id == id && def->state == SP_STATE_NEW)
+				return def;
+		}
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("object %d is not to be filled any more", id)));
+	return NULL;
+}
+
+/* The stream of a relation, without state. */
+static SpStream *
+open_stream(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.definitions->streams)
+	{
+		SpStreamDef *def = lfirst(lc);
+
+		if (def->o.relid == relid)
+			return sp_registry_open_stream(def);
+	}
+	return NULL;
+}
+
+/* The window of a result table, without state, or NULL. */
+static SpWindow *
+open_source_window(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.definitions->windows)
+	{
+		SpWindowDef *def = lfirst(lc);
+
+		if (def->o.relid == relid)
+			return sp_window_open(def, open_stream(def->o.source));
+	}
+	return NULL;
+}
+
+/* Open the object and what it reads. */
+static void
+open_object(HistoryScan *scan, int32 id)
+{
+	SpObjectDef *def = find_new(id);
+	SpWindow   *source = NULL;
+
+	scan->def = def;
+	scan->stream = open_stream(def->source);
+	if (scan->stream == NULL)
+		source = open_source_window(def->source);
+	if (scan->stream == NULL && source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the source of %s is gone", def->name)));
+	if (def->kind == SP_WINDOW)
+		scan->window = sp_window_open((SpWindowDef *) def, scan->stream);
+	else
+		scan->detector = sp_detector_open((SpDetectorDef *) def, scan->stream, source);
+}
+
+/* Is history asked for? */
+static bool
+wants_history(const HistoryScan *scan)
+{
+	return scan->window ? scan->window->def->backfill : scan->detector->def->backfill;
+}
+
+/* ---- the cut ---- */
+
+/* Tell the worker whom we wait for, so that it can tell people. */
+static void
+report_wait(SpBackfillArea *area, uint32 pid)
+{
+	if (pg_atomic_read_u32(&area->waits_for) == pid)
+		return;
+	pg_atomic_write_u32(&area->waits_for, pid);
+	sp_shared_wake_worker(sp_my_worker);
+}
+
+/* The table and its partitions. */
+static Datum
+list_relations(Oid relid)
+{
+	List	   *relids = find_all_inheritors(relid, NoLock, NULL);
+	Datum	   *elements = palloc(sizeof(Datum) * list_length(relids));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, relids)
+		elements[n++] = ObjectIdGetDatum(lfirst_oid(lc));
+	return PointerGetDatum(construct_array(elements, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+}
+
+/*
+ * Transactions that have written, and hold the lock of writers on any of the relations: all
+ * of them, or those of an earlier answer that still run.  Transaction ids as text, for a
+ * prepared transaction keeps nothing else.  *pid is one of their processes, 1 for a
+ * prepared one.  In the memory context; NULL: none.
+ */
+static ArrayType *
+find_writers(Oid relid, ArrayType *among, MemoryContext context, uint32 *pid)
+{
+	static const char sql[] =
+	"WITH l AS MATERIALIZED (SELECT * FROM pg_locks WHERE granted) "
+	"SELECT array_agg(DISTINCT x.transactionid::text), coalesce(min(x.pid), 1) "
+	"FROM l x WHERE x.locktype = 'transactionid' AND x.mode = 'ExclusiveLock' "
+	"AND ($2 IS NULL OR x.transactionid::text = ANY ($2)) "
+	"AND ($2 IS NOT NULL OR x.virtualtransaction IN (SELECT w.virtualtransaction FROM l w "
+	"WHERE w.locktype = 'relation' AND w.relation = ANY ($1) AND w.mode = 'RowExclusiveLock' "
+	"AND w.database = (SELECT oid FROM pg_database WHERE datname = current_database())))";
+	Oid			types[] = {OIDARRAYOID, TEXTARRAYOID};
+	Datum		values[2];
+	char		nulls[2] = {' ', ' '};
+	ArrayType  *found = NULL;
+	SpQueryScope scope;
+	bool		isnull;
+	Datum		value;
+
+	sp_engine_begin();
+	values[0] = list_relations(relid);
+	values[1] = PointerGetDatum(among);
+	if (among == NULL)
+		nulls[1] = 'n';
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, sql, SPI_OK_SELECT, 2, types, values, nulls);
+	value = sp_query_value(0, 1, &isnull);
+	if (!isnull)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		found = DatumGetArrayTypePCopy(value);
+		MemoryContextSwitchTo(old);
+		*pid = DatumGetInt32(sp_query_value(0, 2, &isnull));
+	}
+	sp_query_close(&scope);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return found;
+}
+
+/*
+ * Wait until the transactions that write to the table at this moment have ended.  Twice: a
+ * look at the locks may fall into a PREPARE TRANSACTION that has handed over only some of
+ * its own, but it can't happen again.
+ */
+static void
+wait_for_writers(SpBackfillArea *area, Oid relid)
+{
+	int			waited = 0;
+	int			round;
+
+	for (round = 0; round < 2; round++)
+	{
+		uint32		pid = 0;
+		ArrayType  *writers = find_writers(relid, NULL, sp_engine.context, &pid);
+		int			ms = SHORTEST_WAIT_MS;
+
+		while (writers != NULL)
+		{
+			nap(ms);
+			waited += ms;
+			if (waited >= PATIENCE_MS)
+				report_wait(area, pid);
+			ms = Min(ms * 2, LONGEST_WAIT_MS);
+			writers = find_writers(relid, writers, sp_engine.context, &pid);
+		}
+	}
+	report_wait(area, 0);
+}
+
+/* The worker must have written what we are about to read, and keep what comes after. */
+static void
+wait_for_worker(SpBackfillArea *area)
+{
+	enter_phase(area, SP_BACKFILL_READY);
+	while (pg_atomic_read_u32(&area->may_cut) == 0)
+		nap(LONGEST_WAIT_MS);
+	pg_memory_barrier();
+}
+
+/*
+ * Take the snapshot, which becomes the active one.  The tables are locked as a reader does
+ * before, for a table that is rewritten meanwhile would look empty to an older snapshot.
+ */
+static void
+cut(SpBackfillArea *area, Oid relid)
+{
+	Snapshot	snapshot;
+	uint32		i;
+
+	LockRelationOid(relid, AccessShareLock);
+	(void) find_all_inheritors(relid, AccessShareLock, NULL);
+	AcceptInvalidationMessages();
+	snapshot = GetLatestSnapshot();
+	PushActiveSnapshot(snapshot);
+	if (snapshot->xcnt > area->xip_allocated)
+		elog(ERROR, "a snapshot of %u transactions has no room", snapshot->xcnt);
+	area->xmin = snapshot->xmin;
+	area->xmax = snapshot->xmax;
+	area->nxip = snapshot->xcnt;
+	for (i = 0; i < snapshot->xcnt; i++)
+		area->xip[i] = snapshot->xip[i];
+	enter_phase(area, SP_BACKFILL_CUT);
+	sp_debug_point("backfill-cut");
+}
+
+/* ---- reading ---- */
+
+/*
+ * Delete what an earlier life of the object has written: results, but for what users
+ * marked, and rows it could not take.
+ */
 void
-sp_backfill_clear_results(const SpObjectDef *def)
+sp_backfill_clear(const SpObjectDef *def)
 {
 	SpUserContext user;
+	SpQueryScope scope;
+	Oid			type = INT4OID;
+	Datum		id = Int32GetDatum(def->id);
 	char	   *table = sp_registry_relation_name(def->relid);
 
 	sp_user_enter(&user, def->owner, list_make1("search_path=pg_catalog, pg_temp"));
@@ -85,6 +335,11 @@ sp_backfill_clear_results(const SpObjectDef *def)
 		elog(ERROR, "deleting the results of %s failed", def->name);
 	SPI_finish();
 	sp_user_leave(&user, true);
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "DELETE FROM streamproc.rejected_row WHERE object = $1",
+				 SPI_OK_DELETE, 1, &type, &id, NULL);
+	sp_query_close(&scope);
+	sp_page_delete_all(def->id);
 	CommandCounterIncrement();
 }
 
@@ -117,6 +372,25 @@ history_query(const SpStream *s, AttrNumber **map)
 	return buf.data;
 }
 
+/* The query that reads a window's final rows. */
+static char *
+results_query(const SpWindow *w)
+{
+	StringInfoData buf;
+	int			i;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT ");
+	for (i = 0; i < w->natts; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
+						 quote_identifier(NameStr(TupleDescAttr(w->result_desc, i)->attname)));
+	appendStringInfo(&buf, " FROM %s WHERE is_final ORDER BY window_end",
+					 sp_registry_relation_name(w->def->o.relid));
+	for (i = 0; i < w->nkeys; i++)
+		appendStringInfo(&buf, ", %d", i + 3);
+	return buf.data;
+}
+
 /* Take one tuple into row i; no value stays external, states may keep them. */
 static void
 take_tuple(SpRowSet *rows, int i, HeapTuple tuple, TupleDesc desc, const AttrNumber *map)
@@ -144,72 +418,110 @@ take_tuple(SpRowSet *rows, int i, HeapTuple tuple, TupleDesc desc, const AttrNum
 	}
 }
 
-/* Rows of a stream's history to a window or detector. */
+/* Rows to a detector. */
 static void
-apply_history(HistoryScan *scan, SpRowSet *rows)
-{
-	SpStream   *s = scan->stream;
-	int			i;
-
-	for (i = 0; i < rows->n; i++)
-	{
-		if (!rows->no_time[i] && rows->time[i] <= scan->limit)
-			scan->max_time = Max(scan->max_time, rows->time[i]);
-	}
-	if (scan->detector != NULL)
-	{
-		sp_detector_apply(scan->detector, rows);
-		if (scan->detector->output.nalerts + scan->detector->output.ndead >= WRITE_EVERY_ROWS)
-			sp_write_backfill(NULL, scan->detector);
-		return;
-	}
-	sp_window_apply(scan->window, rows);
-	if (scan->max_time != PG_INT64_MIN && s->def->time_attnum > 0)
-		sp_bucket_close(scan->window, scan->max_time - s->def->watermark_us, scan->cut,
-						rows->commit_time);
-	if (scan->window->output.ngroups + scan->window->output.ndead >= WRITE_EVERY_ROWS)
-	{
-		sp_write_backfill(scan->window, NULL);
-		if (scan->max_time != PG_INT64_MIN)
-			sp_bucket_purge(scan->window, scan->max_time - s->def->watermark_us);
-	}
-}
-
-/* Rows of a window's results to a detector. */
-static void
-apply_results(HistoryScan *scan, SpRowSet *rows)
+apply_to_detector(HistoryScan *scan, SpRowSet *rows)
 {
 	sp_detector_apply(scan->detector, rows);
 	if (scan->detector->output.nalerts + scan->detector->output.ndead >= WRITE_EVERY_ROWS)
 		sp_write_backfill(NULL, scan->detector);
 }
 
-/* Set the event time of a window's result row: the last microsecond of the window. */
+/* Rows to a window, which closes behind them. */
 static void
-set_result_time(SpRowSet *rows, int i, const SpWindow *w)
+apply_to_window(HistoryScan *scan, SpRowSet *rows)
 {
-	Datum		end = rows->values[(Size) i * rows->natts + 1];
-	int64		time = w->types[1] == DATEOID ?
-		(int64) DatumGetDateADT(end) * USECS_PER_DAY : DatumGetInt64(end);
+	SpStreamDef *def = scan->stream->def;
+	SpOutput   *output = &scan->window->output;
+	int64		watermark = sp_pipeline_behind(scan->max_time, def->watermark_us);
 
-	rows->no_time[i] = false;
-	rows->time[i] = TIMESTAMP_NOT_FINITE(time) ? time : time - 1;
+	sp_window_apply(scan->window, rows);
+	if (watermark != SP_NO_WATERMARK)
+		sp_bucket_close(scan->window, watermark, scan->lsn, rows->commit_time);
+	if (output->ngroups + output->ndead < WRITE_EVERY_ROWS)
+		return;
+	sp_write_backfill(scan->window, NULL);
+	if (watermark != SP_NO_WATERMARK)
+		sp_bucket_purge(scan->window, watermark);
+}
+
+/* The largest time that may move the watermark.  A commit's time is not known any more. */
+static void
+note_times(HistoryScan *scan, const SpRowSet *rows)
+{
+	int			i;
+
+	if (scan->stream == NULL || scan->stream->def->time_attnum == 0)
+		return;
+	for (i = 0; i < rows->n; i++)
+	{
+		if (!rows->no_time[i] && rows->time[i] <= scan->limit)
+			scan->max_time = Max(scan->max_time, rows->time[i]);
+	}
+}
+
+/* The rows that SPI has fetched. */
+static void
+apply_fetched(HistoryScan *scan, const AttrNumber *map)
+{
+	SpStream   *s = scan->stream;
+	SpWindow   *source = s == NULL ? scan->detector->window : NULL;
+	SpRowSet	rows;
+	MemoryContext old;
+	uint64		i;
+
+	MemoryContextReset(sp_engine.rowset_context);
+	sp_rowset_init(&rows, sp_engine.rowset_context,
+				   s ? s->desc->natts : source->result_desc->natts, SPI_processed);
+	old = MemoryContextSwitchTo(rows.context);
+	rows.first_ordinal = scan->ordinal;
+	rows.lsn = scan->lsn;
+	rows.commit_time = GetCurrentTransactionStartTimestamp();
+	rows.time_type = s ? s->def->time_type : source->stream->def->time_type;
+	rows.zone = s ? s->zone : source->stream->zone;
+	rows.backfill = true;
+	rows.desc = s ? s->desc : source->result_desc;
+	for (i = 0; i < SPI_processed; i++)
+	{
+		take_tuple(&rows, i, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, map);
+		if (s != NULL)
+			sp_rowset_set_time(&rows, i, s);
+		else
+			sp_rowset_set_result_time(&rows, i, source);
+	}
+	rows.n = SPI_processed;
+	scan->ordinal += rows.n;
+	MemoryContextSwitchTo(old);
+	note_times(scan, &rows);
+	if (scan->window != NULL)
+		apply_to_window(scan, &rows);
+	else
+		apply_to_detector(scan, &rows);
+}
+
+/* Let pg_stat_activity tell how far it is. */
+static void
+report_progress(const HistoryScan *scan)
+{
+	char		text[256];
+
+	snprintf(text, sizeof(text), "backfilling %s: " INT64_FORMAT " rows", scan->def->name,
+			 scan->ordinal);
+	pgstat_report_activity(STATE_RUNNING, text);
 }
 
 /* Run the query under the active snapshot, a rowset at a time. */
 static void
 scan_query(HistoryScan *scan, const char *query, const AttrNumber *map, Oid reader)
 {
-	SpStream   *s = scan->stream;
-	SpWindow   *source = s == NULL ? scan->detector->window : NULL;
-	TupleDesc	desc = s ? s->desc : source->result_desc;
+	List	   *settings = list_make1("search_path=pg_catalog, pg_temp");
 	SpUserContext user;
 	SPIPlanPtr	plan;
 	Portal		portal;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	sp_user_enter(&user, reader, list_make1("search_path=pg_catalog, pg_temp"));
+	sp_user_enter(&user, reader, settings);
 	plan = SPI_prepare(query, 0, NULL);
 	if (plan == NULL)
 		elog(ERROR, "the query over history can't be prepared: %s", query);
@@ -217,104 +529,114 @@ scan_query(HistoryScan *scan, const char *query, const AttrNumber *map, Oid read
 	sp_user_leave(&user, true);
 	for (;;)
 	{
-		SpRowSet	rows;
-		MemoryContext old;
-		uint64		i;
+		int64		before = scan->ordinal;
 
-		sp_user_enter(&user, reader, list_make1("search_path=pg_catalog, pg_temp"));
+		sp_user_enter(&user, reader, settings);
 		SPI_cursor_fetch(portal, true, SP_ROWSET_MAX);
 		sp_user_leave(&user, true);
 		if (SPI_processed == 0)
 			break;
-		MemoryContextReset(sp_engine.rowset_context);
-		sp_rowset_init(&rows, sp_engine.rowset_context, desc->natts, SPI_processed);
-		old = MemoryContextSwitchTo(rows.context);
-		rows.first_ordinal = scan->ordinal;
-		rows.lsn = scan->cut;
-		rows.commit_time = GetCurrentTransactionStartTimestamp();
-		rows.time_type = s ? s->def->time_type : source->stream->def->time_type;
-		rows.zone = s ? s->zone : source->stream->zone;
-		rows.backfill = true;
-		rows.desc = desc;
-		for (i = 0; i < SPI_processed; i++)
-		{
-			take_tuple(&rows, i, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, map);
-			if (s != NULL)
-				sp_rowset_set_time(&rows, i, s);
-			else
-				set_result_time(&rows, i, source);
-		}
-		rows.n = SPI_processed;
-		scan->ordinal += rows.n;
-		MemoryContextSwitchTo(old);
-		if (s != NULL)
-			apply_history(scan, &rows);
-		else
-			apply_results(scan, &rows);
+		apply_fetched(scan, map);
 		SPI_freetuptable(SPI_tuptable);
+		if (before / REPORT_EVERY_ROWS != scan->ordinal / REPORT_EVERY_ROWS)
+			report_progress(scan);
 		sp_debug_point("mid-backfill");
 	}
 	SPI_cursor_close(portal);
 	SPI_finish();
 }
 
-/* The stream's history through a window or a detector, which is new. */
+/* All that the active snapshot sees, through the object. */
 static void
-scan_history(SpWindow *w, SpDetector *d, SpStream *s, XLogRecPtr cut)
+scan_history(HistoryScan *scan)
 {
-	HistoryScan		scan = {w, d, s, cut};
-	AttrNumber *map;
-	char	   *query = history_query(s, &map);
+	SpStream   *s = scan->stream;
+	AttrNumber *map = NULL;
 
-	scan.limit = sp_time_from_utc(GetCurrentTransactionStartTimestamp(), s->def->time_type, s->zone);
-	scan.limit += Min(s->def->max_future_us, PG_INT64_MAX - 1 - Max(scan.limit, 0));
-	scan.max_time = PG_INT64_MIN;
-	scan_query(&scan, query, map, s->def->o.owner);
-	if (w != NULL)
-		sp_write_backfill(w, NULL);
+	if (s != NULL)
+	{
+		TimestampTz now = GetCurrentTransactionStartTimestamp();
+
+		sp_registry_refresh_stream(s);
+		scan->limit = sp_time_from_utc(now, s->def->time_type, s->zone);
+		scan->limit += Min(s->def->max_future_us, PG_INT64_MAX - 1 - Max(scan->limit, 0));
+		scan_query(scan, history_query(s, &map), map, s->def->o.owner);
+	}
 	else
-		sp_write_backfill(NULL, d);
-	if (scan.max_time != PG_INT64_MIN &&
-		(XLogRecPtrIsInvalid(s->pending_lsn) || scan.max_time > s->pending_max))
 	{
-		s->pending_lsn = cut;
-		s->pending_max = scan.max_time;
-		s->pending_time = GetCurrentTransactionStartTimestamp();
-		s->changed = true;
+		SpWindow   *source = scan->detector->window;
+
+		scan_query(scan, results_query(source), NULL, source->def->o.owner);
 	}
 }
 
-/* History up to the cut, under the active snapshot, into a new window. */
-void
-sp_backfill_window(SpWindow *w, XLogRecPtr cut)
+/* ---- the helper ---- */
+
+/* In one transaction: the cut, what is before it, results, state. */
+static void
+fill(SpBackfillArea *area, HistoryScan *scan)
 {
-	scan_history(w, NULL, w->stream, cut);
+	Oid			source = scan->def->source;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	sp_engine_limit_waits();
+	if (scan->stream == NULL)
+		wait_for_worker(area);
+	cut(area, source);
+	/* where no record begins: the identity of alerts from history is nobody else's */
+	scan->lsn = GetXLogInsertRecPtr() - 1;
+	scan->max_time = PG_INT64_MIN;
+	sp_backfill_clear(scan->def);
+	report_progress(scan);
+	if (wants_history(scan))
+		scan_history(scan);
+	sp_write_backfill(scan->window, scan->detector);
+	sp_checkpoint_save_filled(scan->window, scan->detector);
+	area->max_time = scan->max_time;
+	area->time = GetCurrentTransactionStartTimestamp();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	sp_debug_point("backfilled");
 }
 
-/* The same for a detector; one on a window reads the window's final rows. */
-void
-sp_backfill_detector(SpDetector *d, XLogRecPtr cut)
+/* Tell the worker what went wrong. */
+static void
+report_failure(SpBackfillArea *area)
 {
-	HistoryScan		scan = {NULL, d, NULL, cut};
-	StringInfoData buf;
-	int			i;
+	ErrorData  *error;
 
-	if (d->stream != NULL)
+	MemoryContextSwitchTo(sp_engine.context);
+	error = CopyErrorData();
+	area->sqlerrcode = error->sqlerrcode;
+	strlcpy(area->message, error->message, sizeof(area->message));
+	enter_phase(area, SP_BACKFILL_FAILED);
+}
+
+/* Fill the area's object. */
+void
+sp_engine_backfill(SpBackfillArea *area)
+{
+	HistoryScan scan = {NULL};
+	HistoryScan *volatile s = &scan;
+
+	sp_engine_initialize();
+	PG_TRY();
 	{
-		scan_history(NULL, d, d->stream, cut);
-		return;
+		sp_engine_begin();
+		sp_registry_sync();
+		open_object(s, area->object);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		if (s->stream != NULL)
+			wait_for_writers(area, s->def->source);
+		fill(area, s);
+		enter_phase(area, SP_BACKFILL_DONE);
 	}
-	if (d->window->def->window_kind == SP_WINDOW_GLOBAL)
-		return;
-	initStringInfo(&buf);
-	appendStringInfoString(&buf, "SELECT ");
-	for (i = 0; i < d->window->natts; i++)
-		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
-						 quote_identifier(NameStr(TupleDescAttr(d->window->result_desc, i)->attname)));
-	appendStringInfo(&buf, " FROM %s WHERE is_final ORDER BY window_end",
-					 sp_registry_relation_name(d->window->def->o.relid));
-	for (i = 0; i < d->window->nkeys; i++)
-		appendStringInfo(&buf, ", %d", i + 3);
-	scan_query(&scan, buf.data, NULL, d->window->def->o.owner);
-	sp_write_backfill(NULL, d);
+	PG_CATCH();
+	{
+		report_failure(area);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }

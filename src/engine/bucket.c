@@ -205,6 +205,7 @@ feed_detectors(SpWindow *w, SpRowSet *rows)
 		if (d->def->o.state == SP_STATE_RUNNING)
 			sp_detector_apply(d, rows);
 	}
+	sp_starting_keep_rows(w, rows);
 	w->final_ordinal += rows->n;
 }
 
@@ -226,7 +227,7 @@ static void
 close_bucket(SpWindow *w, SpBucket *bucket, XLogRecPtr lsn, TimestampTz time)
 {
 	SpRowSet	rows;
-	bool		feed = w->detectors != NIL;
+	bool		feed = w->detectors != NIL || sp_starting_reads(w);
 	dlist_iter	iter;
 
 	bucket->final = true;

@@ -113,6 +113,37 @@ sp_checkpoint_progress(void)
 	pfree(progress);
 }
 
+/* The pages of one object, all of its state. */
+static void
+save_window(SpWindow *w)
+{
+	WindowHead	head = {HEAD_VERSION, 0, w->rows, w->late, w->groups.next_sequence};
+
+	sp_page_store(w->def->o.id, 0, (char *) &head, sizeof(head));
+	sp_group_save(&w->groups, w->def->o.id, sp_bucket_write_value, w);
+}
+
+static void
+save_detector(SpDetector *d)
+{
+	DetectorHead head = {HEAD_VERSION, 0, d->rows};
+
+	sp_page_store(d->def->o.id, 0, (char *) &head, sizeof(head));
+	sp_group_save(&d->groups, d->def->o.id, sp_detector_write_value, d);
+}
+
+/* In the helper: write the state of the object that it has filled. */
+void
+sp_checkpoint_save_filled(SpWindow *w, SpDetector *d)
+{
+	sp_page_begin();
+	if (w != NULL)
+		save_window(w);
+	else
+		save_detector(d);
+	sp_page_end();
+}
+
 /* Write the changed pages and the position, in the current transaction. */
 void
 sp_checkpoint_write(XLogRecPtr state_lsn)
@@ -125,20 +156,16 @@ sp_checkpoint_write(XLogRecPtr state_lsn)
 	foreach(lc, sp_engine.windows)
 	{
 		SpWindow   *w = lfirst(lc);
-		WindowHead	head = {HEAD_VERSION, 0, w->rows, w->late, w->groups.next_sequence};
 
 		if (w->groups.any_dirty)
-			sp_page_store(w->def->o.id, 0, (char *) &head, sizeof(head));
-		sp_group_save(&w->groups, w->def->o.id, sp_bucket_write_value, w);
+			save_window(w);
 	}
 	foreach(lc, sp_engine.detectors)
 	{
 		SpDetector *d = lfirst(lc);
-		DetectorHead head = {HEAD_VERSION, 0, d->rows};
 
-		if (d->changed)
-			sp_page_store(d->def->o.id, 0, (char *) &head, sizeof(head));
-		sp_group_save(&d->groups, d->def->o.id, sp_detector_write_value, d);
+		if (d->changed || d->groups.any_dirty)
+			save_detector(d);
 	}
 	sp_page_end();
 	sp_checkpoint_progress();

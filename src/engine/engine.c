@@ -290,15 +290,10 @@ any_was_running(void)
 	return false;
 }
 
-/* Load definitions and state. */
-XLogRecPtr
-sp_engine_start(XLogRecPtr slot_confirmed, const char *gap_reason)
+/* Set up what does not depend on any stream. */
+void
+sp_engine_initialize(void)
 {
-	SpPosition *position;
-	SpObjectState state;
-	char	   *reason = NULL;
-	XLogRecPtr	result = InvalidXLogRecPtr;
-
 	sp_engine.context = AllocSetContextCreate(TopMemoryContext, "streamproc engine",
 											  ALLOCSET_DEFAULT_SIZES);
 	sp_engine.rowset_context = AllocSetContextCreate(sp_engine.context, "streamproc rows",
@@ -307,7 +302,19 @@ sp_engine_start(XLogRecPtr slot_confirmed, const char *gap_reason)
 											  psprintf("streamproc_%u", MyDatabaseId));
 	/* results can be written again from the WAL */
 	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_OVERRIDE);
+}
 
+/* Load definitions and state. */
+XLogRecPtr
+sp_engine_start(XLogRecPtr slot_confirmed, const char *gap_reason, const SpHelperRoutine *helper)
+{
+	SpPosition *position;
+	SpObjectState state;
+	char	   *reason = NULL;
+	XLogRecPtr	result = InvalidXLogRecPtr;
+
+	sp_engine_initialize();
+	sp_engine.helper = helper;
 	sp_engine_begin();
 	sp_registry_sync();
 	position = sp_position_load();
@@ -329,6 +336,13 @@ sp_engine_start(XLogRecPtr slot_confirmed, const char *gap_reason)
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
 	return result;
+}
+
+/* The worker is about to end. */
+void
+sp_engine_stop(void)
+{
+	sp_starting_abandon();
 }
 
 /* Is there anything to do for a worker? */
@@ -394,10 +408,6 @@ sp_engine_activate(TransactionId xid, XLogRecPtr upto)
 	wait_until_visible(xid);
 	sp_engine.upto = Max(sp_engine.upto, upto);
 
-	/* what detectors on windows are to read must stand in the windows' tables */
-	sp_engine_begin();
-	sp_write_and_commit(sp_engine.upto, true);
-
 	sp_engine_begin();
 	sp_registry_sync();
 	PopActiveSnapshot();
@@ -414,7 +424,7 @@ sp_engine_pending(void)
 {
 	ListCell   *lc;
 
-	if (sp_engine.activation_pending)
+	if (sp_engine.activation_pending || sp_starting_any())
 		return true;
 	foreach(lc, sp_engine.windows)
 	{
@@ -427,6 +437,17 @@ sp_engine_pending(void)
 			return true;
 	}
 	return false;
+}
+
+/* Is there something to do that nobody's commit would wake us for? */
+bool
+sp_engine_has_news(void)
+{
+	TimestampTz due = sp_starting_due();
+
+	if (sp_engine.activation_pending)
+		due = Min(due, sp_engine.activation_retry);
+	return due != PG_INT64_MAX && due <= GetCurrentTimestamp();
 }
 
 /* Save changed state. */
@@ -467,6 +488,7 @@ sp_engine_next_due(void)
 	TimestampTz next = Min(writing, deleting);
 	ListCell   *lc;
 
+	next = Min(next, sp_starting_due());
 	if (sp_engine.activation_pending)
 		next = Min(next, sp_engine.activation_retry);
 	foreach(lc, sp_engine.streams)
@@ -479,7 +501,10 @@ sp_engine_next_due(void)
 	return next;
 }
 
-/* Do what the clock says: ticks into the WAL, another try at activation, retention. */
+/*
+ * Do what the clock says: another try at activation, a step of what is being filled, ticks
+ * into the WAL, retention.
+ */
 void
 sp_engine_tick(TimestampTz now)
 {
@@ -490,6 +515,8 @@ sp_engine_tick(TimestampTz now)
 		sp_activate_new(sp_engine.upto);
 		MemoryContextSwitchTo(TopMemoryContext);
 	}
+	sp_starting_step(now);
+	MemoryContextSwitchTo(TopMemoryContext);
 	foreach(lc, sp_engine.streams)
 	{
 		SpStream   *s = lfirst(lc);

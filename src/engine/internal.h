@@ -61,7 +61,7 @@ typedef struct SpRowSet
 	pg_tz	   *zone;
 	bool	   *no_time;		/* [n] event time is null */
 	int64		first_ordinal;	/* of the first row, within the transaction and source */
-	XLogRecPtr	lsn;			/* commit record; the cut in a backfill */
+	XLogRecPtr	lsn;			/* commit record; no record's in a backfill */
 	TimestampTz commit_time;
 	bool		backfill;
 
@@ -289,7 +289,7 @@ struct SpStream
 	uint64		deletes;
 	uint64		truncates;
 	bool		changed;		/* since the last checkpoint */
-	/* history read by a backfill counts from its cut on */
+	/* history read by a backfill counts from its object's publication on */
 	XLogRecPtr	pending_lsn;	/* invalid: nothing pending */
 	int64		pending_max;
 	TimestampTz pending_time;	/* when it was read */
@@ -395,11 +395,15 @@ typedef struct SpEngine
 	TimestampTz activation_retry;
 	int			activation_failures;
 	MemoryContext rowset_context;
+	const SpHelperRoutine *helper;
 } SpEngine;
 
 extern SpEngine sp_engine;
 
-/* engine.c: start a transaction, with a snapshot. */
+/* engine.c: set up what does not depend on any database's streams. */
+extern void sp_engine_initialize(void);
+
+/* Start a transaction, with a snapshot. */
 extern void sp_engine_begin(void);
 
 /* Until its end, wait for locks no longer than streamproc.lock_timeout. */
@@ -435,6 +439,7 @@ extern void sp_rowset_init(SpRowSet *rows, MemoryContext context, int natts, int
 extern void sp_rowset_each(SpStream *stream, const SpChunk *chunk, const SpEvent *event,
 						   void (*apply) (SpStream *, SpRowSet *));
 extern void sp_rowset_set_time(SpRowSet *rows, int i, const SpStream *stream);
+extern void sp_rowset_set_result_time(SpRowSet *rows, int i, const SpWindow *w);
 extern void sp_rowset_full_row(const SpRowSet *rows, int i, TupleDesc *desc,
 							   Datum **values, bool **nulls);
 extern int64 sp_time_to_utc(int64 time, Oid type, pg_tz *zone);
@@ -477,6 +482,7 @@ extern void sp_detector_read_value(void *detector, SpGroup *group, const char **
 /* write.c */
 extern void sp_write_and_commit(XLogRecPtr upto, bool flush);
 extern void sp_write_backfill(SpWindow *w, SpDetector *d);
+extern bool sp_write_alone(SpWindow *w, SpDetector *d);
 extern void sp_write_position(XLogRecPtr state_lsn);
 extern bool sp_write_holds_back_checkpoint(void);
 extern TimestampTz sp_write_next_due(void);
@@ -489,6 +495,9 @@ extern void sp_retention_run(TimestampTz now);
 extern void sp_pipeline_apply(SpEvent *event);
 extern void sp_pipeline_reach(XLogRecPtr upto);
 extern void sp_pipeline_stream_rows(SpStream *stream, SpRowSet *rows);
+extern void sp_pipeline_raise_clock(SpStream *s, int64 max_time, int64 watermark);
+extern void sp_pipeline_close_windows(SpStream *s, XLogRecPtr lsn, TimestampTz time);
+extern int64 sp_pipeline_behind(int64 time, int64 us);
 extern TimestampTz sp_pipeline_tick_due(const SpStream *stream);
 
 /* registry.c */
@@ -510,16 +519,34 @@ extern void sp_registry_drop_detector(SpDetector *d);
 /* activate.c */
 extern void sp_activate_new(XLogRecPtr upto);
 
-/* backfill.c */
-extern XLogRecPtr sp_backfill_cut(const SpStream *stream);
-extern void sp_backfill_window(SpWindow *w, XLogRecPtr cut);
-extern void sp_backfill_detector(SpDetector *d, XLogRecPtr cut);
-extern void sp_backfill_clear_results(const SpObjectDef *def);
+extern void sp_activate_failed(SpObjectDef *def, const ErrorData *error);
+extern int	sp_activate_postpone(int least_ms);
+extern void sp_activate_soon(void);
+extern void sp_activate_set_running(const SpObjectDef *def);
+extern bool sp_activate_is_settled(void);
+extern void sp_activate_write_all(XLogRecPtr upto);
+
+/* backfill.c: the helper's side; and deleting what an earlier life has written. */
+extern void sp_backfill_clear(const SpObjectDef *def);
+
+/* starting.c: the worker's side */
+extern bool sp_starting_is(const SpObjectDef *def);
+extern bool sp_starting_any(void);
+extern bool sp_starting_begin(SpObjectDef *def, const char **reason);
+extern bool sp_starting_reads(const SpWindow *w);
+extern void sp_starting_keep_commit(const SpStream *s, const SpEvent *event);
+extern void sp_starting_keep_tick(const SpStream *s, const SpEvent *event);
+extern void sp_starting_keep_rows(const SpWindow *w, const SpRowSet *rows);
+extern void sp_starting_step(TimestampTz now);
+extern TimestampTz sp_starting_due(void);
+extern void sp_starting_sync(void);
+extern void sp_starting_abandon(void);
 
 /* checkpoint.c */
 extern void sp_checkpoint_write(XLogRecPtr state_lsn);
 extern void sp_checkpoint_committed(XLogRecPtr state_lsn);
 extern void sp_checkpoint_progress(void);
+extern void sp_checkpoint_save_filled(SpWindow *w, SpDetector *d);
 extern void sp_checkpoint_load_stream(SpStream *s);
 extern void sp_checkpoint_load_window(SpWindow *w);
 extern void sp_checkpoint_load_detector(SpDetector *d);

@@ -30,8 +30,8 @@ find_stream(Oid relid)
 }
 
 /* time - us, not below "no watermark yet" + 1 */
-static int64
-behind(int64 time, int64 us)
+int64
+sp_pipeline_behind(int64 time, int64 us)
 {
 	int64		result;
 
@@ -50,10 +50,10 @@ takes(const SpObjectDef *o, XLogRecPtr lsn)
 }
 
 /* The watermark may have moved: close what is behind it, forget what can be forgotten. */
-static void
-close_windows(SpStream *s, XLogRecPtr lsn, TimestampTz time)
+void
+sp_pipeline_close_windows(SpStream *s, XLogRecPtr lsn, TimestampTz time)
 {
-	int64		data_watermark = behind(s->max_time, s->def->watermark_us);
+	int64		data_watermark = sp_pipeline_behind(s->max_time, s->def->watermark_us);
 	ListCell   *lc;
 
 	foreach(lc, s->windows)
@@ -102,6 +102,14 @@ sp_pipeline_stream_rows(SpStream *s, SpRowSet *rows)
 	}
 }
 
+/* Time never goes back. */
+void
+sp_pipeline_raise_clock(SpStream *s, int64 max_time, int64 watermark)
+{
+	s->max_time = Max(s->max_time, max_time);
+	s->watermark = Max(s->watermark, watermark);
+}
+
 /* A transaction's rows are in. */
 static void
 end_commit(SpStream *s, const SpEvent *event)
@@ -113,9 +121,10 @@ end_commit(SpStream *s, const SpEvent *event)
 	if (s->txn_max > s->max_time)
 	{
 		s->max_time = s->txn_max;
-		s->watermark = Max(s->watermark, behind(s->max_time, s->def->watermark_us));
+		s->watermark = Max(s->watermark, sp_pipeline_behind(s->max_time, s->def->watermark_us));
 	}
-	close_windows(s, event->lsn, event->commit_time);
+	sp_pipeline_close_windows(s, event->lsn, event->commit_time);
+	sp_starting_keep_commit(s, event);
 }
 
 /* Changes other than INSERT, which are counted and not followed. */
@@ -187,7 +196,7 @@ idle_watermark(const SpStream *s, TimestampTz now)
 		return SP_NO_WATERMARK;
 	if (pg_add_s64_overflow(s->max_time, now - s->last_input, &shifted))
 		return SP_NO_WATERMARK;
-	return behind(Min(shifted, clock), s->def->watermark_us);
+	return sp_pipeline_behind(Min(shifted, clock), s->def->watermark_us);
 }
 
 /* The clock, as it was written to the WAL. */
@@ -205,10 +214,11 @@ apply_tick(const SpEvent *event)
 		return;
 	s->watermark = watermark;
 	s->changed = true;
-	close_windows(s, event->lsn, event->tick_time);
+	sp_pipeline_close_windows(s, event->lsn, event->tick_time);
+	sp_starting_keep_tick(s, event);
 }
 
-/* History that a backfill has read counts for the watermark from its cut on. */
+/* History that a backfill has read counts for the watermark from its object's publication on. */
 static void
 apply_pending(SpStream *s, XLogRecPtr upto)
 {
@@ -221,11 +231,11 @@ apply_pending(SpStream *s, XLogRecPtr upto)
 	if (s->pending_max > s->max_time)
 	{
 		s->max_time = s->pending_max;
-		s->watermark = Max(s->watermark, behind(s->max_time, s->def->watermark_us));
+		s->watermark = Max(s->watermark, sp_pipeline_behind(s->max_time, s->def->watermark_us));
 	}
 	if (s->last_input == 0)
 		s->last_input = s->pending_time;
-	close_windows(s, lsn, s->pending_time);
+	sp_pipeline_close_windows(s, lsn, s->pending_time);
 }
 
 /* Everything before lsn has been applied. */

@@ -323,4 +323,5 @@ sp_registry_sync(void)
 		MemoryContextDelete(sp_engine.definitions_context);
 	sp_engine.definitions_context = context;
 	sp_engine.definitions = defs;
+	sp_starting_sync();
 }

@@ -103,6 +103,18 @@ sp_rowset_set_time(SpRowSet *rows, int i, const SpStream *stream)
 		rows->time[i] = DatumGetInt64(value);
 }
 
+/* Set the event time of a window's result row: the last microsecond of the window. */
+void
+sp_rowset_set_result_time(SpRowSet *rows, int i, const SpWindow *w)
+{
+	Datum		end = rows->values[(Size) i * rows->natts + 1];
+	int64		time = w->types[1] == DATEOID ?
+		(int64) DatumGetDateADT(end) * USECS_PER_DAY : DatumGetInt64(end);
+
+	rows->no_time[i] = false;
+	rows->time[i] = TIMESTAMP_NOT_FINITE(time) ? time : time - 1;
+}
+
 /* A column whose values can't be read as what the stream's column now is. */
 static void
 type_changed(const SpStream *stream, Form_pg_attribute want, Oid type)

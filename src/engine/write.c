@@ -495,18 +495,49 @@ sp_write_and_commit(XLogRecPtr upto, bool flush)
 	MemoryContextDelete(context);
 }
 
-/* Write one object's output now, in the current transaction (a backfill's). */
-void
-sp_write_backfill(SpWindow *w, SpDetector *d)
+/* One object that isn't among those that are alive. */
+static Writable
+make_writable(SpWindow *w, SpDetector *d)
 {
 	Writable	x = {0};
-	int			i;
 
 	x.def = w ? &w->def->o : &d->def->o;
 	x.source = x.def->source;
 	x.output = w ? &w->output : &d->output;
 	x.window = w;
 	x.detector = d;
+	return x;
+}
+
+/*
+ * Write one object's output in a transaction of its own; false when that threw: its output
+ * is kept, and says when to try again.
+ */
+bool
+sp_write_alone(SpWindow *w, SpDetector *d)
+{
+	Writable	x = make_writable(w, d);
+	MemoryContext old = CurrentMemoryContext;
+	bool		ok;
+
+	sp_engine_begin();
+	sp_engine_limit_waits();
+	ok = write_guarded(&x);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(old);
+	if (ok)
+		output_committed(&x, sp_engine.upto);
+	return ok;
+}
+
+/* Write one object's output now, in the current transaction (a backfill's). */
+void
+sp_write_backfill(SpWindow *w, SpDetector *d)
+{
+	Writable	x = make_writable(w, d);
+	int			i;
+
 	if (sp_output_is_empty(x.output))
 		return;
 	/* see what this transaction wrote before */

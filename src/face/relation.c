@@ -32,6 +32,7 @@
 #include "utils/varlena.h"
 
 #include "base/compat.h"
+#include "base/shared.h"
 #include "catalog/query.h"
 #include "face/relation.h"
 
@@ -232,7 +233,10 @@ void
 sp_relation_drop_object(const SpObject *object, bool cascade, Oid userid)
 {
 	if (object->kind != SP_STREAM)
+	{
+		sp_shared_end_backfill(object->id);
 		LockRelationOid(object->relid, AccessExclusiveLock);
+	}
 
 	/* Before the relations, so that the trigger on drops finds nothing to do. */
 	sp_object_delete(object);

@@ -514,7 +514,8 @@ static bool
 filter_by_origin_cb(LogicalDecodingContext *ctx, RepOriginId origin_id)
 {
 	return origin_id != InvalidRepOriginId &&
-		(origin_id == sp_feed.origin || origin_id == replorigin_session_origin);
+		(origin_id == sp_feed.origin || origin_id == replorigin_session_origin ||
+		 origin_id == DoNotReplicateId);
 }
 
 /* A transaction, or a part of a running one, begins. */

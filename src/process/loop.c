@@ -342,6 +342,8 @@ has_news(void)
 		return true;
 	if (is_flush_wanted() && !sp_engine_pending())
 		return true;
+	if (sp_engine_has_news())
+		return true;
 	if (announced <= covered)
 		return false;
 	return sp_guc_flush_async_commits || GetFlushRecPtr(NULL) >= announced;
@@ -477,6 +479,7 @@ begin_loop(void)
 static void
 end_loop(void)
 {
+	sp_engine_stop();
 	apply_events(false);
 	save_state();
 	confirm_position(true);
@@ -503,6 +506,7 @@ sp_loop_run(void)
 		if (sp_worker_extension_gone())
 		{
 			free_events();
+			sp_engine_stop();
 			return SP_LOOP_DROPPED;
 		}
 		work();

@@ -41,6 +41,7 @@
 #include "catalog/position.h"
 #include "engine/engine.h"
 #include "feed/decode.h"
+#include "process/helper.h"
 #include "process/loop.h"
 #include "process/origin.h"
 #include "process/worker.h"
@@ -60,7 +61,6 @@ static bool extension_suspected = false;
  * before PostgreSQL 17.
  */
 static const char *const pinned_settings[][2] = {
-	{"application_name", "streamproc worker"},
 	{"search_path", "pg_catalog, pg_temp"},
 	{"session_replication_role", "origin"},
 	{"default_transaction_isolation", "read committed"},
@@ -183,15 +183,16 @@ become_idle(SpWorkerState state, const char *reason)
 }
 
 /* Make the session the same in every database. */
-static void
-pin_settings(void)
+void
+sp_worker_pin_settings(const char *name)
 {
+	SetConfigOption("application_name", name, PGC_SUSET, PGC_S_OVERRIDE);
 	for (int i = 0; i < lengthof(pinned_settings); i++)
 	{
-		const char *name = pinned_settings[i][0];
+		const char *setting = pinned_settings[i][0];
 
-		if (GetConfigOption(name, true, false) != NULL)
-			SetConfigOption(name, pinned_settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+		if (GetConfigOption(setting, true, false) != NULL)
+			SetConfigOption(setting, pinned_settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 	}
 	pgstat_report_appname(application_name);
 }
@@ -351,7 +352,8 @@ open_feed(void)
 	else if (!info.exists)
 		reason = "the replication slot does not exist";
 
-	start = sp_engine_start(usable ? info.confirmed_lsn : InvalidXLogRecPtr, reason);
+	start = sp_engine_start(usable ? info.confirmed_lsn : InvalidXLogRecPtr, reason,
+							&sp_helper_routine);
 	if (!sp_engine_has_streams())
 		return false;
 
@@ -432,7 +434,8 @@ sp_worker_main(Datum dboid)
 	if (!claim_slot(DatumGetObjectId(dboid)))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(dboid), InvalidOid, 0);
-	pin_settings();
+	sp_worker_pin_settings("streamproc worker");
+	sp_helper_register();
 
 	PG_TRY();
 	{

@@ -17,6 +17,9 @@ extern bool sp_worker_extension_gone(void);
 
 extern void sp_worker_set_state(SpWorkerState state, const char *message);
 
+/* What a database's or a role's settings may not change. */
+extern void sp_worker_pin_settings(const char *name);
+
 /* Forget that someone asked for a worker; before definitions are loaded. */
 extern void sp_worker_take_request(void);
 
