@@ -57,6 +57,9 @@ SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', pa
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '{"warmup": 2.5}');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '{"beta": 1}');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '[1]');
+SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '"much"');
+SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => 'null');
+SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => NULL);
 SELECT streamproc.create_detector('d', 'payments', 'rule', rules => '{amount > 1 AS x}', params => '{"alpha": 0.1}');
 
 -- expressions
@@ -74,6 +77,11 @@ SELECT streamproc.create_detector('d', 'payments', 'rule', rules => '{amount > 1
 
 -- parameters
 SELECT streamproc.create_detector('d', 'fraud', 'rule', rules => '{id > 1 AS x}');
+SELECT streamproc.create_detector('d', NULL, 'rule', rules => '{id > 1 AS x}');
+SELECT streamproc.create_detector('d', 0, 'rule', rules => '{id > 1 AS x}');
+SELECT streamproc.create_detector(NULL, 'payments', 'rule', rules => '{id > 1 AS x}');
+SELECT streamproc.create_detector('"d', 'payments', 'rule', rules => '{id > 1 AS x}');
+SELECT streamproc.create_detector('d', 'payments', NULL, rules => '{id > 1 AS x}');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', threshold => 0);
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', threshold => 'Infinity');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', min_effect => -1);

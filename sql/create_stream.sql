@@ -58,6 +58,8 @@ SELECT (SELECT count(*) FROM streamproc.stream WHERE id = :id) AS streams, to_re
 -- values that make no sense
 CREATE TABLE payments (id bigint, ts timestamptz, amount float8);
 SELECT streamproc.create_stream(NULL);
+SELECT streamproc.create_stream(0);
+SELECT streamproc.create_stream(4294967295);
 SELECT streamproc.create_stream('nowhere');
 SELECT streamproc.create_stream('payments', 'tss');
 SELECT streamproc.create_stream('payments', 'ctid');
@@ -136,7 +138,18 @@ SELECT name, state, reason = 'paused by ' || current_user AS ok FROM streamproc.
 SELECT streamproc.resume('payments');
 SELECT name, state IN ('starting', 'running') AS alive FROM streamproc.status WHERE name = 'payments'::regclass;
 SELECT streamproc.pause('payment_view');
+SELECT streamproc.pause(NULL);
+SELECT streamproc.pause(0);
+SELECT streamproc.resume(NULL);
+SELECT streamproc.resume(4294967295);
 SELECT streamproc.drop_window('payments');
+SELECT streamproc.drop_window(NULL);
+SELECT streamproc.drop_window(0);
+SELECT streamproc.drop_detector(NULL);
+SELECT streamproc.drop_detector(0);
+SELECT streamproc.drop_stream(NULL);
+SELECT streamproc.drop_stream(0);
+SELECT streamproc.drop_stream('payments', cascade => NULL);
 SELECT streamproc.drop_stream('payment_view');
 SELECT streamproc.drop_stream('payments');
 

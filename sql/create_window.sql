@@ -57,6 +57,11 @@ SELECT r.relation, t.atttypid::regtype, r.twin FROM streamproc.window_definition
 SELECT * FROM streamproc.verify('totals');
 SELECT * FROM streamproc.verify('untimed_totals');
 SELECT * FROM streamproc.verify('payments');
+SELECT * FROM streamproc.verify('totals_sql');
+SELECT * FROM streamproc.verify('streamproc.status');
+SELECT * FROM streamproc.verify(NULL);
+SELECT * FROM streamproc.verify(0);
+SELECT * FROM streamproc.verify(4294967295);
 CREATE TABLE clicks (ts timestamptz) USING streamproc;
 SELECT streamproc.create_stream('clicks', 'ts');
 SELECT streamproc.create_window('click_totals', 'clicks', 'tumbling', size => '1 hour', aggregates => '{count(*) AS n}');
@@ -137,7 +142,11 @@ SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 hour', sl
 SELECT streamproc.create_window('w', 'payments', 'session', gap => '1 hour', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', NULL, aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window(NULL, 'payments', 'global', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('', 'payments', 'global', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('a..b', 'payments', 'global', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('elsewhere.public.w', 'payments', 'global', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', NULL, 'global', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 0, 'global', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('a b', 'payments', 'global', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'tumbling', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '0', aggregates => '{count(*) AS n}');
@@ -147,6 +156,8 @@ SELECT streamproc.create_window('w', 'daily_payments', 'tumbling', size => '1 ho
 SELECT streamproc.create_window('w', 'daily_payments', 'tumbling', size => '1 day', origin => '2024-01-01 06:00', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'local_payments', 'tumbling', size => '1 day', time_zone => 'Europe/Berlin', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', origin => 'infinity', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', origin => '4714-11-24 00:00 BC', time_zone => 'Asia/Tokyo',
+	aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', time_zone => 'Middle/Earth', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', trigger => '-1 s', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', grace => '1 month', aggregates => '{count(*) AS n}');

@@ -30,7 +30,7 @@ SELECT streamproc.wait_for(timeout => '-1 second');
 SELECT streamproc.wait_for(NULL, '1 day -25 hours');
 SELECT streamproc.wait_for(timeout => '1 month');
 SELECT streamproc.wait_for(timeout => '178000000 years');
-SELECT streamproc.wait_for(timeout => '106751991 days');
+SELECT streamproc.wait_for(timeout => '105922500 days');
 -- 0: what is there already is found to be there
 SELECT streamproc.wait_for('0/1', '0');
 

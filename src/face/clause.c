@@ -146,8 +146,9 @@ name_clause(SpClause *clause, ResTarget *target)
 		if (target->name != NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_SYNTAX_ERROR),
-					 errmsg("parameter \"%s\" takes an expression without a name",
-							clause->parameter)));
+					 errmsg("parameter \"%s\" takes an expression without a name: \"%s\"",
+							clause->parameter, clause->text),
+					 errhint("Leave out \"AS %s\".", quote_identifier(target->name))));
 		clause->name = pstrdup(clause->parameter);
 	}
 	else if (clause->name == NULL &&
@@ -482,6 +483,10 @@ sp_clause_check_names(List *clauses, const char *const *reserved)
 				ereport(ERROR,
 						(errcode(ERRCODE_DUPLICATE_COLUMN),
 						 errmsg("name \"%s\" is used twice", clause->name),
+						 errdetail("Parameter \"%s\" has \"%s\", and \"%s\" has \"%s\".",
+								   ((SpClause *) lfirst(other))->parameter,
+								   ((SpClause *) lfirst(other))->text,
+								   clause->parameter, clause->text),
 						 errhint("Choose another name with AS.")));
 		}
 	}

@@ -97,7 +97,7 @@ read_method(FunctionCallInfo fcinfo)
 	if (method == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("there is no method \"%s\"", name),
+				 errmsg("invalid value for parameter \"method\": \"%s\"", name),
 				 errhint("There is %s.", sp_method_names())));
 	return method;
 }
@@ -145,7 +145,24 @@ check_notify(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("parameter \"notify\" must be a channel's name of 1 to %d bytes: \"%s\"",
-						NAMEDATALEN - 1, channel)));
+						NAMEDATALEN - 1, channel),
+				 errhint("It is the name that LISTEN takes.")));
+}
+
+static void
+check_params(FunctionCallInfo fcinfo, const SpMethod *method)
+{
+	Jsonb	   *params;
+
+	sp_parameter_require(fcinfo, PARAMS, "params");
+	params = PG_GETARG_JSONB_P(PARAMS);
+	if (!JB_ROOT_IS_OBJECT(params))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"params\" must be a JSON object: %s",
+						sp_parameter_value(fcinfo, PARAMS)),
+				 errhint("For example, params => '{\"alpha\": 0.1}'.")));
+	(void) sp_method_params(method, params);
 }
 
 /* A method is made of rules, or scores a value. */
@@ -163,14 +180,15 @@ check_method(FunctionCallInfo fcinfo, const Draft *draft)
 	if (draft->method->takes_value && has_rules)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("method \"%s\" takes no rules", name),
+				 errmsg("parameter \"rules\" has no meaning for method \"%s\": %s", name,
+						sp_parameter_value(fcinfo, RULES)),
 				 errhint("Rules are a method of their own: method => 'rule'.")));
 	if (!draft->method->takes_value && !has_rules)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("method \"%s\" needs parameter \"rules\"", name),
 				 errhint("For example, rules => '{amount > 10000 AS large}'.")));
-	(void) sp_method_params(draft->method, PG_GETARG_JSONB_P(PARAMS));
+	check_params(fcinfo, draft->method);
 }
 
 static void
@@ -179,7 +197,6 @@ read_parameters(FunctionCallInfo fcinfo, Draft *draft)
 	draft->method = read_method(fcinfo);
 	sp_parameter_not_yet(fcinfo, FEATURES, "features");
 	sp_parameter_not_yet(fcinfo, HISTORY, "history");
-	sp_parameter_require(fcinfo, PARAMS, "params");
 	check_method(fcinfo, draft);
 	read_choices(fcinfo);
 	if (!PG_ARGISNULL(THRESHOLD))
@@ -382,7 +399,7 @@ sp_create_detector(PG_FUNCTION_ARGS)
 {
 	Draft		draft = {0};
 
-	sp_parameter_require(fcinfo, NAME, "name");
+	sp_parameter_name(fcinfo, NAME, "name");
 	draft.source = sp_lifecycle_open_source(fcinfo, SOURCE, true);
 	read_parameters(fcinfo, &draft);
 	sp_relation_resolve(&draft.name, PG_GETARG_TEXT_PP(NAME));

@@ -9,21 +9,29 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/varlena.h"
 
 #include "base/compat.h"
 #include "base/tumbling.h"
 #include "catalog/definition.h"
 #include "face/parameter.h"
 
+/* 290,000 years: added to the present it is still a time. */
+#define LONGEST_US	(INT64CONST(105922500) * USECS_PER_DAY)
+
 char *
 sp_parameter_value(FunctionCallInfo fcinfo, int n)
 {
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
 	Oid			output;
 	bool		is_varlena;
 
 	if (PG_ARGISNULL(n))
 		return "NULL";
-	getTypeOutputInfo(get_fn_expr_argtype(fcinfo->flinfo, n), &output, &is_varlena);
+	/* regclass writes it as a dash, which nobody has typed. */
+	if (type == REGCLASSOID && !OidIsValid(PG_GETARG_OID(n)))
+		return "0";
+	getTypeOutputInfo(type, &output, &is_varlena);
 	return OidOutputFunctionCall(output, PG_GETARG_DATUM(n));
 }
 
@@ -75,13 +83,30 @@ sp_parameter_refuse(FunctionCallInfo fcinfo, int n, const char *name, const char
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("parameter \"%s\" has no meaning for %s: %s", name, object,
-						sp_parameter_value(fcinfo, n))));
+						sp_parameter_value(fcinfo, n)),
+				 errhint("Leave it out.")));
 }
 
 char *
 sp_parameter_text(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+void
+sp_parameter_name(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	char	   *value;
+	List	   *parts;
+
+	sp_parameter_require(fcinfo, n, name);
+	value = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	if (!SplitIdentifierString(pstrdup(value), '.', &parts) || parts == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("invalid value for parameter \"%s\": \"%s\"", name, value),
+				 errhint("Write it as in CREATE TABLE, for example 'totals', 'sales.totals' or "
+						 "'\"My totals\"'.")));
 }
 
 char *
@@ -144,9 +169,9 @@ check_interval(const Interval *interval, SpIntervalRule rule, const char **hint)
 
 	*hint = rule == SP_INTERVAL_ANY ? "Write '0' or more, for example '1 minute'." :
 		"Write more than '0', for example '1 minute'.";
-	if (INTERVAL_NOT_FINITE(interval) || us == PG_INT64_MAX)
+	if (INTERVAL_NOT_FINITE(interval) || us > LONGEST_US)
 	{
-		*hint = "Write it shorter than 290,000 years.";
+		*hint = "290,000 years are the most.";
 		return "is too long";
 	}
 	if (interval->month != 0 && rule != SP_INTERVAL_LONG)

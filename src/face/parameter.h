@@ -32,6 +32,9 @@ extern void sp_parameter_refuse(FunctionCallInfo fcinfo, int n, const char *name
 /* NULL when the argument is null. */
 extern char *sp_parameter_text(FunctionCallInfo fcinfo, int n, const char *name);
 
+/* An error unless it is a name as CREATE TABLE takes it, maybe with a schema. */
+extern void sp_parameter_name(FunctionCallInfo fcinfo, int n, const char *name);
+
 /* Not null, and one of the choices; they end with NULL. */
 extern char *sp_parameter_choice(FunctionCallInfo fcinfo, int n, const char *name,
 								 const char *const *choices);

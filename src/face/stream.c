@@ -126,7 +126,8 @@ create_time_view(FunctionCallInfo fcinfo, int32 id, Oid relid)
 	if (clause->type != TIMESTAMPTZOID && clause->type != TIMESTAMPOID && clause->type != DATEOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("time column \"%s\" is of type %s", column, format_type_be(clause->type)),
+				 errmsg("parameter \"time_column\" names a column of type %s: \"%s\"",
+						format_type_be(clause->type), column),
 				 errhint("It must be of type timestamp with time zone, timestamp or date.")));
 	view = sp_relation_create_expressions(id, sp_clause_query(list_make1(clause), NULL, relid, 0),
 										  psprintf("stream \"%s\"", get_rel_name(relid)));
@@ -176,19 +177,41 @@ insert_stream(FunctionCallInfo fcinfo, Oid relid)
 	sp_object_insert(SP_STREAM, &row);
 }
 
+/*
+ * The relation, locked.  It may have been dropped while we waited for the lock, and who is
+ * not its owner shall not even wait.
+ */
+static Relation
+open_relation(FunctionCallInfo fcinfo)
+{
+	Relation	relation = NULL;
+	Oid			relid;
+
+	sp_parameter_require(fcinfo, RELATION, "relation");
+	relid = PG_GETARG_OID(RELATION);
+	if (get_rel_relkind(relid) != '\0')
+	{
+		sp_relation_check_owner(relid);
+		relation = try_relation_open(relid, ShareUpdateExclusiveLock);
+	}
+	if (relation == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	return relation;
+}
+
 Datum
 sp_create_stream(PG_FUNCTION_ARGS)
 {
 	Relation	relation;
 	Oid			relid;
 
-	sp_parameter_require(fcinfo, RELATION, "relation");
 	sp_environment_check();
 	check_parameters(fcinfo);
 
-	relid = PG_GETARG_OID(RELATION);
-	sp_relation_check_owner(relid);
-	relation = relation_open(relid, ShareUpdateExclusiveLock);
+	relation = open_relation(fcinfo);
+	relid = RelationGetRelid(relation);
 	check_relation(relation);
 	if (sp_lifecycle_make_room(fcinfo, IF_NOT_EXISTS, REPLACE, SP_STREAM, relid,
 							   RelationGetRelationName(relation)))

@@ -29,6 +29,7 @@
 #include "catalog/object.h"
 #include "catalog/query.h"
 #include "face/lifecycle.h"
+#include "face/parameter.h"
 #include "face/relation.h"
 #include "face/twin.h"
 
@@ -63,15 +64,17 @@ sp_nearly_equal(PG_FUNCTION_ARGS)
 
 /* The definition of a window that can be verified. */
 static const SpWindowDef *
-get_window(Oid relid, SpObject *object, const SpStreamDef **stream)
+get_window(FunctionCallInfo fcinfo, SpObject *object, const SpStreamDef **stream)
 {
 	ListCell   *cell;
 	const char *obstacle;
 
-	if (!sp_object_find(relid, object) || object->kind != SP_WINDOW)
+	sp_parameter_require(fcinfo, 0, "name");
+	if (!sp_object_find(PG_GETARG_OID(0), object) || object->kind != SP_WINDOW)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a window", get_rel_name(relid))));
+				 errmsg("\"%s\" is not a window", sp_parameter_value(fcinfo, 0)),
+				 errhint("SELECT name FROM streamproc.status WHERE kind = 'window' lists them.")));
 	*stream = sp_lifecycle_stream(object);
 	obstacle = sp_twin_obstacle(*stream);
 	if (obstacle != NULL)
@@ -302,7 +305,7 @@ sp_verify(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	SpObject	object;
 	const SpStreamDef *stream;
-	const SpWindowDef *window = get_window(PG_GETARG_OID(0), &object, &stream);
+	const SpWindowDef *window = get_window(fcinfo, &object, &stream);
 	Oid			type = REGCLASSOID;
 	Datum		source = ObjectIdGetDatum(object.source);
 	Columns		columns;

@@ -14,7 +14,6 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
-#include "common/int.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -40,7 +39,6 @@ TimestampTz
 sp_wait_deadline(FunctionCallInfo fcinfo, int argno)
 {
 	Interval   *interval;
-	TimestampTz deadline;
 
 	if (PG_ARGISNULL(argno))
 		ereport(ERROR,
@@ -49,10 +47,7 @@ sp_wait_deadline(FunctionCallInfo fcinfo, int argno)
 				 errhint("Leave it out to have the default, or give a long one, such as "
 						 "'100 days'.")));
 	interval = sp_parameter_interval(fcinfo, argno, "timeout", SP_INTERVAL_ANY);
-	if (pg_add_s64_overflow(GetCurrentTimestamp(), sp_definition_interval_us(interval),
-							&deadline))
-		return DT_NOEND;
-	return deadline;
+	return GetCurrentTimestamp() + sp_definition_interval_us(interval);
 }
 
 /* What the worker's state is called in SQL. */

@@ -103,7 +103,8 @@ read_emit(FunctionCallInfo fcinfo, SpWindowKind kind)
 	if (kind == SP_WINDOW_GLOBAL && strcmp(emit, "final") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a window of kind \"global\" never becomes final"),
+				 errmsg("parameter \"emit\" can't be \"final\" for a window of kind \"global\""),
+				 errdetail("Running totals never become final."),
 				 errhint("Use emit => 'update'.")));
 	return emit;
 }
@@ -176,6 +177,12 @@ check_origin(FunctionCallInfo fcinfo, const Draft *draft)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("parameter \"origin\" must be finite: %s",
 						sp_parameter_value(fcinfo, ORIGIN))));
+	/* In any time zone it must be an instant, too; they differ by less than a day. */
+	if (origin < MIN_TIMESTAMP + USECS_PER_DAY || origin >= END_TIMESTAMP - USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("parameter \"origin\" is out of range: %s",
+						sp_parameter_value(fcinfo, ORIGIN))));
 	if (draft->stream->time_type == DATEOID && origin % USECS_PER_DAY != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -240,7 +247,7 @@ read_expressions(FunctionCallInfo fcinfo, Draft *draft)
 	if (draft->keys == NIL && draft->aggregates == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a window needs keys or aggregates"),
+				 errmsg("parameters \"keys\" and \"aggregates\" are both empty"),
 				 errhint("For example, aggregates => '{count(*) AS n}'.")));
 	sp_clause_check_names(list_concat_copy(draft->keys, draft->aggregates), reserved_names);
 	if (filter != NULL)
@@ -409,7 +416,7 @@ sp_create_window(PG_FUNCTION_ARGS)
 	Draft		draft = {0};
 	SpObject	source;
 
-	sp_parameter_require(fcinfo, NAME, "name");
+	sp_parameter_name(fcinfo, NAME, "name");
 	source = sp_lifecycle_open_source(fcinfo, SOURCE, false);
 	draft.stream = sp_lifecycle_stream(&source);
 	read_parameters(fcinfo, &draft);

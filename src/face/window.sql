@@ -126,7 +126,7 @@ RETURNS TABLE (
 	expected jsonb,
 	actual jsonb,
 	explained_by text)
-LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'sp_verify';
 
 COMMENT ON FUNCTION streamproc.verify(regclass) IS
