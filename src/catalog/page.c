@@ -16,6 +16,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_authid_d.h"
 #include "port/pg_crc32c.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -24,6 +25,7 @@
 #include "utils/snapmgr.h"
 
 #include "catalog/page.h"
+#include "catalog/query.h"
 #include "catalog/table.h"
 
 #define PAGE_MAGIC		0x53505047	/* "SPPG" */
@@ -423,4 +425,25 @@ sp_page_delete_all(int32 object)
 	while (next_part(&scan, values, &tid))
 		sp_table_delete(scan.table, &tid, values, nulls);
 	end_scan(&scan);
+}
+
+/* Delete the pages of objects that no longer exist.  Hops from object to object by the index. */
+void
+sp_page_delete_orphans(void)
+{
+	SpQueryScope scope;
+
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope,
+				 "WITH RECURSIVE o(id) AS ("
+				 "(SELECT object FROM streamproc.state_page ORDER BY object LIMIT 1) "
+				 "UNION ALL "
+				 "SELECT (SELECT p.object FROM streamproc.state_page p WHERE p.object > o.id "
+				 "ORDER BY p.object LIMIT 1) FROM o WHERE o.id IS NOT NULL) "
+				 "DELETE FROM streamproc.state_page p USING o WHERE p.object = o.id "
+				 "AND NOT EXISTS (SELECT FROM streamproc.stream d WHERE d.id = o.id) "
+				 "AND NOT EXISTS (SELECT FROM streamproc.window_definition d WHERE d.id = o.id) "
+				 "AND NOT EXISTS (SELECT FROM streamproc.detector_definition d WHERE d.id = o.id)",
+				 SPI_OK_DELETE, 0, NULL, NULL, NULL);
+	sp_query_close(&scope);
 }

@@ -33,4 +33,7 @@ extern void sp_page_end(void);
 
 extern void sp_page_delete_all(int32 object);
 
+/* Delete the pages of objects that no longer exist: they were dropped while nobody looked. */
+extern void sp_page_delete_orphans(void);
+
 #endif

@@ -304,6 +304,30 @@ needs_filling(const SpObjectDef *def)
 		((const SpDetectorDef *) def)->backfill;
 }
 
+/* Let status tell why an object doesn't run yet.  That it can't now is no reason to fail. */
+void
+sp_activate_tell(const SpObjectDef *def, const char *reason)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		sp_engine_begin();
+		sp_engine_limit_waits();
+		sp_definition_set_starting(def->id, reason);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+}
+
 /* Have an object filled, unless another one is. */
 static void
 start_filling(SpObjectDef *def)
@@ -312,9 +336,11 @@ start_filling(SpObjectDef *def)
 
 	if (sp_starting_any() || sp_starting_begin(def, &reason))
 		return;
-	if (sp_activate_postpone(0) % 20 == 1)
-		ereport(LOG,
-				(errmsg("%s can't be started yet: %s", def->name, reason)));
+	if (sp_activate_postpone(0) % 20 != 1)
+		return;
+	sp_activate_tell(def, reason);
+	ereport(LOG,
+			(errmsg("%s can't be started yet: %s", def->name, reason)));
 }
 
 /* Activate every object that is new.  Those whose turn hasn't come stay so. */

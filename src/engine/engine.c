@@ -317,6 +317,7 @@ sp_engine_start(XLogRecPtr slot_confirmed, const char *gap_reason, const SpHelpe
 	sp_engine.helper = helper;
 	sp_engine_begin();
 	sp_registry_sync();
+	sp_page_delete_orphans();
 	position = sp_position_load();
 	if (position != NULL)
 	{

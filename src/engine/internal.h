@@ -522,6 +522,7 @@ extern void sp_activate_new(XLogRecPtr upto);
 extern void sp_activate_failed(SpObjectDef *def, const ErrorData *error);
 extern int	sp_activate_postpone(int least_ms);
 extern void sp_activate_soon(void);
+extern void sp_activate_tell(const SpObjectDef *def, const char *reason);
 extern void sp_activate_set_running(const SpObjectDef *def);
 extern bool sp_activate_is_settled(void);
 extern void sp_activate_write_all(XLogRecPtr upto);

@@ -489,12 +489,7 @@ report_wait(void)
 	else if (pid != 0)
 		reason = psprintf("waits for the transaction of process %u, which has written to its source",
 						  pid);
-	sp_engine_begin();
-	sp_engine_limit_waits();
-	sp_definition_set_starting(starting->id, reason);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(TopMemoryContext);
+	sp_activate_tell(starting->def, reason);
 }
 
 /* Open the object on a stream of its own, with the state that the helper has left. */
