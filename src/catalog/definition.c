@@ -8,23 +8,27 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/xact.h"
 #include "catalog/pg_authid_d.h"
 #include "catalog/pg_type_d.h"
 #include "common/int.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "optimizer/clauses.h"
-#include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
+#include "utils/guc.h"
 #include "utils/pg_lsn.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/shared.h"
 #include "base/tumbling.h"
 #include "catalog/definition.h"
+#include "catalog/intact.h"
 #include "catalog/query.h"
 
 static const char *const state_names[] = {
@@ -43,8 +47,9 @@ static const char *const state_names[] = {
 #define OBJECT_JOINS \
 	" JOIN pg_class c ON c.oid = d.relation " \
 	"LEFT JOIN streamproc.object_state s ON s.id = d.id "
-/* A view that is gone makes the object useless; see also is_intact(). */
-#define HAS_EXPRESSIONS "EXISTS (SELECT FROM pg_class v WHERE v.oid = d.expressions) "
+
+/* How long the worker waits for the state row of an object of somebody's who is at it. */
+#define STATE_LOCK_TIMEOUT	"1ms"
 
 const char *
 sp_definition_state_name(SpObjectState state)
@@ -185,65 +190,48 @@ load_object(SpObjectDef *object, SpObjectKind kind, uint64 row)
 	}
 }
 
-/*
- * Is the object's view what we made of it: so many plain expressions and then so many
- * aggregate calls over the one source?  Its owner can give it another rule, which must
- * harm nobody else: an object whose view was changed counts for nothing.
- */
-static bool
-is_intact(const SpObjectDef *object, int nplain, int naggregates)
+/* ---- What can't be used. ---- */
+
+const char *
+sp_definition_problem(const SpDefinitions *definitions, int32 id)
 {
-	Oid			source = object->kind == SP_STREAM ? object->relid : object->source;
-	Relation	view = try_relation_open(object->expressions, AccessShareLock);
-	Query	   *query;
-	RangeTblRef *from;
 	ListCell   *cell;
-	bool		intact;
-	int			n = 0;
 
-	if (view == NULL)
-		return false;
-	query = get_view_query(view);
-	from = query->jointree->fromlist == NIL ? NULL : linitial(query->jointree->fromlist);
-	intact = list_length(query->jointree->fromlist) == 1 && IsA(from, RangeTblRef) &&
-		rt_fetch(from->rtindex, query->rtable)->relid == source &&
-		!query->hasSubLinks && !query->hasWindowFuncs && !query->hasTargetSRFs;
-	foreach(cell, query->targetList)
+	foreach(cell, definitions->broken)
 	{
-		TargetEntry *target = lfirst(cell);
+		SpBrokenDef *broken = lfirst(cell);
 
-		if (target->resjunk)
-			continue;
-		if (n++ < nplain)
-			intact = intact && !contain_agg_clause((Node *) target->expr);
-		else
-			intact = intact && IsA(target->expr, Aggref);
+		if (broken->o.id == id)
+			return broken->reason;
 	}
-	relation_close(view, AccessShareLock);
-	return intact && n == nplain + naggregates;
+	return NULL;
 }
 
-/*
- * Has a window's result table the columns that the view makes, behind the first ones?  The
- * table is locked first, as by those who drop it, lest each waits for the other.
- */
-static bool
-has_result_columns(const SpWindowDef *window)
+/* Leave an object out. */
+static void
+add_broken(SpDefinitions *definitions, const SpObjectDef *object, const char *reason)
 {
-	Relation	table = try_relation_open(window->o.relid, AccessShareLock);
-	Relation	view = try_relation_open(window->o.expressions, AccessShareLock);
-	int			first = window->window_kind == SP_WINDOW_GLOBAL ? 0 : 2;
-	bool		same = view != NULL && table != NULL &&
-		RelationGetDescr(table)->natts >= first + RelationGetDescr(view)->natts;
+	SpBrokenDef *broken = palloc0(sizeof(SpBrokenDef));
 
-	for (int i = 0; same && i < RelationGetDescr(view)->natts; i++)
-		same = TupleDescAttr(RelationGetDescr(view), i)->atttypid ==
-			TupleDescAttr(RelationGetDescr(table), first + i)->atttypid;
-	if (view != NULL)
-		relation_close(view, AccessShareLock);
-	if (table != NULL)
-		relation_close(table, AccessShareLock);
-	return same;
+	broken->o = *object;
+	broken->reason = pstrdup(reason);
+	definitions->broken = lappend(definitions->broken, broken);
+}
+
+/* What reads something that can't be used can't be either: why, or NULL. */
+static const char *
+find_broken_source(const SpDefinitions *definitions, const SpObjectDef *object)
+{
+	ListCell   *cell;
+
+	foreach(cell, definitions->broken)
+	{
+		SpBrokenDef *broken = lfirst(cell);
+
+		if (broken->o.relid == object->source)
+			return psprintf("its source %s can't be used", broken->o.name);
+	}
+	return NULL;
 }
 
 /*
@@ -260,7 +248,7 @@ load_time_column(SpStreamDef *stream)
 	stream->time_type = TIMESTAMPTZOID;
 	if (!OidIsValid(stream->o.expressions))
 		return true;
-	if (!is_intact(&stream->o, 1, 0))
+	if (!sp_intact_view(&stream->o, 1, 0))
 		return false;
 	view = relation_open(stream->o.expressions, AccessShareLock);
 	column = (Var *) linitial_node(TargetEntry, get_view_query(view)->targetList)->expr;
@@ -273,15 +261,13 @@ load_time_column(SpStreamDef *stream)
 	return stream->time_attnum > 0;
 }
 
-static List *
-load_streams(const SpQueryScope *scope, MemoryContext context)
+static void
+load_streams(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContext context)
 {
-	List	   *streams = NIL;
 	MemoryContext spi_context;
 
 	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.watermark, d.idle_timeout, d.max_future, "
-				 "d.time_zone, d.late FROM streamproc.stream d" OBJECT_JOINS
-				 "WHERE d.expressions IS NULL OR " HAS_EXPRESSIONS "ORDER BY d.id",
+				 "d.time_zone, d.late FROM streamproc.stream d" OBJECT_JOINS "ORDER BY d.id",
 				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
 	spi_context = MemoryContextSwitchTo(context);
 	for (uint64 row = 0; row < SPI_processed; row++)
@@ -290,16 +276,18 @@ load_streams(const SpQueryScope *scope, MemoryContext context)
 
 		load_object(&stream->o, SP_STREAM, row);
 		if (!load_time_column(stream))
+		{
+			add_broken(definitions, &stream->o, sp_intact_describe_view(&stream->o));
 			continue;
+		}
 		stream->watermark_us = field_us(row, "watermark", 0);
 		stream->idle_timeout_us = field_us(row, "idle_timeout", 0);
 		stream->max_future_us = field_us(row, "max_future", 0);
 		stream->time_zone = field_text(row, "time_zone");
 		stream->late_dead_letter = strcmp(field_text(row, "late"), "dead_letter") == 0;
-		streams = lappend(streams, stream);
+		definitions->streams = lappend(definitions->streams, stream);
 	}
 	MemoryContextSwitchTo(spi_context);
-	return streams;
 }
 
 static SpWindowKind
@@ -342,28 +330,44 @@ load_window(uint64 row)
 	return window;
 }
 
-static List *
-load_windows(const SpQueryScope *scope, MemoryContext context)
+/* Why a window can't be used, or NULL. */
+static const char *
+check_window(const SpDefinitions *definitions, const SpWindowDef *window)
 {
-	List	   *windows = NIL;
+	const char *reason = find_broken_source(definitions, &window->o);
+
+	if (reason != NULL)
+		return reason;
+	if (!sp_intact_view(&window->o, window->nkeys, window->naggs))
+		return sp_intact_describe_view(&window->o);
+	if (!sp_intact_result(window))
+		return psprintf("result table %s no longer has the columns it was created with",
+						window->o.name);
+	return NULL;
+}
+
+static void
+load_windows(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContext context)
+{
 	MemoryContext spi_context;
 
 	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.source::oid AS source, d.kind, d.size, "
 				 "d.keys, d.aggregates, d.emit, d.trigger, d.watermark, d.grace, d.origin, "
 				 "d.time_zone, d.retention, d.backfill, d.session_settings "
-				 "FROM streamproc.window_definition d" OBJECT_JOINS
-				 "WHERE " HAS_EXPRESSIONS "ORDER BY d.id",
+				 "FROM streamproc.window_definition d" OBJECT_JOINS "ORDER BY d.id",
 				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
 	spi_context = MemoryContextSwitchTo(context);
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		SpWindowDef *window = load_window(row);
+		const char *reason = check_window(definitions, window);
 
-		if (is_intact(&window->o, window->nkeys, window->naggs) && has_result_columns(window))
-			windows = lappend(windows, window);
+		if (reason == NULL)
+			definitions->windows = lappend(definitions->windows, window);
+		else
+			add_broken(definitions, &window->o, reason);
 	}
 	MemoryContextSwitchTo(spi_context);
-	return windows;
 }
 
 /* Labels are the names of the view's last columns; false when it was dropped meanwhile. */
@@ -410,8 +414,6 @@ load_detector(uint64 row)
 	detector->ncarry = list_length(field_strings(row, "carry"));
 	detector->nfeatures = list_length(field_strings(row, "features"));
 	detector->nrules = list_length(field_strings(row, "rules"));
-	if (!load_rule_labels(detector))
-		return NULL;
 	detector->params = field_text(row, "params");
 	detector->threshold = field_float(row, "threshold", get_float8_nan());
 	detector->direction = parse_direction(field_text(row, "direction"));
@@ -426,46 +428,44 @@ load_detector(uint64 row)
 	return detector;
 }
 
-static List *
-load_detectors(const SpQueryScope *scope, MemoryContext context)
+/* Why a detector can't be used, or NULL. */
+static const char *
+check_detector(const SpDefinitions *definitions, SpDetectorDef *detector)
 {
-	List	   *detectors = NIL;
+	const char *reason = find_broken_source(definitions, &detector->o);
+	int			ncolumns = detector->has_value + detector->nkeys + detector->ncarry +
+		detector->nfeatures + detector->nrules;
+
+	if (reason != NULL)
+		return reason;
+	if (!sp_intact_view(&detector->o, ncolumns, 0) || !load_rule_labels(detector))
+		return sp_intact_describe_view(&detector->o);
+	return NULL;
+}
+
+static void
+load_detectors(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContext context)
+{
 	MemoryContext spi_context;
 
 	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.source::oid AS source, d.method, d.value, "
 				 "d.features, d.rules, d.keys, d.carry, d.params::text AS params, d.threshold, "
 				 "d.direction, d.min_effect, d.cooldown, d.learn, d.trigger, d.store, d.notify, "
 				 "d.retention, d.backfill, d.session_settings "
-				 "FROM streamproc.detector_definition d" OBJECT_JOINS
-				 "WHERE " HAS_EXPRESSIONS "ORDER BY d.id",
+				 "FROM streamproc.detector_definition d" OBJECT_JOINS "ORDER BY d.id",
 				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
 	spi_context = MemoryContextSwitchTo(context);
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		SpDetectorDef *detector = load_detector(row);
+		const char *reason = check_detector(definitions, detector);
 
-		if (detector != NULL &&
-			is_intact(&detector->o, detector->has_value + detector->nkeys + detector->ncarry +
-					  detector->nfeatures + detector->nrules, 0))
-			detectors = lappend(detectors, detector);
+		if (reason == NULL)
+			definitions->detectors = lappend(definitions->detectors, detector);
+		else
+			add_broken(definitions, &detector->o, reason);
 	}
 	MemoryContextSwitchTo(spi_context);
-	return detectors;
-}
-
-SpDefinitions *
-sp_definition_load(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-	SpDefinitions *definitions = palloc0(sizeof(SpDefinitions));
-	SpQueryScope scope;
-
-	sp_query_open_latest(&scope, BOOTSTRAP_SUPERUSERID);
-	definitions->streams = load_streams(&scope, context);
-	definitions->windows = load_windows(&scope, context);
-	definitions->detectors = load_detectors(&scope, context);
-	sp_query_close(&scope);
-	return definitions;
 }
 
 /* ---- States. ---- */
@@ -584,4 +584,74 @@ sp_definition_detach_all(const char *reason)
 				 "reason = EXCLUDED.reason, changed_at = EXCLUDED.changed_at",
 				 SPI_OK_INSERT, 2, types, values, NULL);
 	sp_query_close(&scope);
+}
+
+/* ---- Loading everything. ---- */
+
+/*
+ * An object that can't be used has failed, unless it has stopped before for another reason.
+ * Its owner may be about to pause it in a transaction that takes long: no other object
+ * waits for that.  When that one commits, definitions are loaded again.
+ */
+static void
+fail_broken(const SpBrokenDef *broken)
+{
+	MemoryContext oldcontext = CurrentMemoryContext;
+	ResourceOwner oldowner = CurrentResourceOwner;
+	int			guc_level;
+
+	if (broken->o.state != SP_STATE_NEW && broken->o.state != SP_STATE_RUNNING &&
+		broken->o.state != SP_STATE_PAUSED)
+		return;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(oldcontext);
+	PG_TRY();
+	{
+		guc_level = NewGUCNestLevel();
+		(void) set_config_option("lock_timeout", STATE_LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+		if (store_state(broken->o.id, SP_STATE_FAILED, InvalidXLogRecPtr, broken->reason,
+						" WHERE s.state IN ('starting', 'running', 'paused')"))
+			ereport(LOG,
+					(errmsg("%s can't be used: %s", broken->o.name, broken->reason),
+					 errhint("Once that is mended, streamproc.resume() rebuilds it.")));
+		AtEOXact_GUC(true, guc_level);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(oldcontext);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(oldcontext);
+	CurrentResourceOwner = oldowner;
+}
+
+SpDefinitions *
+sp_definition_load(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SpDefinitions *definitions = palloc0(sizeof(SpDefinitions));
+	SpQueryScope scope;
+	ListCell   *cell;
+
+	sp_query_open_latest(&scope, BOOTSTRAP_SUPERUSERID);
+	load_streams(definitions, &scope, context);
+	load_windows(definitions, &scope, context);
+	load_detectors(definitions, &scope, context);
+	sp_query_close(&scope);
+
+	/* Not in its helper, which has the same slot. */
+	if (sp_my_worker == NULL || sp_my_worker->pid != MyProcPid)
+		return definitions;
+	foreach(cell, definitions->broken)
+		fail_broken(lfirst(cell));
+	return definitions;
 }

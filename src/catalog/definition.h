@@ -130,19 +130,34 @@ typedef struct SpDetectorDef
 	bool		backfill;
 } SpDetectorDef;
 
+/* An object that can't be used, because somebody has altered what it is made of. */
+typedef struct SpBrokenDef
+{
+	SpObjectDef o;
+	char	   *reason;
+} SpBrokenDef;
+
 /*
  * All definitions with their states, in the current memory context: lists of
  * SpStreamDef *, SpWindowDef * and SpDetectorDef *, each in order of id.  Needs a
- * transaction.  Objects whose relation or view is gone are left out.
+ * transaction.  Objects whose relation is gone are left out; those that can't be used
+ * are in a list of SpBrokenDef * instead.
+ *
+ * The worker forgets what it doesn't find in these lists, state included, so when it loads
+ * them, what is broken becomes failed: it must be built anew once that is mended.
  */
 typedef struct SpDefinitions
 {
 	List	   *streams;
 	List	   *windows;
 	List	   *detectors;
+	List	   *broken;
 } SpDefinitions;
 
 extern SpDefinitions *sp_definition_load(void);
+
+/* Why an object can't be used, or NULL. */
+extern const char *sp_definition_problem(const SpDefinitions *definitions, int32 id);
 
 /*
  * Write object_state (insert or update).  reason may be NULL; an invalid start_lsn leaves it

@@ -218,18 +218,24 @@ read_parameters(FunctionCallInfo fcinfo, Draft *draft)
 static const SpWindowDef *
 find_window(const SpObject *source)
 {
+	SpDefinitions *definitions = sp_definition_load();
+	const char *problem;
 	ListCell   *cell;
 
-	foreach(cell, sp_definition_load()->windows)
+	foreach(cell, definitions->windows)
 	{
 		SpWindowDef *window = lfirst(cell);
 
 		if (window->o.id == source->id)
 			return window;
 	}
+	problem = sp_definition_problem(definitions, source->id);
 	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("window \"%s\" has lost its expressions", source->name)));
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("window \"%s\" can't be the source: %s", source->name,
+					problem != NULL ? problem : "it was dropped"),
+			 errhint("Mend it and call streamproc.resume(), or create it again with "
+					 "replace => true.")));
 	return NULL;
 }
 

@@ -62,12 +62,27 @@ sp_nearly_equal(PG_FUNCTION_ARGS)
 				   TOLERANCE / 2 * Max(1.0, Max(fabs(a), fabs(b))));
 }
 
+/* The window can't be used, or was dropped this very moment. */
+static void
+refuse_broken(const SpDefinitions *definitions, const SpObject *object)
+{
+	const char *problem = sp_definition_problem(definitions, object->id);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("window \"%s\" can't be verified: %s", object->name,
+					problem != NULL ? problem : "it was dropped"),
+			 errhint("Mend it and call streamproc.resume(), or create it again with "
+					 "replace => true.")));
+}
+
 /* The definition of a window that can be verified. */
 static const SpWindowDef *
 get_window(FunctionCallInfo fcinfo, SpObject *object, const SpStreamDef **stream)
 {
-	ListCell   *cell;
+	SpDefinitions *definitions;
 	const char *obstacle;
+	ListCell   *cell;
 
 	sp_parameter_require(fcinfo, 0, "name");
 	if (!sp_object_find(PG_GETARG_OID(0), object) || object->kind != SP_WINDOW)
@@ -87,14 +102,15 @@ get_window(FunctionCallInfo fcinfo, SpObject *object, const SpStreamDef **stream
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the plain-SQL twin of window \"%s\" was dropped", object->name),
 				 errhint("Create the window again with replace => true.")));
-	foreach(cell, sp_definition_load()->windows)
+	definitions = sp_definition_load();
+	foreach(cell, definitions->windows)
 	{
 		SpWindowDef *window = lfirst(cell);
 
 		if (window->o.id == object->id)
 			return window;
 	}
-	elog(ERROR, "window %d is gone", object->id);
+	refuse_broken(definitions, object);
 	return NULL;
 }
 
