@@ -43,7 +43,7 @@ static const char *const state_names[] = {
 /* What every kind of object has; the definition is d. */
 #define OBJECT_COLUMNS \
 	"d.id, d.relation::oid AS relid, d.expressions::oid AS expressions, c.relowner AS owner, " \
-	"d.relation::text AS name, s.state, s.start_lsn"
+	"d.relation::text AS name, s.state, s.start_lsn, s.requested, s.requested_by::text[] AS requested_by"
 #define OBJECT_JOINS \
 	" JOIN pg_class c ON c.oid = d.relation " \
 	"LEFT JOIN streamproc.object_state s ON s.id = d.id "
@@ -170,6 +170,19 @@ field_strings(uint64 row, const char *name)
 /* ---- Loading. ---- */
 
 static void
+load_requests(SpObjectDef *object, List *states, List *xids)
+{
+	object->nrequests = list_length(states);
+	object->requests = palloc((object->nrequests + 1) * sizeof(SpObjectState));
+	object->request_xids = palloc((object->nrequests + 1) * sizeof(TransactionId));
+	for (int i = 0; i < object->nrequests; i++)
+	{
+		object->requests[i] = sp_definition_parse_state(list_nth(states, i));
+		object->request_xids[i] = (TransactionId) strtoull(list_nth(xids, i), NULL, 10);
+	}
+}
+
+static void
 load_object(SpObjectDef *object, SpObjectKind kind, uint64 row)
 {
 	bool		isnull;
@@ -183,6 +196,7 @@ load_object(SpObjectDef *object, SpObjectKind kind, uint64 row)
 	object->name = field_text(row, "name");
 	object->state = sp_definition_parse_state(field_text(row, "state"));
 	object->start_lsn = isnull ? InvalidXLogRecPtr : DatumGetLSN(lsn);
+	load_requests(object, field_strings(row, "requested"), field_strings(row, "requested_by"));
 	if (kind != SP_STREAM)
 	{
 		object->source = field_oid(row, "source");
@@ -499,7 +513,8 @@ store_state(int32 id, SpObjectState state, XLogRecPtr start_lsn, const char *rea
 						  "OR EXISTS (SELECT FROM streamproc.detector_definition WHERE id = $1) "
 						  "ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, "
 						  "reason = EXCLUDED.reason, changed_at = EXCLUDED.changed_at, "
-						  "start_lsn = coalesce(EXCLUDED.start_lsn, s.start_lsn)%s", condition),
+						  "start_lsn = coalesce(EXCLUDED.start_lsn, s.start_lsn), "
+						  "requested = '{}', requested_by = '{}'%s", condition),
 				 SPI_OK_INSERT, 4, types, values, nulls);
 	stored = SPI_processed > 0;
 	sp_query_close(&scope);
@@ -536,6 +551,54 @@ sp_definition_set_activated(int32 id, SpObjectState state, XLogRecPtr start_lsn,
 	return store_state(id, state, start_lsn, reason, " WHERE s.state = 'starting'");
 }
 
+/* What isn't running yet has nothing that a replay could do differently. */
+void
+sp_definition_request_state(int32 id, SpObjectState state, const char *reason)
+{
+	Oid			types[] = {INT4OID, TEXTOID, TEXTOID};
+	Datum		values[3];
+	char		nulls[3] = {' ', ' ', ' '};
+	SpQueryScope scope;
+
+	values[0] = Int32GetDatum(id);
+	values[1] = CStringGetTextDatum(sp_definition_state_name(state));
+	values[2] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
+	if (reason == NULL)
+		nulls[2] = 'n';
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "INSERT INTO streamproc.object_state AS s (id, state, reason) "
+				 "VALUES ($1, $2, $3) "
+				 "ON CONFLICT (id) DO UPDATE SET "
+				 "state = CASE s.state WHEN 'starting' THEN $2 ELSE s.state END, "
+				 "requested = CASE s.state WHEN 'starting' THEN '{}' ELSE s.requested || $2 END, "
+				 "requested_by = CASE s.state WHEN 'starting' THEN '{}' "
+				 "ELSE s.requested_by || pg_current_xact_id() END, "
+				 "reason = EXCLUDED.reason, changed_at = EXCLUDED.changed_at",
+				 SPI_OK_INSERT, 3, types, values, nulls);
+	sp_query_close(&scope);
+}
+
+bool
+sp_definition_settle(const SpObjectDef *o)
+{
+	Oid			types[] = {INT4OID, INT4OID, XIDOID};
+	Datum		values[3] = {Int32GetDatum(o->id), Int32GetDatum(o->nmet),
+	TransactionIdGetDatum(o->request_xids[o->nmet - 1])};
+	SpQueryScope scope;
+	bool		settled;
+
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "UPDATE streamproc.object_state "
+				 "SET state = requested[$2], requested = requested[$2 + 1 :], "
+				 "requested_by = requested_by[$2 + 1 :] "
+				 "WHERE id IN (SELECT id FROM streamproc.object_state WHERE id = $1 "
+				 "AND requested_by[$2]::xid = $3 FOR UPDATE SKIP LOCKED)",
+				 SPI_OK_UPDATE, 3, types, values, NULL);
+	settled = SPI_processed > 0;
+	sp_query_close(&scope);
+	return settled;
+}
+
 void
 sp_definition_set_starting(int32 id, const char *reason)
 {
@@ -561,7 +624,7 @@ sp_definition_set_reason(int32 id, const char *reason)
 	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
 	sp_query_run(&scope, "UPDATE streamproc.object_state SET reason = $2, changed_at = now() "
 				 "WHERE id IN (SELECT id FROM streamproc.object_state WHERE id = $1 "
-				 "AND state = 'running' FOR UPDATE SKIP LOCKED)",
+				 "AND state = 'running' AND requested = '{}' FOR UPDATE SKIP LOCKED)",
 				 SPI_OK_UPDATE, 2, types, values, nulls);
 	sp_query_close(&scope);
 }
@@ -581,7 +644,8 @@ sp_definition_detach_all(const char *reason)
 				 "UNION ALL SELECT id FROM streamproc.window_definition "
 				 "UNION ALL SELECT id FROM streamproc.detector_definition) d "
 				 "ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, "
-				 "reason = EXCLUDED.reason, changed_at = EXCLUDED.changed_at",
+				 "reason = EXCLUDED.reason, changed_at = EXCLUDED.changed_at, "
+				 "requested = '{}', requested_by = '{}'",
 				 SPI_OK_INSERT, 2, types, values, NULL);
 	sp_query_close(&scope);
 }

@@ -75,6 +75,12 @@ typedef struct SpObjectDef
 	char	   *name;			/* quoted, qualified where needed: for messages */
 	SpObjectState state;
 	XLogRecPtr	start_lsn;		/* commits whose record starts before are not for it */
+	/* states as of the commits of transactions, in their order, not yet in a checkpoint */
+	int			nrequests;
+	TransactionId *request_xids;
+	SpObjectState *requests;
+	int			nmet;			/* the worker has met so many: state is the last one's */
+	bool		settled;		/* and the transaction at work stores that */
 	List	   *settings;		/* 'name=value' strings */
 } SpObjectDef;
 
@@ -172,6 +178,16 @@ extern void sp_definition_set_state(int32 id, SpObjectState state, XLogRecPtr st
  */
 extern bool sp_definition_set_activated(int32 id, SpObjectState state, XLogRecPtr start_lsn,
 										const char *reason);
+/*
+ * The same as of the commit of the current transaction: what the worker meets before that
+ * commit, now or once more after a crash, is not concerned.
+ */
+extern void sp_definition_request_state(int32 id, SpObjectState state, const char *reason);
+/*
+ * Requested states have been met, and the current transaction checkpoints what came of them:
+ * false when somebody is just adding another.
+ */
+extern bool sp_definition_settle(const SpObjectDef *o);
 /* Why an object is still starting, or NULL: nothing special. */
 extern void sp_definition_set_starting(int32 id, const char *reason);
 /* Why a running object waits, or NULL: it doesn't.  Nothing when it isn't running any more. */

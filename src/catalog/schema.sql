@@ -95,6 +95,8 @@ CREATE TABLE streamproc.object_state (
 	state text NOT NULL,			-- starting, running, paused, gap, detached, failed
 	reason text,					-- why, for states other than running
 	start_lsn pg_lsn,				-- commits before it are in the backfill, or before its creation
+	requested text[] NOT NULL DEFAULT '{}',		-- the states that it has as of the commits of
+	requested_by xid8[] NOT NULL DEFAULT '{}',	-- these transactions, not yet in a checkpoint
 	changed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 

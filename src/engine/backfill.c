@@ -301,6 +301,7 @@ cut(SpBackfillArea *area, Oid relid)
 	PushActiveSnapshot(snapshot);
 	if (snapshot->xcnt > area->xip_allocated)
 		elog(ERROR, "a snapshot of %u transactions has no room", snapshot->xcnt);
+	area->cut_lsn = GetXLogInsertRecPtr();
 	area->xmin = snapshot->xmin;
 	area->xmax = snapshot->xmax;
 	area->nxip = snapshot->xcnt;
@@ -598,6 +599,8 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	sp_debug_point("backfilled");
+	/* the worker must read as far as the cut, whoever else commits */
+	sp_shared_announce(sp_my_worker, XactLastCommitEnd);
 }
 
 /* Tell the worker what went wrong. */
@@ -624,7 +627,7 @@ sp_engine_backfill(SpBackfillArea *area)
 	PG_TRY();
 	{
 		sp_engine_begin();
-		sp_registry_sync();
+		sp_registry_sync(InvalidTransactionId);
 		open_object(s, area->object);
 		PopActiveSnapshot();
 		CommitTransactionCommand();

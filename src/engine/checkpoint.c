@@ -144,6 +144,31 @@ sp_checkpoint_save_filled(SpWindow *w, SpDetector *d)
 	sp_page_end();
 }
 
+/* States that were asked for, and met: from now on no replay comes to where they began. */
+static void
+settle_states(bool committed)
+{
+	SpDefinitions *defs = sp_engine.definitions;
+	List	   *lists[3] = {defs->streams, defs->windows, defs->detectors};
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < 3; i++)
+	{
+		foreach(lc, lists[i])
+		{
+			SpObjectDef *o = lfirst(lc);
+
+			if (o->nmet == 0)
+				continue;
+			if (!committed)
+				o->settled = sp_definition_settle(o);
+			else if (o->settled)
+				o->nmet = 0;
+		}
+	}
+}
+
 /* Write the changed pages and the position, in the current transaction. */
 void
 sp_checkpoint_write(XLogRecPtr state_lsn)
@@ -168,6 +193,7 @@ sp_checkpoint_write(XLogRecPtr state_lsn)
 			save_detector(d);
 	}
 	sp_page_end();
+	settle_states(false);
 	sp_checkpoint_progress();
 	sp_debug_point("mid-checkpoint");
 	sp_write_position(state_lsn);
@@ -179,6 +205,7 @@ sp_checkpoint_committed(XLogRecPtr state_lsn)
 {
 	ListCell   *lc;
 
+	settle_states(true);
 	foreach(lc, sp_engine.streams)
 		((SpStream *) lfirst(lc))->changed = false;
 	foreach(lc, sp_engine.windows)

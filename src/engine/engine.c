@@ -316,7 +316,7 @@ sp_engine_start(XLogRecPtr slot_confirmed, const char *gap_reason, const SpHelpe
 	sp_engine_initialize();
 	sp_engine.helper = helper;
 	sp_engine_begin();
-	sp_registry_sync();
+	sp_registry_sync(InvalidTransactionId);
 	sp_page_delete_orphans();
 	position = sp_position_load();
 	if (position != NULL)
@@ -410,13 +410,14 @@ sp_engine_activate(TransactionId xid, XLogRecPtr upto)
 	sp_engine.upto = Max(sp_engine.upto, upto);
 
 	sp_engine_begin();
-	sp_registry_sync();
+	sp_registry_sync(xid);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
 
 	sp_activate_new(sp_engine.upto);
 	MemoryContextSwitchTo(TopMemoryContext);
+	sp_engine.changed = true;	/* a state that was asked for is to be stored */
 }
 
 /* Waits anything for being tried again? */

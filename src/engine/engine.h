@@ -24,7 +24,7 @@ typedef enum SpBackfillPhase
 {
 	SP_BACKFILL_LAUNCHED,		/* not there yet, or waiting for writers: see waits_for */
 	SP_BACKFILL_READY,			/* waits for may_cut */
-	SP_BACKFILL_CUT,			/* the snapshot is taken: xmin, xmax, nxip, xip */
+	SP_BACKFILL_CUT,			/* the snapshot is taken: cut_lsn, xmin, xmax, nxip, xip */
 	SP_BACKFILL_DONE,			/* committed: max_time, time */
 	SP_BACKFILL_FAILED			/* rolled back: sqlerrcode, message */
 } SpBackfillPhase;
@@ -41,6 +41,7 @@ typedef struct SpBackfillArea
 	TimestampTz time;			/* [helper] of the reading */
 	int			sqlerrcode;		/* [helper] */
 	char		message[512];	/* [helper] */
+	XLogRecPtr	cut_lsn;		/* [helper] what the snapshot sees was committed before */
 	TransactionId xmin;			/* [helper] the snapshot: what it sees is history */
 	TransactionId xmax;
 	uint32		nxip;

@@ -512,7 +512,7 @@ extern void sp_registry_drop_stream(SpStream *s);
 extern void sp_registry_forget(const SpObjectDef *o);
 extern SpStream *sp_registry_find_stream(Oid relid);
 extern SpWindow *sp_registry_find_window(Oid relid);
-extern void sp_registry_sync(void);
+extern void sp_registry_sync(TransactionId xid);
 extern void sp_registry_drop_window(SpWindow *w);
 extern void sp_registry_drop_detector(SpDetector *d);
 

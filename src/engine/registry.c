@@ -255,13 +255,61 @@ renew_detectors(SpWindow *w, SpDefinitions *defs)
 	}
 }
 
+/* How many of an object's requests are met, when that transaction's is the last that was. */
+static int
+count_met(const SpObjectDef *o, TransactionId last)
+{
+	int			i;
+
+	for (i = o->nrequests; i > 0 && TransactionIdIsValid(last); i--)
+	{
+		if (o->request_xids[i - 1] == last)
+			return i;
+	}
+	return 0;
+}
+
+/*
+ * States that verbs asked for.  Each counts from the commit of its transaction on: this one
+ * (xid), or one that was met before and isn't checkpointed yet.
+ */
+static void
+meet_requests(SpDefinitions *defs, TransactionId xid)
+{
+	List	   *lists[3] = {defs->streams, defs->windows, defs->detectors};
+	List	   *old[3] = {NIL, NIL, NIL};
+	ListCell   *lc;
+	int			i;
+
+	if (sp_engine.definitions != NULL)
+	{
+		old[0] = sp_engine.definitions->streams;
+		old[1] = sp_engine.definitions->windows;
+		old[2] = sp_engine.definitions->detectors;
+	}
+	for (i = 0; i < 3; i++)
+	{
+		foreach(lc, lists[i])
+		{
+			SpObjectDef *o = lfirst(lc);
+			SpObjectDef *before = find_definition(old[i], o->id);
+
+			if (before != NULL && before->nmet > 0)
+				o->nmet = count_met(o, before->request_xids[before->nmet - 1]);
+			o->nmet = Max(o->nmet, count_met(o, xid));
+			if (o->nmet > 0)
+				o->state = o->requests[o->nmet - 1];
+		}
+	}
+}
+
 /*
  * Load the definitions, and let the live objects follow: those that were dropped, or are
  * to be built anew, end; the others take their new definition.  Needs a transaction, in
  * which the pages of those that end are deleted.
  */
 void
-sp_registry_sync(void)
+sp_registry_sync(TransactionId xid)
 {
 	MemoryContext context = AllocSetContextCreate(sp_engine.context, "streamproc definitions",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -271,6 +319,7 @@ sp_registry_sync(void)
 	ListCell   *lc;
 
 	MemoryContextSwitchTo(old);
+	meet_requests(defs, xid);
 	live = list_copy(sp_engine.detectors);
 	foreach(lc, live)
 	{

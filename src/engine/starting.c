@@ -11,8 +11,9 @@
  *
  *	launched ---> [helper done] ---> filled ---> [nothing left] ---> running
  *
- * Invariant: a commit that reaches the object's source at or after `from` is either in the
- * helper's snapshot, or kept, or (once the object is running) applied at once.
+ * Invariant: of the commits that the worker meets from the launch on, each is either in the
+ * helper's snapshot, or kept, or (once the object is running) applied at once.  So it can't
+ * run before the worker has read as far as the snapshot sees: see cut_lsn.
  *
  * Nothing here outlives the process: after a restart the object is new, and filled again.
  */
@@ -39,6 +40,7 @@
 #define HANDOVER_MS			10000	/* for the helper to take its snapshot */
 #define TERMINATED_RETRY_MS 1000	/* somebody wants it gone: leave them time */
 #define LOCKED_RETRY_MS		100
+#define BEHIND_RETRY_MS		5
 
 /* Stands before the rows of each commit that is kept, as a chunk of no relation. */
 typedef struct KeptEvent
@@ -67,6 +69,7 @@ typedef struct SpStarting
 	uint32		seen_waits_for;
 	/* the helper's snapshot, once it is taken */
 	bool		is_cut;
+	XLogRecPtr	cut_lsn;
 	TransactionId xmin;
 	TransactionId xmax;
 	uint32		nxip;
@@ -429,6 +432,7 @@ note_cut(void)
 	if (starting->is_cut)
 		return;
 	pg_memory_barrier();
+	starting->cut_lsn = area->cut_lsn;
 	starting->xmin = area->xmin;
 	starting->xmax = area->xmax;
 	starting->nxip = area->nxip;
@@ -850,13 +854,19 @@ catch_up(void)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
-	if (done || output->ngroups + output->nalerts + output->ndead >= WRITE_EVERY_ROWS)
+	if ((done && sp_engine.upto >= starting->cut_lsn) ||
+		output->ngroups + output->nalerts + output->ndead >= WRITE_EVERY_ROWS)
 	{
 		if (!write_output() || !done)
 			return;
 	}
 	if (!done)
 		return;
+	if (sp_engine.upto < starting->cut_lsn)
+	{
+		starting->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BEHIND_RETRY_MS);
+		return;
+	}
 	if (!sp_activate_is_settled())
 		sp_activate_write_all(sp_engine.upto);
 	if (!sp_activate_is_settled())

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
@@ -21,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "base/compat.h"
 #include "catalog/message.h"
@@ -29,6 +31,7 @@
 #include "face/lifecycle.h"
 #include "face/parameter.h"
 #include "face/relation.h"
+#include "feed/table_am.h"
 #include "process/origin.h"
 #include "process/wakeup.h"
 
@@ -374,16 +377,60 @@ sp_pause(PG_FUNCTION_ARGS)
 		SpObject   *paused = lfirst(cell);
 
 		if (paused->state == SP_STATE_NEW || paused->state == SP_STATE_RUNNING)
-			sp_definition_set_state(paused->id, SP_STATE_PAUSED, InvalidXLogRecPtr, reason);
+			sp_definition_request_state(paused->id, SP_STATE_PAUSED, reason);
 	}
 	sp_message_control();
 	PG_RETURN_VOID();
 }
 
-/* Let the worker meet the object anew. */
+static bool
+is_stream_table(Oid relid)
+{
+	Relation	relation = relation_open(relid, AccessShareLock);
+	bool		result = sp_table_am_is_ours(relation->rd_rel->relam);
+
+	relation_close(relation, NoLock);
+	return result;
+}
+
+/* Does the object keep what it had when it was paused, without the rows of the pause? */
+static bool
+continues(const SpObject *object)
+{
+	SpDefinitions *definitions;
+	ListCell   *cell;
+
+	if (object->state != SP_STATE_PAUSED)
+		return false;
+	if (object->kind == SP_STREAM || is_stream_table(object->source))
+		return true;
+	definitions = sp_definition_load();
+	foreach(cell, definitions->windows)
+	{
+		SpWindowDef *window = lfirst(cell);
+
+		if (window->o.id == object->id)
+			return !window->backfill;
+	}
+	foreach(cell, definitions->detectors)
+	{
+		SpDetectorDef *detector = lfirst(cell);
+
+		if (detector->o.id == object->id)
+			return !detector->backfill;
+	}
+	return false;
+}
+
+/* Let the worker go on with the object, or meet it anew and read its history again. */
 static void
 resume_object(const SpObject *object)
 {
+	if (continues(object))
+	{
+		sp_definition_request_state(object->id, SP_STATE_RUNNING, NULL);
+		return;
+	}
 	/* A dump has no ties between a view and what it is to be dropped with. */
 	if (OidIsValid(object->expressions))
 		sp_relation_bind_view(object->expressions, object->relid);

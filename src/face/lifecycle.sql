@@ -16,7 +16,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'sp_resume';
 
 COMMENT ON FUNCTION streamproc.resume(regclass) IS
-	'starts a stream, window or detector anew that is paused, detached, failed or has a gap, with what it reads and what reads it; what was missed is rebuilt from the source table, where that keeps its rows';
+	'starts a stream, window or detector again that is paused, detached, failed or has a gap, with what it reads and what reads it; it is rebuilt from the source table; what was paused and can''t be, on a stream table or with backfill => false, goes on with what it had';
 
 CREATE FUNCTION streamproc.on_drop()
 RETURNS event_trigger

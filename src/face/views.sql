@@ -19,7 +19,7 @@ CREATE VIEW streamproc.status WITH (security_barrier) AS
 		o.kind,
 		CASE
 			WHEN NOT here.has_origin THEN 'detached'
-			ELSE coalesce(s.state, 'starting')
+			ELSE coalesce(s.requested[pg_catalog.cardinality(s.requested)], s.state, 'starting')
 		END AS state,
 		CASE
 			WHEN here.has_origin AND s.state IN ('paused', 'gap', 'detached', 'failed') THEN s.reason
