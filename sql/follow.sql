@@ -58,7 +58,7 @@ BEGIN
 		COMMIT;
 	END LOOP;
 END $$;
-SELECT state FROM streamproc.object_state WHERE id = (SELECT id FROM streamproc.window_definition WHERE relation = 'minute'::regclass);
+SELECT state FROM streamproc.status WHERE name = 'minute'::regclass;
 DROP TRIGGER refuse ON minute;
 SELECT streamproc.resume('minute');
 SELECT streamproc.wait_for();
