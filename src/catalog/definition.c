@@ -7,20 +7,18 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_authid_d.h"
 #include "catalog/pg_type_d.h"
 #include "common/int.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/pg_lsn.h"
-#include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
@@ -255,23 +253,22 @@ find_broken_source(const SpDefinitions *definitions, const SpObjectDef *object)
 static bool
 load_time_column(SpStreamDef *stream)
 {
-	Relation	view;
+	Query	   *query;
 	Var		   *column;
 
 	stream->time_attnum = 0;
 	stream->time_type = TIMESTAMPTZOID;
 	if (!OidIsValid(stream->o.expressions))
 		return true;
-	if (!sp_intact_view(&stream->o, 1, 0))
+	query = sp_intact_view(&stream->o, 1, 0);
+	if (query == NULL)
 		return false;
-	view = relation_open(stream->o.expressions, AccessShareLock);
-	column = (Var *) linitial_node(TargetEntry, get_view_query(view)->targetList)->expr;
+	column = (Var *) linitial_node(TargetEntry, query->targetList)->expr;
 	if (IsA(column, Var) && column->varattno > 0)
 	{
 		stream->time_attnum = column->varattno;
 		stream->time_type = column->vartype;
 	}
-	relation_close(view, AccessShareLock);
 	return stream->time_attnum > 0;
 }
 
@@ -352,7 +349,7 @@ check_window(const SpDefinitions *definitions, const SpWindowDef *window)
 
 	if (reason != NULL)
 		return reason;
-	if (!sp_intact_view(&window->o, window->nkeys, window->naggs))
+	if (sp_intact_view(&window->o, window->nkeys, window->naggs) == NULL)
 		return sp_intact_describe_view(&window->o);
 	if (!sp_intact_result(window))
 		return psprintf("result table %s no longer has the columns it was created with",
@@ -386,25 +383,16 @@ load_windows(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContex
 
 /* Labels are the names of the view's last columns; false when it was dropped meanwhile. */
 static bool
-load_rule_labels(SpDetectorDef *detector)
+load_rule_labels(SpDetectorDef *detector, int ncolumns)
 {
-	Relation	view;
-	TupleDesc	desc;
-
-	if (detector->nrules == 0)
-		return true;
-	view = try_relation_open(detector->o.expressions, AccessShareLock);
-	if (view == NULL)
-		return false;
-	desc = RelationGetDescr(view);
-	detector->rule_labels = palloc(detector->nrules * sizeof(char *));
+	detector->rule_labels = palloc0(detector->nrules * sizeof(char *));
 	for (int i = 0; i < detector->nrules; i++)
 	{
-		int			column = desc->natts - detector->nrules + i;
-
-		detector->rule_labels[i] = pstrdup(NameStr(TupleDescAttr(desc, column)->attname));
+		detector->rule_labels[i] = get_attname(detector->o.expressions,
+											   ncolumns - detector->nrules + i + 1, true);
+		if (detector->rule_labels[i] == NULL)
+			return false;
 	}
-	relation_close(view, AccessShareLock);
 	return true;
 }
 
@@ -452,7 +440,8 @@ check_detector(const SpDefinitions *definitions, SpDetectorDef *detector)
 
 	if (reason != NULL)
 		return reason;
-	if (!sp_intact_view(&detector->o, ncolumns, 0) || !load_rule_labels(detector))
+	if (sp_intact_view(&detector->o, ncolumns, 0) == NULL ||
+		!load_rule_labels(detector, ncolumns))
 		return sp_intact_describe_view(&detector->o);
 	return NULL;
 }

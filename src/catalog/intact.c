@@ -7,68 +7,73 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
-#include "nodes/parsenodes.h"
+#include "access/htup_details.h"
+#include "catalog/pg_class_d.h"
+#include "catalog/pg_rewrite.h"
 #include "optimizer/clauses.h"
 #include "parser/parsetree.h"
-#include "rewrite/rewriteHandler.h"
+#include "rewrite/rewriteSupport.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "catalog/intact.h"
 
-bool
+/* The query of a view as it is stored, or NULL when there is no such view. */
+static Query *
+load_query(Oid view)
+{
+	HeapTuple	tuple;
+	Datum		action;
+	bool		isnull;
+	List	   *queries;
+
+	if (get_rel_relkind(view) != RELKIND_VIEW)
+		return NULL;
+	tuple = SearchSysCache2(RULERELNAME, ObjectIdGetDatum(view), CStringGetDatum(ViewSelectRuleName));
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	action = SysCacheGetAttr(RULERELNAME, tuple, Anum_pg_rewrite_ev_action, &isnull);
+	queries = isnull ? NIL : (List *) stringToNode(TextDatumGetCString(action));
+	ReleaseSysCache(tuple);
+	return queries == NIL ? NULL : linitial_node(Query, queries);
+}
+
+/* Does the query read the one relation, and nothing else? */
+static bool
+reads_only(Query *query, Oid source)
+{
+	RangeTblRef *from;
+
+	if (query->hasSubLinks || query->hasWindowFuncs || query->hasTargetSRFs ||
+		list_length(query->jointree->fromlist) != 1)
+		return false;
+	from = linitial(query->jointree->fromlist);
+	return IsA(from, RangeTblRef) && rt_fetch(from->rtindex, query->rtable)->relid == source;
+}
+
+Query *
 sp_intact_view(const SpObjectDef *object, int nplain, int naggregates)
 {
-	Oid			source = object->kind == SP_STREAM ? object->relid : object->source;
-	Relation	view = try_relation_open(object->expressions, AccessShareLock);
-	Query	   *query;
-	RangeTblRef *from;
+	Query	   *query = load_query(object->expressions);
 	ListCell   *cell;
-	bool		intact;
 	int			n = 0;
 
-	if (view == NULL)
-		return false;
-	query = get_view_query(view);
-	from = query->jointree->fromlist == NIL ? NULL : linitial(query->jointree->fromlist);
-	intact = list_length(query->jointree->fromlist) == 1 && IsA(from, RangeTblRef) &&
-		rt_fetch(from->rtindex, query->rtable)->relid == source &&
-		!query->hasSubLinks && !query->hasWindowFuncs && !query->hasTargetSRFs;
+	if (query == NULL ||
+		!reads_only(query, object->kind == SP_STREAM ? object->relid : object->source))
+		return NULL;
 	foreach(cell, query->targetList)
 	{
 		TargetEntry *target = lfirst(cell);
 
 		if (target->resjunk)
 			continue;
-		if (n++ < nplain)
-			intact = intact && !contain_agg_clause((Node *) target->expr);
-		else
-			intact = intact && IsA(target->expr, Aggref);
+		if (n++ < nplain ? contain_agg_clause((Node *) target->expr) :
+			!IsA(target->expr, Aggref))
+			return NULL;
 	}
-	relation_close(view, AccessShareLock);
-	return intact && n == nplain + naggregates;
-}
-
-bool
-sp_intact_result(const SpWindowDef *window)
-{
-	Relation	table = try_relation_open(window->o.relid, AccessShareLock);
-	Relation	view = try_relation_open(window->o.expressions, AccessShareLock);
-	int			first = window->window_kind == SP_WINDOW_GLOBAL ? 0 : 2;
-	bool		same = view != NULL && table != NULL &&
-		RelationGetDescr(table)->natts >= first + RelationGetDescr(view)->natts;
-
-	for (int i = 0; same && i < RelationGetDescr(view)->natts; i++)
-		same = TupleDescAttr(RelationGetDescr(view), i)->atttypid ==
-			TupleDescAttr(RelationGetDescr(table), first + i)->atttypid;
-	if (view != NULL)
-		relation_close(view, AccessShareLock);
-	if (table != NULL)
-		relation_close(table, AccessShareLock);
-	return same;
+	return n == nplain + naggregates ? query : NULL;
 }
 
 const char *
@@ -80,4 +85,17 @@ sp_intact_describe_view(const SpObjectDef *object)
 		return "the view that held its expressions was dropped";
 	return psprintf("view %s.%s, which holds its expressions, was altered",
 					get_namespace_name(get_rel_namespace(object->expressions)), view);
+}
+
+bool
+sp_intact_result(const SpWindowDef *window)
+{
+	int			first = window->window_kind == SP_WINDOW_GLOBAL ? 1 : 3;
+
+	for (int i = 0; i < window->nkeys + window->naggs; i++)
+	{
+		if (get_atttype(window->o.relid, first + i) != get_atttype(window->o.expressions, 1 + i))
+			return false;
+	}
+	return true;
 }
