@@ -184,20 +184,23 @@ insert_stream(FunctionCallInfo fcinfo, Oid relid)
 static Relation
 open_relation(FunctionCallInfo fcinfo)
 {
-	Relation	relation = NULL;
+	Relation	relation;
+	char	   *name;
 	Oid			relid;
 
 	sp_parameter_require(fcinfo, RELATION, "relation");
 	relid = PG_GETARG_OID(RELATION);
-	if (get_rel_relkind(relid) != '\0')
-	{
-		sp_relation_check_owner(relid);
-		relation = try_relation_open(relid, ShareUpdateExclusiveLock);
-	}
-	if (relation == NULL)
+	name = get_rel_name(relid);
+	if (name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
+	sp_relation_check_owner(relid);
+	relation = try_relation_open(relid, ShareUpdateExclusiveLock);
+	if (relation == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table \"%s\" was dropped meanwhile", name)));
 	return relation;
 }
 

@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -76,6 +77,24 @@ refuse_broken(const SpDefinitions *definitions, const SpObject *object)
 					 "replace => true.")));
 }
 
+/* The argument, a window that the caller may read, locked against being dropped. */
+static void
+lock_window(FunctionCallInfo fcinfo, SpObject *object)
+{
+	sp_parameter_require(fcinfo, 0, "name");
+	if (!sp_object_find(PG_GETARG_OID(0), object) || object->kind != SP_WINDOW)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a window", sp_parameter_value(fcinfo, 0)),
+				 errhint("SELECT name FROM streamproc.status WHERE kind = 'window' lists them.")));
+	sp_relation_check_readable(object->relid);
+	LockRelationOid(object->relid, AccessShareLock);
+	if (!sp_object_find(PG_GETARG_OID(0), object))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("window \"%s\" was dropped meanwhile", object->name)));
+}
+
 /* The definition of a window that can be verified. */
 static const SpWindowDef *
 get_window(FunctionCallInfo fcinfo, SpObject *object, const SpStreamDef **stream)
@@ -84,12 +103,7 @@ get_window(FunctionCallInfo fcinfo, SpObject *object, const SpStreamDef **stream
 	const char *obstacle;
 	ListCell   *cell;
 
-	sp_parameter_require(fcinfo, 0, "name");
-	if (!sp_object_find(PG_GETARG_OID(0), object) || object->kind != SP_WINDOW)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a window", sp_parameter_value(fcinfo, 0)),
-				 errhint("SELECT name FROM streamproc.status WHERE kind = 'window' lists them.")));
+	lock_window(fcinfo, object);
 	*stream = sp_lifecycle_stream(object);
 	obstacle = sp_twin_obstacle(*stream);
 	if (obstacle != NULL)
@@ -336,7 +350,6 @@ sp_verify(PG_FUNCTION_ARGS)
 	columns.naggregates = window->naggs;
 	columns.first_key = window->window_kind == SP_WINDOW_GLOBAL ? 1 : 3;
 
-	sp_relation_check_readable(object.relid);
 	sp_relation_check_readable(object.twin);
 	if (check_enable_rls(object.relid, InvalidOid, true) == RLS_ENABLED)
 		ereport(ERROR,
