@@ -22,7 +22,8 @@
 /* Every object there is; a relation that is gone is named by its number. */
 #define ALL_OBJECTS \
 	"SELECT o.kind, o.id, o.relid, o.source, o.expressions, o.twin, " \
-	"coalesce(c.relname::text, o.relid::text) AS name, coalesce(s.requested[cardinality(s.requested)], s.state) FROM (" \
+	"coalesce(c.relname::text, o.relid::text) AS name, " \
+	"coalesce(s.requested[cardinality(s.requested)], s.state) FROM (" \
 	"SELECT 's'::\"char\" AS kind, id, relation::oid AS relid, NULL::oid AS source, " \
 	"expressions::oid AS expressions, NULL::oid AS twin FROM streamproc.stream " \
 	"UNION ALL SELECT 'w', id, relation::oid, source::oid, expressions::oid, twin::oid " \

@@ -26,6 +26,7 @@
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
+#include "utils/wait_event.h"
 
 #include "base/compat.h"
 #include "base/shared.h"
@@ -33,7 +34,7 @@
 #include "process/worker.h"
 
 #define LIBRARY_NAME	"streamproc"
-#define END_POLL_US		5000L
+#define END_POLL_MS		5
 #define END_PATIENCE_MS 10000	/* for it to end, when the worker itself is ending */
 
 /* The worker's side. */
@@ -162,8 +163,8 @@ end_at_exit(int code, Datum arg)
 	if (handle == NULL)
 		return;
 	TerminateBackgroundWorker(handle);
-	for (waited = 0; waited < END_PATIENCE_MS && is_running(); waited += END_POLL_US / 1000)
-		pg_usleep(END_POLL_US);
+	for (waited = 0; waited < END_PATIENCE_MS && is_running(); waited += END_POLL_MS)
+		(void) WaitLatch(NULL, WL_TIMEOUT | WL_POSTMASTER_DEATH, END_POLL_MS, PG_WAIT_EXTENSION);
 }
 
 /* Have it ended with us. */

@@ -1,0 +1,376 @@
+/*
+ * catch_up.c
+ *	  An object whose history is in: what was kept meanwhile, and publication.
+ *
+ * The object stands on a stream of its own, the shadow, which shows the clock as it was
+ * after each commit, and at least as late as history has made it.  Kept commits are applied
+ * a slice at a time; when nothing is left, and the worker has read as far as the helper's
+ * snapshot sees, one transaction makes it a running object, on the real stream.
+ */
+#include "engine/internal.h"
+
+#include "access/xact.h"
+#include "base/compat.h"
+#include "base/debug.h"
+#include "engine/starting.h"
+#include "portability/instr_time.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define SLICE_MS			10
+#define WRITE_EVERY_ROWS	20000
+#define BEHIND_RETRY_MS		5
+
+static inline SpOutput *
+object_output(void)
+{
+	return sp_starting->window ? &sp_starting->window->output : &sp_starting->detector->output;
+}
+
+
+/* Let the definition that the object stands on be that of a running object. */
+void
+sp_catch_up_follow_definition(void)
+{
+	SpObjectDef *copy;
+
+	if (sp_starting->window != NULL)
+	{
+		sp_starting->window_def = *(SpWindowDef *) sp_starting->def;
+		sp_starting->window->def = &sp_starting->window_def;
+		sp_starting->window->expressions->owner = sp_starting->def->owner;
+		copy = &sp_starting->window_def.o;
+	}
+	else
+	{
+		sp_starting->detector_def = *(SpDetectorDef *) sp_starting->def;
+		sp_starting->detector->def = &sp_starting->detector_def;
+		sp_starting->detector->expressions->owner = sp_starting->def->owner;
+		copy = &sp_starting->detector_def.o;
+	}
+	copy->state = SP_STATE_RUNNING;
+	copy->start_lsn = InvalidXLogRecPtr;
+}
+
+/* Open the object on a stream of its own, with the state that the helper has left. */
+void
+sp_catch_up_open(void)
+{
+	SpObjectDef *def = sp_starting->def;
+	SpStream   *s = sp_registry_find_stream(def->source);
+
+	if (s != NULL)
+	{
+		sp_starting->shadow = sp_registry_open_stream(s->def);
+		sp_starting->shadow->output.replaying = true;	/* its dead letters are the real one's */
+		sp_starting->shadow->output.output_lsn = PG_UINT64_MAX;
+		sp_pipeline_raise_clock(sp_starting->shadow, sp_starting->max_time, sp_starting->watermark);
+		sp_pipeline_raise_clock(sp_starting->shadow, sp_starting->history_max,
+								sp_pipeline_behind(sp_starting->history_max, s->def->watermark_us));
+	}
+	if (def->kind == SP_WINDOW)
+	{
+		sp_starting->window = sp_window_open((SpWindowDef *) def, sp_starting->shadow);
+		sp_registry_need_attributes(sp_starting->shadow, sp_starting->window->expressions);
+		sp_starting->shadow->windows = sp_registry_append(NIL, sp_starting->window);
+		sp_checkpoint_load_window(sp_starting->window);
+	}
+	else
+	{
+		sp_starting->detector = sp_detector_open((SpDetectorDef *) def, sp_starting->shadow,
+											  s ? NULL : sp_registry_find_window(def->source));
+		if (sp_starting->shadow != NULL)
+		{
+			sp_registry_need_attributes(sp_starting->shadow, sp_starting->detector->expressions);
+			sp_starting->shadow->detectors = sp_registry_append(NIL, sp_starting->detector);
+		}
+		sp_checkpoint_load_detector(sp_starting->detector);
+	}
+	sp_catch_up_follow_definition();
+	object_output()->output_lsn = sp_engine.upto;
+}
+
+/* ---- catching up ---- */
+
+/* The event being applied is complete: the clock moves, windows close. */
+static void
+finish_event(void)
+{
+	if (!sp_starting->in_event)
+		return;
+	sp_starting->in_event = false;
+	if (sp_starting->shadow == NULL)
+		return;
+	sp_pipeline_raise_clock(sp_starting->shadow, sp_starting->event.max_time, sp_starting->event.watermark);
+	sp_pipeline_close_windows(sp_starting->shadow, sp_starting->event.lsn, sp_starting->event.time);
+}
+
+static void
+begin_event(const SpKeptEvent *event)
+{
+	finish_event();
+	sp_starting->event = *event;
+	sp_starting->in_event = true;
+	sp_starting->skip = sp_starting_in_history(event->xid);
+	if (sp_starting->shadow == NULL)
+		return;
+	sp_starting->shadow->txn_max = PG_INT64_MIN;
+	sp_starting->shadow->txn_ordinal = 0;
+}
+
+/* Rows of a window that became final. */
+static void
+apply_results(const SpChunk *chunk)
+{
+	SpDetector *d = sp_starting->detector;
+	SpWindow   *w = d->window;
+	SpRowCursor cursor;
+	SpRowSet	rows;
+
+	MemoryContextReset(sp_engine.rowset_context);
+	sp_rowset_init(&rows, sp_engine.rowset_context, w->result_desc->natts, chunk->nrows);
+	rows.first_ordinal = sp_starting->event.first_ordinal;
+	rows.lsn = sp_starting->event.lsn;
+	rows.commit_time = sp_starting->event.time;
+	rows.time_type = w->stream->def->time_type;
+	rows.zone = w->stream->zone;
+	rows.desc = w->result_desc;
+	sp_row_begin(&cursor, chunk);
+	while (rows.n < chunk->nrows &&
+		   sp_row_next(&cursor, rows.natts, rows.values + (Size) rows.n * rows.natts,
+					   rows.nulls + (Size) rows.n * rows.natts))
+	{
+		sp_rowset_set_result_time(&rows, rows.n, w);
+		rows.n++;
+	}
+	sp_detector_apply(d, &rows);
+}
+
+/* Apply what was kept for a while; true when nothing is left. */
+static bool
+apply_kept(void)
+{
+	instr_time	begin;
+	const SpChunk *chunk;
+
+	INSTR_TIME_SET_CURRENT(begin);
+	while ((chunk = sp_kept_next(sp_starting->kept)) != NULL)
+	{
+		instr_time	spent;
+
+		if (chunk->relid == InvalidOid)
+			begin_event((const SpKeptEvent *) chunk);
+		else if (!sp_starting->skip && sp_starting->shadow == NULL)
+			apply_results(chunk);
+		else if (!sp_starting->skip)
+		{
+			SpEvent		event = {.kind = SP_EVENT_COMMIT};
+
+			event.lsn = sp_starting->event.lsn;
+			event.xid = sp_starting->event.xid;
+			event.commit_time = sp_starting->event.time;
+			sp_rowset_each(sp_starting->shadow, chunk, &event, sp_pipeline_stream_rows);
+		}
+		INSTR_TIME_SET_CURRENT(spent);
+		INSTR_TIME_SUBTRACT(spent, begin);
+		if (INSTR_TIME_GET_MILLISEC(spent) >= SLICE_MS)
+			return false;
+	}
+	finish_event();
+	return true;
+}
+
+/* Write what has gathered; false when that must wait. */
+static bool
+write_output(void)
+{
+	SpOutput   *output = object_output();
+
+	if (sp_output_is_empty(output))
+		return true;
+	if (sp_write_alone(sp_starting->window, sp_starting->detector))
+		return true;
+	sp_starting->retry_at = output->retry_at;
+	return false;
+}
+
+/* ---- publication ---- */
+
+/*
+ * The real stream learns of the history that was read: from here on, for everybody, as if
+ * its rows had come now.  Part of the stream's state, so that a replay does it again.
+ */
+static void
+raise_real_clock(SpStream *s)
+{
+	if (sp_starting->history_max == PG_INT64_MIN ||
+		(!XLogRecPtrIsInvalid(s->pending_lsn) && s->pending_max >= sp_starting->history_max))
+		return;
+	s->pending_lsn = sp_engine.upto;
+	s->pending_max = sp_starting->history_max;
+	s->pending_time = sp_starting->history_time;
+	s->changed = true;
+}
+
+/* Put the object among those that are alive. */
+static void
+attach(SpStream *s)
+{
+	sp_starting->def->state = SP_STATE_RUNNING;
+	sp_starting->def->start_lsn = sp_engine.upto;
+	if (s != NULL)
+		sp_registry_need_attributes(s, sp_starting->window ? sp_starting->window->expressions :
+									sp_starting->detector->expressions);
+	if (sp_starting->window != NULL)
+	{
+		SpWindow   *w = sp_starting->window;
+
+		w->def = (SpWindowDef *) sp_starting->def;
+		w->stream = s;
+		w->output.output_lsn = sp_engine.upto;
+		s->windows = sp_registry_append(s->windows, w);
+		sp_engine.windows = sp_registry_append(sp_engine.windows, w);
+	}
+	else
+	{
+		SpDetector *d = sp_starting->detector;
+
+		d->def = (SpDetectorDef *) sp_starting->def;
+		d->stream = s;
+		d->output.output_lsn = sp_engine.upto;
+		if (s != NULL)
+			s->detectors = sp_registry_append(s->detectors, d);
+		else
+			d->window->detectors = sp_registry_append(d->window->detectors, d);
+		sp_engine.detectors = sp_registry_append(sp_engine.detectors, d);
+	}
+}
+
+/* And back. */
+static void
+detach(SpStream *s)
+{
+	sp_starting->def->state = SP_STATE_NEW;
+	if (sp_starting->window != NULL)
+	{
+		SpWindow   *w = sp_starting->window;
+
+		s->windows = list_delete_ptr(s->windows, w);
+		sp_engine.windows = list_delete_ptr(sp_engine.windows, w);
+		w->stream = sp_starting->shadow;
+	}
+	else
+	{
+		SpDetector *d = sp_starting->detector;
+
+		if (s != NULL)
+			s->detectors = list_delete_ptr(s->detectors, d);
+		else
+			d->window->detectors = list_delete_ptr(d->window->detectors, d);
+		sp_engine.detectors = list_delete_ptr(sp_engine.detectors, d);
+		d->stream = sp_starting->shadow;
+	}
+	sp_catch_up_follow_definition();
+}
+
+/* In the transaction that makes the object a running one. */
+static void
+publish_in_transaction(void)
+{
+	/* Who was told that it runs must not find it starting anew, in another order, after a crash. */
+	ForceSyncCommit();
+	sp_activate_set_running(sp_starting->def);
+	sp_checkpoint_write(sp_engine.upto);
+	sp_debug_point("before-publish");
+}
+
+/* What throws leaves everything as it was. */
+static void
+publish(void)
+{
+	SpStream   *s = sp_starting->shadow ? sp_registry_find_stream(sp_starting->def->source) : NULL;
+	XLogRecPtr	pending_lsn = s ? s->pending_lsn : InvalidXLogRecPtr;
+	int64		pending_max = s ? s->pending_max : 0;
+	TimestampTz pending_time = s ? s->pending_time : 0;
+
+	sp_starting->publishing = true;
+	sp_engine_begin();
+	sp_engine_limit_waits();
+	if (s != NULL)
+		sp_registry_refresh_stream(s);
+	PG_TRY();
+	{
+		if (s != NULL)
+			raise_real_clock(s);
+		attach(s);
+		publish_in_transaction();
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		detach(s);
+		if (s != NULL)
+		{
+			s->pending_lsn = pending_lsn;
+			s->pending_max = pending_max;
+			s->pending_time = pending_time;
+		}
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(TopMemoryContext);
+	sp_checkpoint_committed(sp_engine.upto);
+	sp_engine.activation_failures = 0;
+	/* the object's expressions point to the descriptor that they were made for */
+	if (sp_starting->shadow != NULL)
+		MemoryContextSetParent(sp_starting->shadow->context,
+							   sp_starting->window ? sp_starting->window->context :
+							   sp_starting->detector->context);
+	sp_starting_end(false);
+	sp_activate_soon();			/* others have waited for their turn */
+}
+
+/* Apply, write, publish: as far as it goes now. */
+void
+sp_catch_up(void)
+{
+	SpStream   *s = sp_starting->shadow ? sp_registry_find_stream(sp_starting->def->source) : NULL;
+	SpOutput   *output = object_output();
+	bool		done;
+
+	sp_debug_point("catching-up");
+	sp_starting->publishing = false;
+	sp_engine_begin();
+	done = apply_kept();
+	if (done && s != NULL)
+	{
+		/* what was in the snapshot has moved the clock, too */
+		sp_pipeline_raise_clock(sp_starting->shadow, s->max_time, s->watermark);
+		sp_pipeline_close_windows(sp_starting->shadow, sp_engine.upto, GetCurrentTimestamp());
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+	if ((done && sp_engine.upto >= sp_starting->cut_lsn) ||
+		output->ngroups + output->nalerts + output->ndead >= WRITE_EVERY_ROWS)
+	{
+		if (!write_output() || !done)
+			return;
+	}
+	if (!done)
+		return;
+	if (sp_engine.upto < sp_starting->cut_lsn)
+	{
+		sp_starting_retry(BEHIND_RETRY_MS);
+		return;
+	}
+	if (!sp_activate_is_settled())
+		sp_activate_write_all(sp_engine.upto);
+	if (!sp_activate_is_settled())
+		sp_starting_retry(SP_STARTING_RETRY_MS);
+	else
+		publish();
+}
+
