@@ -54,6 +54,8 @@ SELECT streamproc.create_detector('d', 'payments', 'ewma');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', rules => '{amount > 1 AS x}');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '{"alpha": 0}');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '{"alpha": "much"}');
+SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '{"alpha": [0.1]}');
+SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '{"alpha": 1e400}');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '{"warmup": 2.5}');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '{"beta": 1}');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '[1]');

@@ -82,7 +82,9 @@ SELECT streamproc.create_window('honest.more', 'honest.event', 'global', aggrega
 SET ROLE regress_mallory;
 CALL mallory.change('mallory.event', 'SELECT ts FROM ONLY mallory.wide');
 INSERT INTO mallory.event VALUES (1, 'a', 1, '2026-01-01');
+\set VERBOSITY terse
 SELECT streamproc.create_window('mallory.more', 'mallory.event', 'global', aggregates => '{count(*) AS n}');
+\set VERBOSITY default
 RESET ROLE;
 SELECT streamproc.stop();
 SELECT streamproc.start();

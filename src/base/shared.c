@@ -57,6 +57,7 @@ initialize_slot(SpWorkerSlot *slot)
 	pg_atomic_write_u64(&slot->flush_request, InvalidXLogRecPtr);
 	pg_atomic_write_u64(&slot->applied_lsn, InvalidXLogRecPtr);
 	pg_atomic_write_u64(&slot->flushed_lsn, InvalidXLogRecPtr);
+	pg_atomic_write_u64(&slot->current_until, 0);
 }
 
 /* Atomics and condition variables are initialized once, before anyone uses them. */
@@ -69,6 +70,7 @@ create_slot(SpWorkerSlot *slot)
 	pg_atomic_init_u64(&slot->flush_request, InvalidXLogRecPtr);
 	pg_atomic_init_u64(&slot->applied_lsn, InvalidXLogRecPtr);
 	pg_atomic_init_u64(&slot->flushed_lsn, InvalidXLogRecPtr);
+	pg_atomic_init_u64(&slot->current_until, 0);
 	pg_atomic_init_u32(&slot->nwaiters, 0);
 	ConditionVariableInit(&slot->applied_cv);
 

@@ -54,6 +54,8 @@ typedef struct SpWorkerSlot
 	pg_atomic_uint64 flush_request; /* any backend: write pending triggers up to here; only grows */
 	pg_atomic_uint64 applied_lsn;	/* [worker] everything before is processed and visible */
 	pg_atomic_uint64 flushed_lsn;	/* [worker] same, and pending triggers were written */
+	pg_atomic_uint64 current_until; /* [worker] a TimestampTz: what was committed until then is
+									 * applied; only grows; 0: not known since the server's start */
 	ConditionVariable applied_cv;	/* broadcast when one of the two moves and someone waits */
 	pg_atomic_uint32 nwaiters;
 

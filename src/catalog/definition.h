@@ -178,6 +178,8 @@ extern void sp_definition_set_state(int32 id, SpObjectState state, XLogRecPtr st
  */
 extern bool sp_definition_set_activated(int32 id, SpObjectState state, XLogRecPtr start_lsn,
 										const char *reason);
+/* An object that hasn't stopped for another reason can't be used; false: it has. */
+extern bool sp_definition_set_failed(int32 id, const char *reason);
 /*
  * The same as of the commit of the current transaction: what the worker meets before that
  * commit, now or once more after a crash, is not concerned.
@@ -188,6 +190,8 @@ extern void sp_definition_request_state(int32 id, SpObjectState state, const cha
  * false when somebody is just adding another.
  */
 extern bool sp_definition_settle(const SpObjectDef *o);
+/* Delete the states of objects that no longer exist. */
+extern void sp_definition_delete_orphans(void);
 /* Why an object is still starting, or NULL: nothing special. */
 extern void sp_definition_set_starting(int32 id, const char *reason);
 /* Why a running object waits, or NULL: it doesn't.  Nothing when it isn't running any more. */

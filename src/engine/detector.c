@@ -9,7 +9,6 @@
 
 #include <math.h>
 
-#include "access/table.h"
 #include "access/xact.h"
 #include "base/compat.h"
 #include "catalog/pg_type.h"
@@ -64,7 +63,7 @@ describe_result(SpDetector *d)
 {
 	static const Oid scores[] = {FLOAT8OID, FLOAT8ARRAYOID, FLOAT8OID, FLOAT8OID, FLOAT8OID,
 	BOOLOID, FLOAT8OID, FLOAT8OID, FLOAT8OID, TEXTARRAYOID, JSONBOID};
-	Relation	rel = table_open(d->def->o.relid, AccessShareLock);
+	Relation	rel = sp_registry_look_at(d->def->o.relid);
 	const SpStream *stream = d->stream ? d->stream : d->window->stream;
 	int			n = 0;
 	int			i;
@@ -83,7 +82,7 @@ describe_result(SpDetector *d)
 	d->types[n++] = PG_LSNOID;
 	d->types[n++] = INT8OID;
 	sp_registry_check_result(&d->def->o, RelationGetDescr(rel), d->natts, d->types);
-	table_close(rel, AccessShareLock);
+	RelationClose(rel);
 }
 
 /* Bring a detector to life, without state.  One of stream and window is given. */

@@ -318,6 +318,7 @@ sp_engine_start(XLogRecPtr slot_confirmed, const char *gap_reason, const SpHelpe
 	sp_engine_begin();
 	sp_registry_sync(InvalidTransactionId);
 	sp_page_delete_orphans();
+	sp_definition_delete_orphans();
 	position = sp_position_load();
 	if (position != NULL)
 	{

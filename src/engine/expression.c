@@ -171,7 +171,7 @@ SpExpressions *
 sp_expressions_open(const SpObjectDef *def, TupleDesc source_desc)
 {
 	SpExpressions *exprs = palloc0(sizeof(SpExpressions));
-	Relation	view = table_open(def->expressions, AccessShareLock);
+	Relation	view = sp_registry_look_at(def->expressions);
 	Query	   *query = copyObject(get_view_query(view));
 	int			source = find_source(query, def);
 	ListCell   *lc;
@@ -212,7 +212,7 @@ sp_expressions_open(const SpObjectDef *def, TupleDesc source_desc)
 		sp_expression_compile(exprs, exprs->filter, query->jointree->quals);
 	}
 	sp_user_leave(&user, true);
-	table_close(view, AccessShareLock);
+	RelationClose(view);
 	return exprs;
 }
 

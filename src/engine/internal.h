@@ -34,6 +34,7 @@
 #include "lib/stringinfo.h"
 #include "nodes/bitmapset.h"
 #include "storage/itemptr.h"
+#include "utils/relcache.h"
 
 #define SP_ROWSET_MAX		512 /* rows worked on at a time */
 #define SP_NO_WATERMARK		PG_INT64_MIN
@@ -502,6 +503,7 @@ extern TimestampTz sp_pipeline_tick_due(const SpStream *stream);
 
 /* registry.c */
 extern SpStream *sp_registry_open_stream(SpStreamDef *def);
+extern Relation sp_registry_look_at(Oid relid);
 extern char *sp_registry_relation_name(Oid relid);
 extern void sp_registry_refresh_stream(SpStream *s);
 extern void sp_registry_check_result(const SpObjectDef *o, TupleDesc desc, int natts,

@@ -136,7 +136,8 @@ find_param(const SpMethod *method, const char *name, int length)
 
 /* Store one given value. */
 static void
-set_param(const SpMethod *method, void *params, const SpParam *param, const JsonbValue *value)
+set_param(const SpMethod *method, void *params, const SpParam *param, const JsonbValue *value,
+		  Jsonb *given)
 {
 	double		x;
 
@@ -145,8 +146,11 @@ set_param(const SpMethod *method, void *params, const SpParam *param, const Json
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("parameter \"%s\" of method \"%s\" must be a number",
 						param->name, method->name),
+				 errdetail("Parameter \"params\" is %s.",
+						   JsonbToCString(NULL, &given->root, VARSIZE(given))),
 				 errhint("Parameters of this method: %s.", describe_params(method))));
-	x = DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
+	x = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+										   NumericGetDatum(value->val.numeric)));
 	if (!(x >= param->min && x <= param->max) || (param->type == SP_PARAM_INT && x != rint(x)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -198,7 +202,7 @@ sp_method_params(const SpMethod *method, Jsonb *given)
 						 errhint("Parameters of this method: %s.", describe_params(method))));
 		}
 		else if (token == WJB_VALUE)
-			set_param(method, params, param, &v);
+			set_param(method, params, param, &v, given);
 	}
 	return params;
 }

@@ -51,6 +51,23 @@ sp_registry_find_window(Oid relid)
 	return NULL;
 }
 
+/*
+ * A relation as the catalogs show it, without a lock, to be given back by RelationClose():
+ * somebody who alters one of an object's tables for long must stop neither the worker's
+ * start nor the other objects.  What comes of that is found when the object is used.
+ */
+Relation
+sp_registry_look_at(Oid relid)
+{
+	Relation	rel = RelationIdGetRelation(relid);
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation %u was dropped", relid)));
+	return rel;
+}
+
 /* The quoted, qualified name of a relation, which may have been dropped meanwhile. */
 char *
 sp_registry_relation_name(Oid relid)
@@ -72,7 +89,7 @@ sp_registry_open_stream(SpStreamDef *def)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	SpStream   *s = palloc0(sizeof(SpStream));
-	Relation	rel = table_open(def->o.relid, AccessShareLock);
+	Relation	rel = sp_registry_look_at(def->o.relid);
 
 	s->context = context;
 	s->def = def;
@@ -80,7 +97,7 @@ sp_registry_open_stream(SpStreamDef *def)
 	s->is_stream_table = OidIsValid(rel->rd_rel->relam) &&
 		strcmp(get_am_name(rel->rd_rel->relam), "streamproc") == 0;
 	s->partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
-	table_close(rel, AccessShareLock);
+	RelationClose(rel);
 	if (def->time_type != TIMESTAMPTZOID)
 		s->zone = sp_tumbling_zone(def->time_zone);
 	s->max_attnum = def->time_attnum;

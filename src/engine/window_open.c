@@ -4,7 +4,6 @@
  */
 #include "engine/internal.h"
 
-#include "access/table.h"
 #include "base/compat.h"
 #include "catalog/pg_type.h"
 #include "utils/memutils.h"
@@ -70,7 +69,7 @@ bind_aggregates(SpWindow *w)
 static void
 describe_result(SpWindow *w)
 {
-	Relation	rel = table_open(w->def->o.relid, AccessShareLock);
+	Relation	rel = sp_registry_look_at(w->def->o.relid);
 	TupleDesc	desc = RelationGetDescr(rel);
 	bool		global = w->def->window_kind == SP_WINDOW_GLOBAL;
 	int			first_key = global ? 1 : 3;
@@ -101,7 +100,7 @@ describe_result(SpWindow *w)
 		w->result_keys[w->nresult_keys++] = first_key + i;
 	if (w->nresult_keys == 0)
 		w->result_keys[w->nresult_keys++] = w->natts - 1;	/* is_final: there is one row */
-	table_close(rel, AccessShareLock);
+	RelationClose(rel);
 }
 
 /* Bring a window to life, without state.  Needs a transaction. */

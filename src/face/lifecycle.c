@@ -207,6 +207,7 @@ sp_lifecycle_stream(const SpObject *object)
 {
 	SpDefinitions *definitions = sp_definition_load();
 	Oid			relid = object->kind == SP_STREAM ? object->relid : object->source;
+	const char *problem;
 	ListCell   *cell;
 
 	foreach(cell, definitions->streams)
@@ -216,10 +217,13 @@ sp_lifecycle_stream(const SpObject *object)
 		if (stream->o.relid == relid)
 			return stream;
 	}
+	problem = sp_definition_problem(definitions, object->id);
 	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("%s \"%s\" has no stream that works", sp_object_kind_name(object->kind),
-					object->name)));
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("%s \"%s\" can't be used", sp_object_kind_name(object->kind), object->name),
+			 errdetail("The reason: %s.", problem != NULL ? problem : "its stream was dropped"),
+			 errhint("Mend it and call streamproc.resume(), or create it again with "
+					 "replace => true.")));
 	return NULL;
 }
 
@@ -236,7 +240,8 @@ get_own_object(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("\"%s\" is not a stream, window or detector",
-						sp_parameter_value(fcinfo, 0))));
+						sp_parameter_value(fcinfo, 0)),
+				 errhint("SELECT name, kind FROM streamproc.status lists them.")));
 	sp_relation_check_owner(object.relid);
 	return object;
 }
@@ -251,6 +256,9 @@ drop_dependents(const SpObject *object)
 	{
 		SpObject   *dependent = lfirst(cell);
 
+		/* From here on nobody can begin to read it; or somebody else has dropped it. */
+		if (!sp_object_lock(dependent))
+			continue;
 		drop_dependents(dependent);
 		ereport(NOTICE,
 				(errmsg("drop cascades to %s \"%s\"", sp_object_kind_name(dependent->kind),
@@ -339,17 +347,22 @@ sp_on_drop(PG_FUNCTION_ARGS)
 
 /* ---- Pausing. ---- */
 
-/* The object and all that reads it, directly or not. */
+/*
+ * The object and all that reads it, directly or not, locked one by one, so that nobody can
+ * begin to read one unnoticed.  Their states may be older than the locks.
+ */
 static List *
-add_downstream(List *objects, const SpObject *object)
+lock_downstream(List *objects, const SpObject *object)
 {
 	SpObject   *copy = palloc(sizeof(SpObject));
 	ListCell   *cell;
 
+	if (!sp_object_lock(object))
+		return objects;			/* dropped meanwhile */
 	*copy = *object;
 	objects = lappend(objects, copy);
 	foreach(cell, sp_object_dependents(object->relid))
-		objects = add_downstream(objects, lfirst(cell));
+		objects = lock_downstream(objects, lfirst(cell));
 	return objects;
 }
 
@@ -372,11 +385,13 @@ sp_pause(PG_FUNCTION_ARGS)
 	ListCell   *cell;
 
 	lock_object(&object);
-	foreach(cell, add_downstream(NIL, &object))
+	foreach(cell, lock_downstream(NIL, &object))
 	{
 		SpObject   *paused = lfirst(cell);
 
-		if (paused->state == SP_STATE_NEW || paused->state == SP_STATE_RUNNING)
+		/* Somebody may have resumed it until it was locked. */
+		if (sp_object_find(paused->relid, paused) &&
+			(paused->state == SP_STATE_NEW || paused->state == SP_STATE_RUNNING))
 			sp_definition_request_state(paused->id, SP_STATE_PAUSED, reason);
 	}
 	sp_message_control();
@@ -451,13 +466,17 @@ sp_resume(PG_FUNCTION_ARGS)
 	sp_environment_check();
 	sp_lifecycle_create_origin();
 
-	/* Read the states again: the origin's absence has detached everything. */
-	objects = sp_object_find(object.relid, &object) ? add_downstream(NIL, &object) : NIL;
+	objects = lock_downstream(NIL, &object);
 	foreach(cell, add_upstream(objects, &object))
 	{
 		SpObject   *resumed = lfirst(cell);
 
-		if (resumed->state == SP_STATE_NEW || resumed->state == SP_STATE_RUNNING)
+		/*
+		 * Read the states again: somebody may have changed them until they were locked, and
+		 * the origin's absence has detached everything.
+		 */
+		if (!sp_object_find(resumed->relid, resumed) || resumed->state == SP_STATE_NEW ||
+			resumed->state == SP_STATE_RUNNING)
 			continue;
 		resume_object(resumed);
 		nresumed++;

@@ -28,7 +28,7 @@
 #define POLITE_US		(5 * USECS_PER_SEC)
 #define RECHECK_MS		100
 
-#define WORKER_COLUMNS	18
+#define WORKER_COLUMNS	19
 
 PG_FUNCTION_INFO_V1(sp_start);
 PG_FUNCTION_INFO_V1(sp_stop);
@@ -166,6 +166,27 @@ compute_percentile(SpWorkerSlot *slot, double fraction)
 	return -1;
 }
 
+/*
+ * How many seconds ago the oldest commit was made, at most, that isn't in the results; 0
+ * when all are, -1 when that isn't known.
+ */
+static double
+compute_lag(SpWorkerSlot *slot)
+{
+	XLogRecPtr	announced = pg_atomic_read_u64(&slot->announced_lsn);
+	TimestampTz until;
+
+	if (XLogRecPtrIsInvalid(announced))
+		return -1;
+	pg_read_barrier();
+	if (pg_atomic_read_u64(&slot->applied_lsn) >= announced)
+		return 0;
+	until = (TimestampTz) pg_atomic_read_u64(&slot->current_until);
+	if (until == 0)
+		return -1;
+	return Max(GetCurrentTimestamp() - until, 0) / (double) USECS_PER_SEC;
+}
+
 /* A row under construction. */
 typedef struct RowBuilder
 {
@@ -216,6 +237,7 @@ add_statistics(RowBuilder *row, SpWorkerSlot *slot, int pid, TimestampTz started
 	double		seconds = (GetCurrentTimestamp() - started_at) / (double) USECS_PER_SEC;
 	double		p50 = compute_percentile(slot, 0.5);
 	double		p99 = compute_percentile(slot, 0.99);
+	double		lag = compute_lag(slot);
 	int64		memory = pid != 0 ? read_memory(pid) : -1;
 
 	add_counter(row, &slot->rows);
@@ -233,6 +255,7 @@ add_statistics(RowBuilder *row, SpWorkerSlot *slot, int pid, TimestampTz started
 	add_column(row, Float8GetDatum(p50), p50 < 0);
 	add_column(row, Float8GetDatum(p99), p99 < 0);
 	add_lsn(row, &slot->applied_lsn);
+	add_column(row, Float8GetDatum(lag), lag < 0);
 }
 
 /* Append NULLs up to the last column but one. */

@@ -50,6 +50,7 @@ CREATE FUNCTION streamproc.worker_status(
 	OUT latency_p50_ms pg_catalog.float8,
 	OUT latency_p99_ms pg_catalog.float8,
 	OUT applied_lsn pg_catalog.pg_lsn,
+	OUT lag_seconds pg_catalog.float8,
 	OUT message pg_catalog.text)
 RETURNS record
 LANGUAGE c VOLATILE PARALLEL RESTRICTED CALLED ON NULL INPUT
@@ -60,7 +61,7 @@ COMMENT ON FUNCTION streamproc.worker_status() IS 'the row of the view worker';
 CREATE VIEW streamproc.worker AS
 SELECT pid, state, started_at, rows, rows_per_second, commits, batches, results, alerts, dead_rows,
 	checkpoints, longest_checkpoint_ms, state_bytes, memory_bytes, latency_p50_ms, latency_p99_ms,
-	applied_lsn, message
+	applied_lsn, lag_seconds, message
 FROM streamproc.worker_status();
 
 GRANT SELECT ON streamproc.worker TO PUBLIC;
@@ -80,4 +81,6 @@ COMMENT ON COLUMN streamproc.worker.memory_bytes IS
 COMMENT ON COLUMN streamproc.worker.latency_p50_ms IS
 'half of the commits had their results committed so many milliseconds later, or sooner';
 COMMENT ON COLUMN streamproc.worker.applied_lsn IS 'everything committed before it is in the results';
+COMMENT ON COLUMN streamproc.worker.lag_seconds IS
+'0 when every commit of this database is in the results; else how long ago the oldest was made that is not, at most; NULL: unknown since a restart of the server';
 COMMENT ON COLUMN streamproc.worker.message IS 'why it does not run';

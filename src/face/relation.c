@@ -17,9 +17,11 @@
 #include "catalog/pg_class_d.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_extension_d.h"
+#include "catalog/pg_namespace_d.h"
 #include "commands/extension.h"
 #include "commands/tablecmds.h"
 #include "commands/view.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -52,6 +54,12 @@ sp_relation_resolve(SpRelationName *name, const text *qualified)
 	name->schema = get_namespace_name(schema);
 	name->relation = range->relname;
 	name->quoted = quote_qualified_identifier(name->schema, name->relation);
+
+	/* Of two who make a table of that name the second waits here, and finds the first one's. */
+	LockDatabaseObject(NamespaceRelationId, schema,
+					   (uint16) (1 + hash_bytes((const unsigned char *) name->relation,
+												(int) strlen(name->relation)) % PG_UINT16_MAX),
+					   ExclusiveLock);
 	name->existing = get_relname_relid(name->relation, schema);
 }
 

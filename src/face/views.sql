@@ -33,6 +33,7 @@ CREATE VIEW streamproc.status WITH (security_barrier) AS
 			GREATEST(0, pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(),
 				GREATEST(w.applied_lsn, p.output_lsn)))::bigint
 		END AS lag_bytes,
+		CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN w.lag_seconds END AS lag_seconds,
 		p.output_lsn,
 		CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN
 			pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), slot.restart_lsn)::bigint
@@ -80,6 +81,8 @@ COMMENT ON COLUMN streamproc.status.reason IS
 	'why it is in this state, or why the worker does not run';
 COMMENT ON COLUMN streamproc.status.lag_bytes IS
 	'WAL that was written and is not in the results yet';
+COMMENT ON COLUMN streamproc.status.lag_seconds IS
+	'how long ago the oldest commit was made, at most, that the worker has not processed; 0: there is none';
 COMMENT ON COLUMN streamproc.status.output_lsn IS
 	'what was committed before is in the results on disk';
 COMMENT ON COLUMN streamproc.status.retained_bytes IS

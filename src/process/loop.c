@@ -74,9 +74,11 @@ static TransactionId definitions_xid;
 static bool large_transaction;
 static TimestampTz commit_times[LATENCY_SAMPLES];
 static int	ncommit_times;
+static TimestampTz last_commit_time;	/* 0: none */
 
 /* How far the last attempt to decode has read. */
 static XLogRecPtr covered;		/* flush pointer before it */
+static TimestampTz covered_time;	/* the time before that */
 static bool caught_up;			/* it has found the end of the flushed WAL */
 
 /* Checkpoints. */
@@ -98,6 +100,7 @@ add_event(SpEvent *event)
 
 	if (event->kind != SP_EVENT_COMMIT)
 		return;
+	last_commit_time = event->commit_time;
 	if (event->spool != NULL)
 	{
 		uint64		rows = sp_spool_rows(event->spool);
@@ -126,6 +129,7 @@ collect_events(void)
 	nevents = 0;
 	nrows = 0;
 	ncommit_times = 0;
+	last_commit_time = 0;
 	definitions_changed = false;
 	large_transaction = false;
 
@@ -230,6 +234,21 @@ activate(TransactionId xid)
 	pgstat_report_activity(STATE_RUNNING, "processing commits");
 }
 
+/* Has everything that was announced been read? */
+static bool
+is_current(void)
+{
+	return caught_up && pg_atomic_read_u64(&sp_my_worker->announced_lsn) <= covered;
+}
+
+/* Tell until when results are complete; commits come nearly in the order of their times. */
+static void
+publish_time(TimestampTz until)
+{
+	if (until > (TimestampTz) pg_atomic_read_u64(&sp_my_worker->current_until))
+		pg_atomic_write_u64(&sp_my_worker->current_until, (uint64) until);
+}
+
 /* Tell those who wait how far results go. */
 static void
 publish_progress(bool flushed)
@@ -239,6 +258,7 @@ publish_progress(bool flushed)
 	if (caught_up)
 		lsn = Max(lsn, covered);
 
+	publish_time(is_current() ? covered_time : last_commit_time);
 	sp_shared_raise_lsn(&sp_my_worker->applied_lsn, lsn);
 	if (flushed && !sp_engine_pending())
 		sp_shared_raise_lsn(&sp_my_worker->flushed_lsn, lsn);
@@ -383,6 +403,7 @@ static void
 sleep_for_news(void)
 {
 	static XLogRecPtr last_covered = InvalidXLogRecPtr;
+	bool		current;
 	long		stats_ms;
 	int			woken;
 
@@ -391,6 +412,7 @@ sleep_for_news(void)
 	pg_memory_barrier();
 	if (!has_news())
 	{
+		current = is_current();
 		pgstat_report_activity(STATE_IDLE, NULL);
 		woken = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						  compute_nap(stats_ms), PG_WAIT_EXTENSION);
@@ -398,6 +420,9 @@ sleep_for_news(void)
 			ResetLatch(MyLatch);
 		else if (!XLogRecPtrIsInvalid(last_covered))
 			adapt_poll(GetFlushRecPtr(NULL) - last_covered);
+		/* Whatever was announced since has just woken us. */
+		if (current)
+			publish_time(GetCurrentTimestamp());
 		pgstat_report_activity(STATE_RUNNING, "processing commits");
 	}
 	pg_atomic_write_u32(&sp_my_worker->sleeping, 0);
@@ -501,6 +526,7 @@ sp_loop_run(void)
 			return SP_LOOP_STOPPED;
 		}
 
+		covered_time = GetCurrentTimestamp();
 		flush_announced();
 		collect_events();
 		if (sp_worker_extension_gone())

@@ -115,5 +115,29 @@ load();
 results_ok('after a reload');
 is(worker_pid($node), $worker, 'by the same worker');
 
+# Somebody alters a result table for long: a worker that starts then goes on with the others.
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE altered (id int);
+CREATE TABLE other (id int);
+SELECT streamproc.create_stream('altered');
+SELECT streamproc.create_stream('other');
+SELECT streamproc.create_window('altered_total', 'altered', kind => 'global', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.create_window('other_total', 'other', kind => 'global', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.wait_for();
+BEGIN;
+ALTER TABLE altered_total ADD COLUMN remark text;
+ALTER TABLE altered ADD COLUMN remark text;
+PREPARE TRANSACTION 'altering';
+SQL
+$worker = worker_pid($node);
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
+worker_pid($node, 'postgres', $worker);
+$node->safe_psql('postgres', 'INSERT INTO other VALUES (1), (2)');
+ok($node->poll_query_until('postgres', 'SELECT n = 2 FROM other_total'), 'a table that is being altered stops nobody else');
+$node->safe_psql('postgres', q{COMMIT PREPARED 'altering'});
+$node->safe_psql('postgres', 'INSERT INTO altered VALUES (1)');
+$node->safe_psql('postgres', 'SELECT streamproc.wait_for()');
+is($node->safe_psql('postgres', 'SELECT n FROM altered_total'), 1, 'and goes on afterwards');
+
 $node->stop;
 done_testing();
