@@ -14,6 +14,8 @@
 
 #define STATE_VERSION	1		/* first byte of the durable form; the second is the kind */
 
+#define MANY_VALUES		(INT64_C(1) << 62)
+
 #define STATE_HAS_SIZE(type, size) \
 	typedef char type##_has_padding[sizeof(type) == (size) ? 1 : -1]
 
@@ -511,17 +513,46 @@ sp_agg_write(const SpAggKernel *kernel, const void *state, char *to)
 	return to + 2 + kernel->state_size;
 }
 
+/*
+ * Could so many values of an integer type have this sum?  With fewer than MANY_VALUES, more
+ * than can ever come, no count and no sum in 128 bits overflows later on.
+ */
+static bool
+is_sum(SpAggType type, int64_t count, SpInt128 sum)
+{
+	SpInt128	most = (SpInt128) 1 << (type == SP_AGG_INT2 ? 15 : type == SP_AGG_INT4 ? 31 : 63);
+
+	return count >= 0 && count < MANY_VALUES && sum >= -most * count && sum <= (most - 1) * count;
+}
+
+/* Could so many squares of up to 126 bits have this sum? */
+static bool
+is_sum_of_squares(int64_t count, const uint64_t squares[3])
+{
+	if (count == 0)
+		return (squares[0] | squares[1] | squares[2]) == 0;
+	return squares[2] >> 60 == 0 && (squares[2] << 2 | squares[1] >> 62) <= (uint64_t) count;
+}
+
 /* Could a sequence of values have led here? */
 static bool
 is_sound(const SpAggKernel *kernel, const void *state)
 {
+	const SpAggSum64 *sum64 = state;
+	const SpAggSum128 *sum128 = state;
+	const SpAggSquares *squares = state;
+
 	switch (kernel->state_kind)
 	{
 		case SP_AGG_STATE_COUNT:
+			return ((const SpAggCount *) state)->count >= 0;
 		case SP_AGG_STATE_SUM64:
+			return is_sum(kernel->type, sum64->count, sum64->sum);
 		case SP_AGG_STATE_SUM128:
+			return is_sum(kernel->type, sum128->count, sum128->sum);
 		case SP_AGG_STATE_SQUARES:
-			return *(const int64_t *) state >= 0;	/* all begin with the count */
+			return is_sum(kernel->type, squares->count, squares->sum) &&
+				is_sum_of_squares(squares->count, squares->squares);
 		case SP_AGG_STATE_SUM_FLOAT:
 			return ((const SpAggSumFloat *) state)->seen <= 1;
 		case SP_AGG_STATE_MOMENTS:

@@ -352,6 +352,49 @@ test_durable_form(void)
 		}
 }
 
+/* Are these words, as they stand in a struct, the durable form of a state of the kernel? */
+static bool
+is_state(SpAggFunction function, SpAggType type, int nwords, const uint64_t *words)
+{
+	const SpAggKernel *kernel = sp_agg_find(function, type);
+	uint64_t	read[SP_AGG_MAX_STATE_SIZE / 8];
+	char		buf[SP_AGG_MAX_STATE_SIZE + 2];
+	char	   *end = sp_agg_write(kernel, words, buf);
+
+	check(kernel->state_size == nwords * sizeof(uint64_t));
+	return sp_agg_read(kernel, read, buf, end) == end;
+}
+
+/* What no values can have led to is no state: to go on from there could overflow. */
+static void
+test_impossible_states(void)
+{
+	const uint64_t most = INT64_MAX;
+	const uint64_t least = (uint64_t) INT64_MIN;
+	const uint64_t minus = UINT64_MAX;	/* the upper word of a negative sum */
+
+	/* as many values as a count can tell */
+	check(is_state(SP_AGG_COUNT, SP_AGG_ANY, 1, (uint64_t[]){most}));
+	check(!is_state(SP_AGG_SUM, SP_AGG_INT4, 2, (uint64_t[]){most, 0}));
+	check(!is_state(SP_AGG_AVG, SP_AGG_INT8, 3, (uint64_t[]){most, 0, 0}));
+	check(!is_state(SP_AGG_VAR_POP, SP_AGG_INT2, 6, (uint64_t[]){most, 0, 0, 0, 0, 0}));
+
+	/* the sums of -32768, and of -2^63 twice, and what is beyond them */
+	check(is_state(SP_AGG_SUM, SP_AGG_INT2, 2, (uint64_t[]){1, (uint64_t) -32768}));
+	check(!is_state(SP_AGG_SUM, SP_AGG_INT2, 2, (uint64_t[]){1, (uint64_t) -32769}));
+	check(!is_state(SP_AGG_SUM, SP_AGG_INT2, 2, (uint64_t[]){1, 32768}));
+	check(!is_state(SP_AGG_SUM, SP_AGG_INT4, 2, (uint64_t[]){0, 1}));
+	check(is_state(SP_AGG_SUM, SP_AGG_INT8, 3, (uint64_t[]){2, 0, minus}));
+	check(!is_state(SP_AGG_SUM, SP_AGG_INT8, 3, (uint64_t[]){2, minus, minus - 1}));
+	check(!is_state(SP_AGG_SUM, SP_AGG_INT8, 3, (uint64_t[]){1, 0, least}));
+
+	/* their squares: 2^126 twice */
+	check(is_state(SP_AGG_VAR_POP, SP_AGG_INT8, 6, (uint64_t[]){2, 0, minus, 0, least, 0}));
+	check(!is_state(SP_AGG_VAR_POP, SP_AGG_INT8, 6, (uint64_t[]){1, least, minus, 0, least, 0}));
+	check(!is_state(SP_AGG_VAR_POP, SP_AGG_INT8, 6, (uint64_t[]){2, 0, minus, 0, 0, minus}));
+	check(!is_state(SP_AGG_VAR_POP, SP_AGG_INT8, 6, (uint64_t[]){0, 0, 0, 1, 0, 0}));
+}
+
 static void
 test_digits(void)
 {
@@ -399,6 +442,7 @@ main(void)
 	test_moments();
 	test_float_extremes();
 	test_durable_form();
+	test_impossible_states();
 	test_digits();
 	return failures > 0;
 }
