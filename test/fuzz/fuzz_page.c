@@ -1,0 +1,605 @@
+/*
+ * fuzz_page.c
+ *	  State pages: whatever the bytes of a page are, loading it gives groups or the error that
+ *	  it is damaged, and reads nothing outside of it; and what was loaded is saved and loaded
+ *	  again as the same groups.
+ *
+ * An input says of what types keys and aggregates are, and then has the page, or what to
+ * make one of whose lengths agree with one another more often than not.  A page's checksum
+ * was checked before (catalog/page.c), so that bytes like these come from a bug or from
+ * somebody who can write to streamproc.state_page.
+ */
+#include "engine/internal.h"
+
+#include "catalog/pg_type_d.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/typcache.h"
+
+#include "base/compat.h"
+#include "catalog/page.h"
+#include "engine/aggregate_internal.h"
+#include "server.h"
+
+#include "fuzz.h"
+
+#define MAX_KEYS		3
+#define MAX_AGGREGATES	2
+#define MAX_GROUPS		5
+
+typedef struct KeyType
+{
+	Oid			type;
+	int16		typlen;
+	bool		typbyval;
+} KeyType;
+
+static const KeyType key_types[] = {
+	{INT4OID, 4, true},
+	{FLOAT8OID, 8, true},
+	{TEXTOID, -1, false},
+	{UUIDOID, 16, false},
+	{CSTRINGOID, -2, false}
+};
+
+/* An aggregate that runs through the server's functions. */
+typedef struct GenericType
+{
+	SpStateKind kind;
+	int16		typlen;
+	bool		typbyval;
+} GenericType;
+
+static const GenericType generic_types[] = {
+	{SP_STATE_BY_VALUE, 8, true},
+	{SP_STATE_BY_REFERENCE, -1, false},
+	{SP_STATE_BY_REFERENCE, 16, false},
+	{SP_STATE_BY_REFERENCE, -2, false},
+	{SP_STATE_INTERNAL, 8, true}
+};
+
+static const struct
+{
+	SpAggFunction function;
+	SpAggType	type;
+}			native_types[] = {
+	{SP_AGG_COUNT_ALL, SP_AGG_ANY},
+	{SP_AGG_SUM, SP_AGG_INT8},
+	{SP_AGG_MIN, SP_AGG_FLOAT8},
+	{SP_AGG_STDDEV_SAMP, SP_AGG_INT4}
+};
+
+/* An object: what its pages hold. */
+typedef struct Object
+{
+	SpGroups	groups;
+	int			nkeys;
+	const KeyType *keys[MAX_KEYS];
+	int			naggs;
+	SpAggregate aggs[MAX_AGGREGATES];
+	SpGeneric	generics[MAX_AGGREGATES];
+	Size		offsets[MAX_AGGREGATES];
+} Object;
+
+/* What was saved last. */
+static StringInfoData saved;
+
+/* ---- what group.c asks the server for ---- */
+
+/* A varlena that can be detoasted: it doesn't lead elsewhere, and has its whole header. */
+static bool
+is_flat(const char *value)
+{
+	return !VARATT_IS_EXTERNAL(value) &&
+		(!VARATT_IS_4B_C(value) || VARSIZE_4B(value) >= VARHDRSZ_COMPRESSED);
+}
+
+struct varlena *
+pg_detoast_datum_copy(struct varlena *datum)
+{
+	struct varlena *copy;
+
+	demand(is_flat((char *) datum));
+	copy = palloc(VARSIZE_ANY(datum));
+	memcpy(copy, datum, VARSIZE_ANY(datum));
+	return copy;
+}
+
+/* Bytes of a key's value. */
+static Size
+key_size(int16 typlen, const char *value)
+{
+	return typlen > 0 ? typlen : typlen == -1 ? VARSIZE_ANY(value) : strlen(value) + 1;
+}
+
+static int16
+typlen_of(Oid type)
+{
+	for (int i = 0; i < lengthof(key_types); i++)
+		if (key_types[i].type == type)
+			return key_types[i].typlen;
+	demand(!"a type of ours");
+	return 0;
+}
+
+/* A type's functions have its OID. */
+TypeCacheEntry *
+lookup_type_cache(Oid type_id, int flags)
+{
+	static TypeCacheEntry entry;
+
+	entry.hash_proc = entry.eq_opr = type_id;
+	return &entry;
+}
+
+RegProcedure
+get_opcode(Oid opno)
+{
+	return opno;
+}
+
+void
+fmgr_info_cxt(Oid functionId, FmgrInfo *finfo, MemoryContext mcxt)
+{
+	memset(finfo, 0, sizeof(FmgrInfo));
+	finfo->fn_oid = functionId;
+}
+
+Oid
+exprCollation(const Node *expr)
+{
+	return InvalidOid;
+}
+
+char
+get_typtype(Oid typid)
+{
+	return TYPTYPE_BASE;
+}
+
+Oid
+get_element_type(Oid typid)
+{
+	return InvalidOid;
+}
+
+/* A hash of all bytes. */
+Datum
+FunctionCall1Coll(FmgrInfo *flinfo, Oid collation, Datum arg1)
+{
+	int16		typlen = typlen_of(flinfo->fn_oid);
+	const char *p = flinfo->fn_oid == FLOAT8OID ? (char *) &arg1 : DatumGetPointer(arg1);
+	uint32		hash = 0;
+
+	for (Size i = key_size(typlen, p); i > 0; i--)
+		hash = hash * 31 + p[i - 1];
+	return UInt32GetDatum(hash);
+}
+
+Datum
+FunctionCall2Coll(FmgrInfo *flinfo, Oid collation, Datum arg1, Datum arg2)
+{
+	int16		typlen = typlen_of(flinfo->fn_oid);
+	const char *p = DatumGetPointer(arg1);
+	const char *q = DatumGetPointer(arg2);
+
+	if (flinfo->fn_oid == FLOAT8OID)
+		return BoolGetDatum(arg1 == arg2);
+	return BoolGetDatum(key_size(typlen, p) == key_size(typlen, q) &&
+						memcmp(p, q, key_size(typlen, p)) == 0);
+}
+
+void
+sp_page_store(int32 object, int32 page, const char *data, Size size)
+{
+	demand(object == 1 && page == 1 && size > 0);
+	appendBinaryStringInfo(&saved, data, size);
+}
+
+/* ---- objects ---- */
+
+/* An aggregate. */
+static void
+make_aggregate(FuzzInput *in, SpAggregate *agg, SpGeneric *generic)
+{
+	unsigned	number = take_below(in, lengthof(native_types) + lengthof(generic_types));
+
+	agg->context = CurrentMemoryContext;
+	agg->name = "a";
+	agg->nargs = 1;
+	if (number < lengthof(native_types))
+	{
+		agg->kernel = sp_agg_find(native_types[number].function, native_types[number].type);
+		return;
+	}
+	number -= lengthof(native_types);
+	generic->kind = generic_types[number].kind;
+	generic->typlen = generic_types[number].typlen;
+	generic->typbyval = generic_types[number].typbyval;
+	generic->init_isnull = true;
+	generic->temp = AllocSetContextCreate(CurrentMemoryContext, "temp", ALLOCSET_DEFAULT_SIZES);
+	dlist_init(&generic->live);
+	agg->generic = generic;
+}
+
+/* An object without groups. */
+static Object *
+make_object(FuzzInput *in)
+{
+	Object	   *object = palloc0(sizeof(Object));
+	SpExpression expressions[MAX_KEYS] = {{0}};
+	SpExpression *pointers[MAX_KEYS];
+	Size		value_size = 0;
+
+	object->nkeys = take_below(in, MAX_KEYS + 1);
+	for (int i = 0; i < object->nkeys; i++)
+	{
+		object->keys[i] = &key_types[take_below(in, lengthof(key_types))];
+		expressions[i].type = object->keys[i]->type;
+		expressions[i].typlen = object->keys[i]->typlen;
+		expressions[i].typbyval = object->keys[i]->typbyval;
+		pointers[i] = &expressions[i];
+	}
+	object->naggs = take_below(in, MAX_AGGREGATES + 1);
+	for (int i = 0; i < object->naggs; i++)
+	{
+		make_aggregate(in, &object->aggs[i], &object->generics[i]);
+		object->offsets[i] = value_size;
+		value_size += MAXALIGN(sp_aggregate_state_size(&object->aggs[i]));
+	}
+	sp_group_init(&object->groups, AllocSetContextCreate(CurrentMemoryContext, "groups",
+														 ALLOCSET_DEFAULT_SIZES),
+				  object->nkeys, pointers, value_size);
+	return object;
+}
+
+/* SpValueWrite, as sp_bucket_write_value(). */
+static void
+write_value(void *arg, SpGroup *group, StringInfo buf)
+{
+	Object	   *object = arg;
+
+	for (int i = 0; i < object->naggs; i++)
+		sp_aggregate_serialize(&object->aggs[i], sp_group_value(&object->groups, group) +
+							   object->offsets[i], buf);
+}
+
+/* SpValueRead, as sp_bucket_read_value(). */
+static void
+read_value(void *arg, SpGroup *group, const char **p, const char *end)
+{
+	Object	   *object = arg;
+
+	for (int i = 0; i < object->naggs; i++)
+		sp_aggregate_deserialize(&object->aggs[i], sp_group_value(&object->groups, group) +
+								 object->offsets[i], p, end);
+}
+
+/* Save all pages. */
+static void
+save_page(Object *object)
+{
+	initStringInfo(&saved);
+	object->groups.any_dirty = true;
+	object->groups.pages[1]->dirty = true;
+	demand(sp_group_save(&object->groups, 1, write_value, object) == 1);
+	sp_group_saved(&object->groups);
+}
+
+typedef struct LoadCall
+{
+	Object	   *object;
+	const char *data;
+	Size		size;
+} LoadCall;
+
+static void
+load_page(void *arg)
+{
+	LoadCall   *call = arg;
+
+	sp_group_load_page(&call->object->groups, 1, call->data, call->size, read_value,
+					   call->object);
+}
+
+/* Look at what a state by reference has outside of its group. */
+static void
+check_state(const SpAggregate *agg, const char *state)
+{
+	const struct
+	{
+		Datum		value;
+		bool		isnull;
+	}		   *s = (const void *) state;
+	const char *value;
+
+	if (agg->generic == NULL || s->isnull || agg->generic->kind == SP_STATE_BY_VALUE)
+		return;
+	value = DatumGetPointer(s->value);
+	if (agg->generic->kind == SP_STATE_INTERNAL)
+		value = (const char *) ((const SpInternal *) value)->packed;
+	if (agg->generic->kind == SP_STATE_INTERNAL || agg->generic->typlen == -1)
+		demand(is_flat(value));
+	fuzz_touch(value, key_size(agg->generic->kind == SP_STATE_INTERNAL ? -1 :
+							   agg->generic->typlen, value));
+}
+
+/* Find each group by its keys. */
+static void
+check_groups(Object *object)
+{
+	SpGroups   *groups = &object->groups;
+	SpPage	   *page = groups->pages[1];
+
+	demand(groups->n == page->n);
+	for (int i = 0; i < page->n; i++)
+	{
+		SpGroup    *group = page->groups[i];
+		Datum	   *keys = sp_group_keys(groups, group);
+		bool	   *nulls = sp_group_nulls(groups, group);
+		uint32		hash = sp_group_hash(groups, group->start, keys, nulls);
+
+		demand(sp_group_find(groups, hash, group->start, keys, nulls) != NULL);
+		demand(group->sequence < groups->next_sequence || group->sequence == PG_UINT64_MAX);
+		for (int j = 0; j < object->naggs; j++)
+			check_state(&object->aggs[j], sp_group_value(groups, group) + object->offsets[j]);
+	}
+}
+
+/* Take the groups away, one by one. */
+static void
+remove_groups(Object *object)
+{
+	SpGroups   *groups = &object->groups;
+
+	for (int i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		SpGroup    *group = groups->pages[1]->groups[i];
+
+		if (group == NULL)
+			continue;
+		for (int j = 0; j < object->naggs; j++)
+			sp_aggregate_release(&object->aggs[j], sp_group_value(groups, group) +
+								 object->offsets[j]);
+		sp_group_remove(groups, group);
+	}
+	demand(groups->n == 0 && groups->pages[1]->n == 0);
+}
+
+/* ---- pages made of an input ---- */
+
+/* Append a count of bytes and so many, which are more or less a value of that length. */
+static void
+build_value(FuzzInput *in, int16 typlen, StringInfo buf)
+{
+	unsigned	form = take_byte(in);
+	uint32		size = typlen > 0 && form % 16 != 1 ? typlen : take_below(in, 20);
+	uint32		claimed = size;
+	char		value[32];
+	varattrib_4b header;
+
+	take_bytes(in, value, sizeof(value));
+	if (form / 16 == 1)
+		claimed += take_below(in, 9) - 4;
+	if (typlen == -2 && form / 16 != 1 && size > 0)
+		value[size - 1] = '\0';
+	else if (typlen == -1 && form % 4 == 0)
+		SET_VARSIZE_1B(value, claimed);
+	else if (typlen == -1 && form % 16 == 2)
+		SET_VARTAG_1B_E(value, VARTAG_INDIRECT);
+	else if (typlen == -1)
+	{
+		if (form % 4 == 1)
+			SET_VARSIZE_4B_C(&header, claimed);
+		else
+			SET_VARSIZE_4B(&header, claimed);
+		memcpy(value, &header, VARHDRSZ);
+	}
+	appendBinaryStringInfo(buf, (char *) &size, sizeof(size));
+	appendBinaryStringInfo(buf, value, size);
+}
+
+/* The durable form of an aggregate's state, or nearly. */
+static void
+build_state(FuzzInput *in, const SpAggregate *agg, StringInfo buf)
+{
+	char		bytes[SP_AGG_MAX_STATE_SIZE + 2];
+	Size		size = agg->kernel == NULL ? 3 : sp_agg_written_size(agg->kernel);
+
+	take_bytes(in, bytes, size);
+	if (take_below(in, 16) != 1)
+	{
+		bytes[0] = 1;
+		bytes[1] = agg->kernel == NULL ? (int) agg->generic->kind : (int) agg->kernel->state_kind;
+		if (agg->kernel == NULL)
+			bytes[2] %= 2;
+	}
+	appendBinaryStringInfo(buf, bytes, size);
+	if (agg->kernel != NULL || bytes[2] % 2 == 1)
+		return;
+	if (agg->generic->kind == SP_STATE_BY_VALUE)
+	{
+		take_bytes(in, bytes, sizeof(Datum));
+		appendBinaryStringInfo(buf, bytes, sizeof(Datum));
+	}
+	else
+		build_value(in, agg->generic->kind == SP_STATE_INTERNAL ? -1 : agg->generic->typlen, buf);
+}
+
+/* A page. */
+static void
+build_page(FuzzInput *in, Object *object, StringInfo buf)
+{
+	uint32		n = take_below(in, 8) == 1 ? take_byte(in) : take_below(in, MAX_GROUPS);
+	char		bytes[sizeof(uint64) + sizeof(int64) + sizeof(int32) + 1 + sizeof(ItemPointerData)];
+
+	initStringInfo(buf);
+	appendBinaryStringInfo(buf, (char *) &n, sizeof(n));
+	while (n-- > 0)
+	{
+		take_bytes(in, bytes, sizeof(bytes));
+		appendBinaryStringInfo(buf, bytes, sizeof(bytes));
+		for (int i = 0; i < object->nkeys; i++)
+		{
+			appendStringInfoChar(buf, take_below(in, 4) == 1);
+			if (buf->data[buf->len - 1] == 1)
+				continue;
+			if (object->keys[i]->typbyval)
+			{
+				take_bytes(in, bytes, sizeof(Datum));
+				appendBinaryStringInfo(buf, bytes, sizeof(Datum));
+			}
+			else
+				build_value(in, object->keys[i]->typlen, buf);
+		}
+		for (int i = 0; i < object->naggs; i++)
+			build_state(in, &object->aggs[i], buf);
+	}
+	buf->len -= take_below(in, 16) == 1;
+}
+
+/* ---- an input ---- */
+
+void
+fuzz_one(const uint8_t *data, size_t size)
+{
+	FuzzInput	in = {data, data + size};
+	FuzzInput	same = in;
+	StringInfoData built;
+	LoadCall	call;
+	int			sqlstate;
+
+	server_init();
+	call.object = make_object(&in);
+	if (take_below(&in, 2) == 1)
+	{
+		build_page(&in, call.object, &built);
+		call.size = built.len;
+		call.data = fuzz_copy(built.data, call.size, 0);
+	}
+	else
+	{
+		call.size = input_left(&in);
+		call.data = fuzz_copy(in.next, call.size, 0);
+	}
+	sqlstate = server_try(load_page, &call);
+	demand(sqlstate == 0 || sqlstate == ERRCODE_DATA_CORRUPTED);
+	fuzz_free((char *) call.data, 0);
+
+	if (sqlstate == 0)
+		check_groups(call.object);
+	if (sqlstate == 0 && call.object->groups.n > 0)
+	{
+		StringInfoData first;
+
+		save_page(call.object);
+		first = saved;
+		remove_groups(call.object);
+
+		call.object = make_object(&same);
+		call.data = first.data;
+		call.size = first.len;
+		demand(server_try(load_page, &call) == 0);
+		save_page(call.object);
+		demand(saved.len == first.len && memcmp(saved.data, first.data, first.len) == 0);
+	}
+	MemoryContextReset(TopTransactionContext);
+}
+
+/* ---- seeds ---- */
+
+/* A key's value. */
+static Datum
+make_key(uint64 *state, const KeyType *type)
+{
+	char	   *value = palloc(40);
+
+	fuzz_random(state, value, 40);
+	if (type->typbyval)
+		return type->typlen == 4 ? Int32GetDatum(*(int32 *) value) : *(Datum *) value;
+	if (type->typlen == -1 && value[4] % 2 == 0)
+		SET_VARSIZE(value, VARHDRSZ + 20);
+	else if (type->typlen == -1)
+		SET_VARSIZE_SHORT(value, VARHDRSZ_SHORT + 11);
+	else if (type->typlen == -2)
+		value[9] = '\0';
+	return PointerGetDatum(value);
+}
+
+/* A state, in its durable form, of an aggregate that has none yet. */
+static void
+make_state(uint64 *random, SpAggregate *agg, char *state)
+{
+	char		written[64] = {0};
+	const char *p = written;
+	uint32		size = 24;
+	varattrib_4b header;
+	int16		typlen = agg->generic == NULL ? 0 :
+		agg->generic->kind == SP_STATE_INTERNAL ? -1 : agg->generic->typlen;
+
+	sp_aggregate_init(agg, state);
+	if (agg->generic == NULL)
+		return;
+	fuzz_random(random, written + 7, 40);
+	written[0] = 1;
+	written[1] = agg->generic->kind;
+	written[2] = 0;
+	if (agg->generic->kind != SP_STATE_BY_VALUE)
+	{
+		if (typlen == -1)
+		{
+			SET_VARSIZE(&header, size);
+			memcpy(written + 7, &header, VARHDRSZ);
+		}
+		else if (typlen == -2)
+			size = strlen(written + 7) + 1;
+		else
+			size = typlen;
+		memcpy(written + 3, &size, sizeof(size));
+	}
+	sp_aggregate_deserialize(agg, state, &p, written + sizeof(written));
+}
+
+/* Pages as they are saved, and what makes some. */
+void
+fuzz_seeds(void)
+{
+	uint64		state = 6;
+
+	server_init();
+	for (int i = 0; i < 60; i++)
+	{
+		uint8		bytes[9 + 4096];
+		FuzzInput	in = {bytes, bytes + 8};
+		Object	   *object;
+		Size		used;
+
+		fuzz_random(&state, bytes, 8);
+		object = make_object(&in);
+		used = in.next - bytes;
+		for (int j = 0; j < MAX_GROUPS - 1; j++)
+		{
+			Datum		keys[MAX_KEYS];
+			bool		nulls[MAX_KEYS] = {i % 4 == 1, i % 8 == 2, false};
+			SpGroup    *group;
+
+			for (int k = 0; k < object->nkeys; k++)
+				keys[k] = make_key(&state, object->keys[k]);
+			group = sp_group_add(&object->groups,
+								 sp_group_hash(&object->groups, j, keys, nulls), j, keys, nulls);
+			for (int k = 0; k < object->naggs; k++)
+				make_state(&state, &object->aggs[k], sp_group_value(&object->groups, group) +
+						   object->offsets[k]);
+		}
+		save_page(object);
+		demand(saved.len <= 4096);
+		bytes[used++] = 0;
+		memcpy(bytes + used, saved.data, saved.len);
+		fuzz_seed(bytes, used + saved.len);
+
+		fuzz_random(&state, bytes, 300);
+		bytes[used - 1] = 1;
+		fuzz_seed(bytes, 300);
+	}
+}
