@@ -9,7 +9,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(new_cluster create_database wait_for worker_pid kill_worker
+our @EXPORT = qw(new_cluster create_database wait_for worker_pid backfill_pid kill_worker
   crash arm_debug_point reached release_debug_point);
 
 # A psql that can't connect, as the server is just going down, may end before it has read its input. To IPC::Run that is
@@ -93,14 +93,32 @@ sub wait_for
 sub worker_pid
 {
 	my ($node, $dbname, $not) = @_;
+	return process_pid($node, $dbname, 'streamproc worker', $not);
+}
+
+# The process that fills a new object of a database, likewise.
+sub backfill_pid
+{
+	my ($node, $dbname, $not) = @_;
+	return process_pid($node, $dbname, 'streamproc backfill', $not);
+}
+
+sub process_pid
+{
+	my ($node, $dbname, $type, $not) = @_;
+	my $pid = '';
 	my $query = sprintf q{
 		SELECT pid FROM pg_stat_activity
-		WHERE datname = current_database() AND backend_type LIKE 'streamproc%%' AND pid <> %d}, $not // 0;
+		WHERE datname = current_database() AND backend_type = '%s' AND pid <> %d}, $type, $not // 0;
 
 	$dbname //= 'postgres';
-	$node->poll_query_until($dbname, "SELECT EXISTS ($query)")
-	  or die "no worker in database $dbname";
-	return $node->safe_psql($dbname, $query);
+	while ($pid eq '')	# it may end between the two queries
+	{
+		$node->poll_query_until($dbname, "SELECT EXISTS ($query)")
+		  or die "no $type in database $dbname";
+		$pid = $node->safe_psql($dbname, $query);
+	}
+	return $pid;
 }
 
 # Kills the worker. The postmaster then restarts every process: wait until it answers again.
