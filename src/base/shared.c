@@ -224,7 +224,8 @@ terminate_backfill(int32 object)
 	if (slot == NULL)
 		return false;
 	LWLockAcquire(sp_shared->lock, LW_SHARED);
-	found = slot->helper_pid != 0 && slot->helper_object == object;
+	found = slot->helper_pid != 0 &&
+		(object == SP_ANY_OBJECT || slot->helper_object == object);
 	if (found)
 		(void) kill(slot->helper_pid, SIGTERM);
 	LWLockRelease(sp_shared->lock);

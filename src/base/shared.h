@@ -104,6 +104,7 @@ extern void sp_shared_wake_launcher(void);
  * Have the process end that reads history for an object of this database, if there is one,
  * and wait until it is gone: nobody who drops an object waits for all of its history.
  */
+#define SP_ANY_OBJECT	(-1)
 extern void sp_shared_end_backfill(int32 object);
 
 /* Set the worker's latch if it sleeps; what it shall see must have been written before. */

@@ -204,19 +204,20 @@ list_relations(Oid relid)
  * prepared one.  In the memory context; NULL: none.
  */
 static ArrayType *
-find_writers(Oid relid, ArrayType *among, MemoryContext context, uint32 *pid)
+find_writers(Oid relid, ArrayType *among, TransactionId limit, MemoryContext context, uint32 *pid)
 {
 	static const char sql[] =
 	"WITH l AS MATERIALIZED (SELECT * FROM pg_locks WHERE granted) "
 	"SELECT array_agg(DISTINCT x.transactionid::text), coalesce(min(x.pid), 1) "
 	"FROM l x WHERE x.locktype = 'transactionid' AND x.mode = 'ExclusiveLock' "
 	"AND ($2 IS NULL OR x.transactionid::text = ANY ($2)) "
+	"AND age(x.transactionid) > age($3::text::xid) "
 	"AND ($2 IS NOT NULL OR x.virtualtransaction IN (SELECT w.virtualtransaction FROM l w "
 	"WHERE w.locktype = 'relation' AND w.relation = ANY ($1) AND w.mode = 'RowExclusiveLock' "
 	"AND w.database = (SELECT oid FROM pg_database WHERE datname = current_database())))";
-	Oid			types[] = {OIDARRAYOID, TEXTARRAYOID};
-	Datum		values[2];
-	char		nulls[2] = {' ', ' '};
+	Oid			types[] = {OIDARRAYOID, TEXTARRAYOID, INT8OID};
+	Datum		values[3];
+	char		nulls[3] = {' ', ' ', ' '};
 	ArrayType  *found = NULL;
 	SpQueryScope scope;
 	bool		isnull;
@@ -225,10 +226,11 @@ find_writers(Oid relid, ArrayType *among, MemoryContext context, uint32 *pid)
 	sp_engine_begin();
 	values[0] = list_relations(relid);
 	values[1] = PointerGetDatum(among);
+	values[2] = Int64GetDatum((int64) limit);
 	if (among == NULL)
 		nulls[1] = 'n';
 	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
-	sp_query_run(&scope, sql, SPI_OK_SELECT, 2, types, values, nulls);
+	sp_query_run(&scope, sql, SPI_OK_SELECT, 3, types, values, nulls);
 	value = sp_query_value(0, 1, &isnull);
 	if (!isnull)
 	{
@@ -245,20 +247,21 @@ find_writers(Oid relid, ArrayType *among, MemoryContext context, uint32 *pid)
 }
 
 /*
- * Wait until the transactions that write to the table at this moment have ended.  Twice: a
- * look at the locks may fall into a PREPARE TRANSACTION that has handed over only some of
- * its own, but it can't happen again.
+ * Wait until the transactions that write to the table at this moment have ended; later ones
+ * have ids from limit on.  Twice: a look at the locks may fall into a PREPARE TRANSACTION
+ * that has handed over only some of its own, but it can't happen again.
  */
 static void
 wait_for_writers(SpBackfillArea *area, Oid relid)
 {
 	int			waited = 0;
 	int			round;
+	TransactionId limit = ReadNextTransactionId();
 
 	for (round = 0; round < 2; round++)
 	{
 		uint32		pid = 0;
-		ArrayType  *writers = find_writers(relid, NULL, sp_engine.context, &pid);
+		ArrayType  *writers = find_writers(relid, NULL, limit, sp_engine.context, &pid);
 		int			ms = SHORTEST_WAIT_MS;
 
 		while (writers != NULL)
@@ -268,7 +271,7 @@ wait_for_writers(SpBackfillArea *area, Oid relid)
 			if (waited >= PATIENCE_MS)
 				report_wait(area, pid);
 			ms = Min(ms * 2, LONGEST_WAIT_MS);
-			writers = find_writers(relid, writers, sp_engine.context, &pid);
+			writers = find_writers(relid, writers, limit, sp_engine.context, &pid);
 		}
 	}
 	report_wait(area, 0);
@@ -585,8 +588,7 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	if (scan->stream == NULL)
 		wait_for_worker(area);
 	cut(area, source);
-	/* where no record begins: the identity of alerts from history is nobody else's */
-	scan->lsn = GetXLogInsertRecPtr() - 1;
+	scan->lsn = area->lsn;
 	scan->max_time = PG_INT64_MIN;
 	sp_backfill_clear(scan->def);
 	report_progress(scan);

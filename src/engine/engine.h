@@ -33,6 +33,8 @@ typedef struct SpBackfillArea
 {
 	int32		object;			/* [worker, before the launch] */
 	uint32		xip_allocated;	/* [worker, before the launch] */
+	XLogRecPtr	lsn;			/* [worker, before the cut] of alerts from history: before all that is
+								 * kept, and where no record begins */
 	pg_atomic_uint32 may_cut;	/* [worker] 1: what the object is to read is in its tables */
 	pg_atomic_uint32 phase;		/* [helper] SpBackfillPhase, only grows */
 	pg_atomic_uint32 waits_for; /* [helper] process whose transaction it waits for; 0: none, 1: a
@@ -52,7 +54,7 @@ typedef struct SpBackfillArea
 typedef struct SpHelperRoutine
 {
 	/* Start one for the object; NULL, and *reason, when there can be none now. */
-	SpBackfillArea *(*launch) (int32 object, const char **reason);
+	SpBackfillArea *(*launch) (int32 object, XLogRecPtr lsn, const char **reason);
 	bool		(*is_running) (void);
 	/* Terminate it if it runs, wait until it is gone, give the area back. */
 	void		(*end) (void);

@@ -88,7 +88,7 @@ sp_starting_begin(SpObjectDef *def, const char **reason)
 	SpBackfillArea *area;
 
 	Assert(sp_starting == NULL);
-	area = sp_engine.helper->launch(def->id, reason);
+	area = sp_engine.helper->launch(def->id, sp_engine.upto - 1, reason);
 	if (area == NULL)
 		return false;
 	context = AllocSetContextCreate(sp_engine.context, "streamproc starting",
@@ -322,6 +322,7 @@ hand_over_results(void)
 		return;
 	}
 	sp_starting->keeps = true;
+	sp_starting->area->lsn = sp_engine.upto - 1;
 	pg_memory_barrier();
 	pg_atomic_write_u32(&sp_starting->area->may_cut, 1);
 	for (ms = 0; ms < HANDOVER_MS; ms++)

@@ -16,8 +16,11 @@
 #include "catalog/pg_type_d.h"
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
 #include "replication/origin.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -25,6 +28,7 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
+#include "base/shared.h"
 #include "catalog/message.h"
 #include "catalog/query.h"
 #include "face/environment.h"
@@ -38,6 +42,7 @@
 PG_FUNCTION_INFO_V1(sp_pause);
 PG_FUNCTION_INFO_V1(sp_resume);
 PG_FUNCTION_INFO_V1(sp_on_drop);
+PG_FUNCTION_INFO_V1(sp_before_drop);
 
 /* Settings that the results of STABLE functions depend on. */
 static const char *const session_settings[] = {
@@ -342,6 +347,61 @@ sp_on_drop(PG_FUNCTION_ARGS)
 	}
 	if (objects != NIL)
 		sp_message_control();
+	PG_RETURN_NULL();
+}
+
+/* End the backfill of the object, and of what reads it. */
+static void
+end_backfills(const SpObject *object)
+{
+	ListCell   *cell;
+
+	sp_shared_end_backfill(object->id);
+	foreach(cell, sp_object_dependents(object->relid))
+		end_backfills(lfirst(cell));
+}
+
+/* One of the names after DROP TABLE or DROP EXTENSION. */
+static void
+prepare_drop(ObjectType type, Node *name)
+{
+	SpObject	object;
+	Oid			relid;
+
+	if (type == OBJECT_EXTENSION)
+	{
+		if (superuser() && strcmp(strVal(name), "streamproc") == 0)
+			sp_shared_end_backfill(SP_ANY_OBJECT);
+		return;
+	}
+	relid = RangeVarGetRelid(makeRangeVarFromNameList((List *) name), NoLock, true);
+	if (OidIsValid(relid) && object_ownercheck(RelationRelationId, relid, GetUserId()) &&
+		sp_object_find(relid, &object))
+		end_backfills(&object);
+}
+
+/*
+ * Event trigger on ddl_command_start: a backfill holds locks on the table that it reads, on
+ * the one that it fills, and on ours.  It begins anew when the command fails.
+ */
+Datum
+sp_before_drop(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *trigger = (EventTriggerData *) fcinfo->context;
+	DropStmt   *drop;
+	ListCell   *cell;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function is called by an event trigger only")));
+	drop = (DropStmt *) trigger->parsetree;
+	if (drop != NULL && IsA(drop, DropStmt) &&
+		(drop->removeType == OBJECT_TABLE || drop->removeType == OBJECT_EXTENSION))
+	{
+		foreach(cell, drop->objects)
+			prepare_drop(drop->removeType, lfirst(cell));
+	}
 	PG_RETURN_NULL();
 }
 

@@ -33,3 +33,20 @@ CREATE EVENT TRIGGER streamproc_on_drop ON sql_drop
 
 COMMENT ON EVENT TRIGGER streamproc_on_drop IS
 	'definitions don''t outlive their relations';
+
+CREATE FUNCTION streamproc.before_drop()
+RETURNS event_trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'sp_before_drop';
+
+REVOKE ALL ON FUNCTION streamproc.before_drop() FROM PUBLIC;
+
+COMMENT ON FUNCTION streamproc.before_drop() IS
+	'ends the backfill of what is about to be dropped';
+
+CREATE EVENT TRIGGER streamproc_before_drop ON ddl_command_start
+	WHEN TAG IN ('DROP TABLE', 'DROP EXTENSION')
+	EXECUTE FUNCTION streamproc.before_drop();
+
+COMMENT ON EVENT TRIGGER streamproc_before_drop IS
+	'nobody who drops a table waits until its history is read';

@@ -55,7 +55,7 @@ is_any_running(void)
 
 /* Make the area that both will share. */
 static SpBackfillArea *
-create_area(int32 object)
+create_area(int32 object, XLogRecPtr lsn)
 {
 	uint32		n = GetMaxSnapshotXidCount();
 	SpBackfillArea *area;
@@ -65,6 +65,7 @@ create_area(int32 object)
 	area = dsm_segment_address(segment);
 	memset(area, 0, offsetof(SpBackfillArea, xip));
 	area->object = object;
+	area->lsn = lsn;
 	area->xip_allocated = n;
 	pg_atomic_init_u32(&area->may_cut, 0);
 	pg_atomic_init_u32(&area->phase, SP_BACKFILL_LAUNCHED);
@@ -133,7 +134,7 @@ end(void)
 
 /* SpHelperRoutine.launch */
 static SpBackfillArea *
-launch(int32 object, const char **reason)
+launch(int32 object, XLogRecPtr lsn, const char **reason)
 {
 	SpBackfillArea *area;
 
@@ -143,7 +144,7 @@ launch(int32 object, const char **reason)
 		*reason = "an earlier backfill is still ending";
 		return NULL;
 	}
-	area = create_area(object);
+	area = create_area(object, lsn);
 	if (register_helper())
 		return area;
 	handle = NULL;
