@@ -378,21 +378,6 @@ read_bytes(const SpAggregate *agg, void *to, Size size, const char **p, const ch
 	*p += size;
 }
 
-/* Are these bytes one flat value of the type? */
-static bool
-is_one_value(const char *data, uint32 size, int16 typlen)
-{
-	if (typlen > 0)
-		return size == typlen;
-	if (size == 0)
-		return false;
-	if (typlen == -2)
-		return memchr(data, '\0', size) == data + size - 1;
-	if (VARATT_IS_EXTERNAL(data))
-		return false;
-	return (VARATT_IS_1B(data) || size >= VARHDRSZ) && VARSIZE_ANY(data) == size;
-}
-
 /* Read a counted value into the aggregate's context. */
 static void *
 read_counted(SpAggregate *agg, int16 typlen, const char **p, const char *end)
@@ -406,7 +391,7 @@ read_counted(SpAggregate *agg, int16 typlen, const char **p, const char *end)
 	data = MemoryContextAlloc(agg->context, Max(size, 1));
 	memcpy(data, *p, size);
 	*p += size;
-	if (!is_one_value(data, size, typlen))
+	if (!sp_is_one_value(data, size, typlen))
 	{
 		pfree(data);
 		sp_aggregate_damaged(agg);
@@ -437,7 +422,14 @@ sp_generic_deserialize(SpAggregate *agg, char *state, const char **p, const char
 	else if (g->kind == SP_STATE_BY_REFERENCE)
 		s->value = PointerGetDatum(read_counted(agg, g->typlen, p, end));
 	else
-		s->value = PointerGetDatum(sp_packed_make(agg, read_counted(agg, -1, p, end)));
+	{
+		bytea	   *packed = read_counted(agg, -1, p, end);
+
+		/* It is never stored with a short header, and so isn't read as one. */
+		if (VARATT_IS_1B(packed))
+			sp_aggregate_damaged(agg);
+		s->value = PointerGetDatum(sp_packed_make(agg, packed));
+	}
 }
 
 /* ---- copies ---- */

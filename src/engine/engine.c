@@ -82,6 +82,14 @@ find_gap(const SpPosition *position, XLogRecPtr slot_confirmed, const char *gap_
 	return NULL;
 }
 
+/* Was the object alive?  One may have been paused before it ever ran. */
+static bool
+was_alive(const SpObjectDef *o)
+{
+	return (o->state == SP_STATE_RUNNING || o->state == SP_STATE_PAUSED) &&
+		!XLogRecPtrIsInvalid(o->start_lsn);
+}
+
 /* The WAL between the position and now is lost: nobody may carry on as if it weren't. */
 static void
 declare_gap(SpObjectState state, const char *reason)
@@ -99,7 +107,7 @@ declare_gap(SpObjectState state, const char *reason)
 			SpObjectDef *o = lfirst(lc);
 
 			sp_page_delete_all(o->id);
-			if (o->state == SP_STATE_NEW || o->state == SP_STATE_FAILED)
+			if (!was_alive(o))
 				continue;
 			if (o->kind == SP_STREAM)
 			{
@@ -131,13 +139,6 @@ set_output_lsn(SpOutput *output, const SpPosition *position, int32 id)
 			output->output_lsn = position->output_lsn[i];
 	}
 	output->replaying = output->output_lsn > position->state_lsn;
-}
-
-/* Was the object alive? */
-static bool
-was_alive(const SpObjectDef *o)
-{
-	return o->state == SP_STATE_RUNNING || o->state == SP_STATE_PAUSED;
 }
 
 /* The object that an object reads, when there is one: else neither can be brought back. */
@@ -281,9 +282,7 @@ any_was_running(void)
 	{
 		foreach(lc, lists[i])
 		{
-			SpObjectState state = ((SpObjectDef *) lfirst(lc))->state;
-
-			if (state == SP_STATE_RUNNING || state == SP_STATE_PAUSED)
+			if (was_alive(lfirst(lc)))
 				return true;
 		}
 	}

@@ -466,6 +466,20 @@ sp_read_bytes(const char **p, const char *end, void *to, Size size)
 	*p += size;
 }
 
+/* Are these bytes one flat value of the type? */
+bool
+sp_is_one_value(const char *data, uint32 size, int16 typlen)
+{
+	if (typlen > 0)
+		return size == typlen;
+	if (typlen == -2)
+		return memchr(data, '\0', size) == data + size - 1;
+	if (VARATT_IS_1B(data))
+		return !VARATT_IS_EXTERNAL(data) && VARSIZE_1B(data) == size;
+	return size >= (VARATT_IS_4B_C(data) ? VARHDRSZ_COMPRESSED : VARHDRSZ) &&
+		VARSIZE_4B(data) == size;
+}
+
 /* Read a key, in the current memory context. */
 static Datum
 read_key(const char **p, const char *end, const SpKeyColumn *key, bool *isnull)
@@ -491,9 +505,7 @@ read_key(const char **p, const char *end, const SpKeyColumn *key, bool *isnull)
 				 errmsg("a key on a state page has an impossible length of %u bytes", size)));
 	copy = palloc(size);
 	sp_read_bytes(p, end, copy, size);
-	if ((key->typlen == -1 && VARSIZE_ANY(copy) != size) ||
-		(key->typlen > 0 && key->typlen != size) ||
-		(key->typlen == -2 && copy[size - 1] != '\0'))
+	if (!sp_is_one_value(copy, size, key->typlen))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("a key on a state page is damaged")));

@@ -209,6 +209,7 @@ extern void sp_group_load_page(SpGroups *groups, int32 page, const char *data, S
 							   SpValueRead read, void *arg);
 
 /* Reading durable bytes. */
+extern bool sp_is_one_value(const char *data, uint32 size, int16 typlen);
 extern void sp_read_bytes(const char **p, const char *end, void *to, Size size);
 
 /* ---- output ---- */

@@ -472,27 +472,27 @@ is_stream_table(Oid relid)
 static bool
 continues(const SpObject *object)
 {
-	SpDefinitions *definitions;
+	SpDefinitions *definitions = sp_definition_load();
+	List	   *lists[3] = {definitions->streams, definitions->windows, definitions->detectors};
+	bool		backfill = false;
 	ListCell   *cell;
 
-	if (object->state != SP_STATE_PAUSED)
-		return false;
-	if (object->kind == SP_STREAM || is_stream_table(object->source))
-		return true;
-	definitions = sp_definition_load();
-	foreach(cell, definitions->windows)
+	for (int i = 0; i < 3 && object->state == SP_STATE_PAUSED; i++)
 	{
-		SpWindowDef *window = lfirst(cell);
+		foreach(cell, lists[i])
+		{
+			SpObjectDef *definition = lfirst(cell);
 
-		if (window->o.id == object->id)
-			return !window->backfill;
-	}
-	foreach(cell, definitions->detectors)
-	{
-		SpDetectorDef *detector = lfirst(cell);
-
-		if (detector->o.id == object->id)
-			return !detector->backfill;
+			if (definition->id != object->id)
+				continue;
+			if (definition->kind == SP_WINDOW)
+				backfill = ((SpWindowDef *) definition)->backfill;
+			if (definition->kind == SP_DETECTOR)
+				backfill = ((SpDetectorDef *) definition)->backfill;
+			/* It may have been paused before it ever ran. */
+			return !XLogRecPtrIsInvalid(definition->start_lsn) &&
+				(!backfill || is_stream_table(definition->source));
+		}
 	}
 	return false;
 }

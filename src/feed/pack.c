@@ -118,14 +118,15 @@ static void
 write_pack(SpPack *pack)
 {
 	SpMessage  *message = (SpMessage *) pack->block;
-	SpChunk    *chunk = pack_chunk(pack);
+	SpChunk    *chunk;
 
 	Assert(pack->subid == GetCurrentSubTransactionId());
-	if (pack->used == 0 || chunk->nrows == 0)
+	if (pack->used == 0 || pack_chunk(pack)->nrows == 0)
 	{
 		pack->used = 0;
 		return;
 	}
+	chunk = pack_chunk(pack);
 	chunk->size = pack->used - sizeof(SpMessage);
 	chunk->xid = GetCurrentTransactionId();
 	sp_message_init(message, SP_MESSAGE_CHUNK, pack->used, GetTopTransactionId());

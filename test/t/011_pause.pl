@@ -90,5 +90,23 @@ insert(1);
 wait_for($node);
 is(total('clicks'), 193, 'and ends');
 
+# Before it ever ran: it begins when it is resumed, and no worker takes it for one that did.
+create_database($node, 'fresh');
+$node->safe_psql('fresh', <<'SQL');
+CREATE TABLE visit (id int);
+BEGIN;
+SELECT streamproc.create_stream('visit');
+SELECT streamproc.create_window('visits', 'visit', kind => 'global', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.pause('visit');
+COMMIT;
+INSERT INTO visit VALUES (1);
+SELECT streamproc.wait_for();
+SQL
+is($node->safe_psql('fresh', q{SELECT string_agg(DISTINCT state, ',') FROM streamproc.status}), 'paused', 'never ran');
+$node->safe_psql('fresh', q{SELECT streamproc.resume('visit')});
+$node->safe_psql('fresh', 'INSERT INTO visit VALUES (2)');
+wait_for($node, 'fresh');
+is($node->safe_psql('fresh', 'SELECT n FROM visits'), 2, 'runs now');
+
 $node->stop;
 done_testing();
