@@ -20,6 +20,7 @@
 
 #include "base/compat.h"
 #include "engine/aggregate_internal.h"
+#include "engine/internal.h"
 
 #define STATE_VERSION	1		/* first byte of the durable form; the second is the kind */
 #define STATE_IS_NULL	0x01	/* the third, flags */
