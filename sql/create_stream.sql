@@ -135,6 +135,7 @@ RESET ROLE;
 SELECT streamproc.create_stream('payments', 'ts');
 SELECT streamproc.pause('payments');
 SELECT name, state, reason = 'paused by ' || current_user AS ok FROM streamproc.status WHERE name = 'payments'::regclass;
+SELECT streamproc.create_window('of_paused', 'payments', 'global', aggregates => '{count(*) AS n}');
 SELECT streamproc.resume('payments');
 SELECT name, state IN ('starting', 'running') AS alive FROM streamproc.status WHERE name = 'payments'::regclass;
 SELECT streamproc.pause('payment_view');

@@ -50,6 +50,7 @@ typedef struct SpEvent
 	/* SP_EVENT_TICK */
 	Oid			tick_source;	/* the stream's relation */
 	TimestampTz tick_time;		/* the worker's clock when it wrote the message */
+	int64		tick_max_time;	/* of history that was read for an object; PG_INT64_MIN: none */
 } SpEvent;
 
 extern void sp_event_free(SpEvent *event);

@@ -185,6 +185,8 @@ extern bool sp_definition_set_failed(int32 id, const char *reason);
  * commit, now or once more after a crash, is not concerned.
  */
 extern void sp_definition_request_state(int32 id, SpObjectState state, const char *reason);
+/* The object is new as of that commit, whatever it was. */
+extern void sp_definition_request_start(int32 id);
 /*
  * Requested states have been met, and the current transaction checkpoints what came of them:
  * false when somebody is just adding another.

@@ -86,7 +86,7 @@ sp_message_control(void)
 
 /* Write the worker's clock; it isn't flushed. */
 XLogRecPtr
-sp_message_tick(Oid source, TimestampTz time)
+sp_message_tick(Oid source, TimestampTz time, int64 max_time)
 {
 	struct
 	{
@@ -97,6 +97,7 @@ sp_message_tick(Oid source, TimestampTz time)
 	memset(&message.tick, 0, sizeof(message.tick));
 	message.tick.source = source;
 	message.tick.time = time;
+	message.tick.max_time = max_time;
 	sp_message_init(&message.header, SP_MESSAGE_TICK, sizeof(message), InvalidTransactionId);
 	return sp_message_emit(&message.header, false);
 }

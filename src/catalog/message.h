@@ -43,6 +43,7 @@ typedef struct SpTick
 	Oid			source;			/* the stream's relation */
 	uint32		unused;
 	TimestampTz time;
+	int64		max_time;		/* of history that was read for an object; PG_INT64_MIN: none */
 } SpTick;
 
 /* Write a message whose header (but for its mac) and payload stand at message. */
@@ -51,8 +52,8 @@ extern XLogRecPtr sp_message_emit(SpMessage *message, bool transactional);
 /* The create_*, drop_*, pause, resume verbs: tell the worker at our commit. */
 extern void sp_message_control(void);
 
-/* The worker's clock. */
-extern XLogRecPtr sp_message_tick(Oid source, TimestampTz time);
+/* The worker's clock, and how far the history reaches that an object brings along. */
+extern XLogRecPtr sp_message_tick(Oid source, TimestampTz time, int64 max_time);
 
 /*
  * Is this ours?  Checks lengths, header, and MAC; data need not be aligned.  Returns

@@ -237,6 +237,12 @@ sp_object_insert(SpObjectKind kind, SpObjectRow *row)
 	sp_query_run(&scope, sql.data, SPI_OK_INSERT, row->ncolumns, row->types, row->values,
 				 row->nulls);
 	sp_query_close(&scope);
+
+	for (int i = 0; i < row->ncolumns; i++)
+	{
+		if (strcmp(row->columns[i], "id") == 0)
+			sp_definition_request_start(DatumGetInt32(row->values[i]));
+	}
 }
 
 void

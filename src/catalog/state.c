@@ -186,11 +186,35 @@ sp_definition_delete_orphans(void)
 void
 sp_definition_set_starting(int32 id, const char *reason)
 {
-	if (reason == NULL)
-		delete_state(id, " AND state = 'starting'");
-	else
-		(void) store_state(id, SP_STATE_NEW, InvalidXLogRecPtr, reason,
-						   " WHERE s.state = 'starting'");
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[2] = {Int32GetDatum(id), reason ? CStringGetTextDatum(reason) : (Datum) 0};
+	char		nulls[2] = {' ', reason ? ' ' : 'n'};
+	SpQueryScope scope;
+
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "INSERT INTO streamproc.object_state AS s (id, state, reason) "
+				 "VALUES ($1, 'starting', $2) "
+				 "ON CONFLICT (id) DO UPDATE SET reason = EXCLUDED.reason "
+				 "WHERE s.state = 'starting' AND s.reason IS DISTINCT FROM EXCLUDED.reason",
+				 SPI_OK_INSERT, 2, types, values, nulls);
+	sp_query_close(&scope);
+}
+
+void
+sp_definition_request_start(int32 id)
+{
+	Oid			type = INT4OID;
+	Datum		value = Int32GetDatum(id);
+	SpQueryScope scope;
+
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "INSERT INTO streamproc.object_state (id, state, requested, requested_by) "
+				 "VALUES ($1, 'starting', '{starting}', ARRAY[pg_current_xact_id()]) "
+				 "ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, reason = NULL, "
+				 "start_lsn = NULL, changed_at = EXCLUDED.changed_at, "
+				 "requested = EXCLUDED.requested, requested_by = EXCLUDED.requested_by",
+				 SPI_OK_INSERT, 1, &type, &value, NULL);
+	sp_query_close(&scope);
 }
 
 void

@@ -145,6 +145,33 @@ is_passing(const ErrorData *error)
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK;
 }
 
+/* Note that an object has failed; false when somebody is at its state, or it can't be written. */
+static bool
+store_failed(const SpObjectDef *def, const char *reason)
+{
+	MemoryContext old = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	PG_TRY();
+	{
+		sp_engine_begin();
+		sp_engine_limit_waits();
+		(void) sp_definition_set_activated(def->id, SP_STATE_FAILED, InvalidXLogRecPtr, reason);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		FlushErrorState();
+		AbortCurrentTransaction();
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	return ok;
+}
+
 /*
  * The error that stopped an activation: try again, or give the object up?  What looks like
  * the environment's doing may be raised by a user's function, so that isn't tried for ever.
@@ -161,13 +188,14 @@ sp_activate_failed(SpObjectDef *def, const ErrorData *error)
 					 errdetail("Attempt %d.", sp_engine.activation_failures)));
 		return;
 	}
+	if (!store_failed(def, error->message))
+	{
+		(void) sp_activate_postpone(0);
+		return;
+	}
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
 			 errmsg("%s can't be started: %s", def->name, error->message)));
-	sp_engine_begin();
-	(void) sp_definition_set_activated(def->id, SP_STATE_FAILED, InvalidXLogRecPtr, error->message);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
 	def->state = SP_STATE_FAILED;
 }
 
@@ -204,6 +232,13 @@ activate(SpObjectDef *def, XLogRecPtr upto)
 	PG_END_TRY();
 }
 
+/* Is the object new, and the commit met that made it so? */
+static bool
+is_due(const SpObjectDef *def)
+{
+	return def->state == SP_STATE_NEW && def->nmet == def->nrequests;
+}
+
 /* Is there anything to activate that isn't being filled already? */
 static bool
 any_new(List **lists)
@@ -217,7 +252,7 @@ any_new(List **lists)
 		{
 			SpObjectDef *def = lfirst(lc);
 
-			if (def->state == SP_STATE_NEW && !sp_starting_is(def))
+			if (is_due(def) && !sp_starting_is(def))
 				return true;
 		}
 	}
@@ -265,6 +300,13 @@ sp_activate_write_all(XLogRecPtr upto)
 	MemoryContextSwitchTo(old);
 }
 
+static bool
+wants_history(const SpObjectDef *def)
+{
+	return def->kind == SP_WINDOW ? ((const SpWindowDef *) def)->backfill :
+		((const SpDetectorDef *) def)->backfill;
+}
+
 /* Is what the object reads going to be alive, but not yet? */
 static bool
 source_is_starting(const SpObjectDef *def)
@@ -286,22 +328,18 @@ source_is_starting(const SpObjectDef *def)
 	return false;
 }
 
-/*
- * Must the object be filled before it runs?  What reads an ordinary table must even when
- * it wants no history: where its own begins is the same cut.
- */
+/* Must the object be filled with history before it runs? */
 static bool
 needs_filling(const SpObjectDef *def)
 {
 	SpStream   *s = sp_registry_find_stream(def->source);
 	SpWindow   *w = sp_registry_find_window(def->source);
 
-	if (def->kind == SP_STREAM)
+	if (def->kind == SP_STREAM || !wants_history(def))
 		return false;
 	if (s != NULL)
 		return !s->is_stream_table;
-	return w != NULL && w->def->window_kind != SP_WINDOW_GLOBAL &&
-		((const SpDetectorDef *) def)->backfill;
+	return w != NULL && w->def->window_kind != SP_WINDOW_GLOBAL;
 }
 
 /* Let status tell why an object doesn't run yet.  That it can't now is no reason to fail. */
@@ -328,19 +366,71 @@ sp_activate_tell(const SpObjectDef *def, const char *reason)
 	MemoryContextSwitchTo(old);
 }
 
-/* Have an object filled, unless another one is. */
+/* Start the process that fills an object; false, and why, when there is none to be had. */
+static bool
+launch(SpObjectDef *def, const char **reason)
+{
+	MemoryContext old = CurrentMemoryContext;
+	volatile bool ok = false;
+
+	PG_TRY();
+	{
+		ok = sp_starting_begin(def, reason);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(sp_engine.rowset_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		MemoryContextSwitchTo(old);
+		*reason = error->message;
+	}
+	PG_END_TRY();
+	return ok;
+}
+
+/* Have an object filled. */
 static void
 start_filling(SpObjectDef *def)
 {
 	const char *reason;
 
-	if (sp_starting_any() || sp_starting_begin(def, &reason))
-		return;
-	if (sp_activate_postpone(0) % 20 != 1)
+	if (launch(def, &reason) || sp_activate_postpone(0) % 20 != 1)
 		return;
 	sp_activate_tell(def, reason);
 	ereport(LOG,
 			(errmsg("%s can't be started yet: %s", def->name, reason)));
+}
+
+/*
+ * Of the objects that are to be filled, which is next?  In order of id, but first those
+ * behind the last one that had to wait for somebody's transaction.
+ */
+static SpObjectDef *
+next_to_fill(List *waiting)
+{
+	SpObjectDef *first = NULL;
+	ListCell   *lc;
+
+	foreach(lc, waiting)
+	{
+		SpObjectDef *def = lfirst(lc);
+
+		if (first == NULL || (def->id > sp_engine.fill_after) > (first->id > sp_engine.fill_after) ||
+			((def->id > sp_engine.fill_after) == (first->id > sp_engine.fill_after) &&
+			 def->id < first->id))
+			first = def;
+	}
+	return first;
+}
+
+/* Does another object wait for being filled? */
+bool
+sp_activate_others_wait(void)
+{
+	return sp_engine.nwaiting > 0;
 }
 
 /* Activate every object that is new.  Those whose turn hasn't come stay so. */
@@ -349,6 +439,7 @@ sp_activate_new(XLogRecPtr upto)
 {
 	List	   *lists[3] = {sp_engine.definitions->streams, sp_engine.definitions->windows,
 	sp_engine.definitions->detectors};
+	List	   *waiting = NIL;
 	int			i;
 
 	sp_engine.activation_pending = false;
@@ -373,14 +464,21 @@ sp_activate_new(XLogRecPtr upto)
 			SpObjectDef *def = lfirst(lc);
 
 			CHECK_FOR_INTERRUPTS();
-			if (def->state != SP_STATE_NEW || sp_starting_is(def) || source_is_starting(def))
+			if (!is_due(def) || sp_starting_is(def) || source_is_starting(def))
 				continue;
 			if (needs_filling(def))
-				start_filling(def);
+				waiting = lappend(waiting, def);
 			else
 				activate(def, upto);
 		}
 	}
+	sp_engine.nwaiting = list_length(waiting);
+	if (waiting != NIL && !sp_starting_any())
+	{
+		sp_engine.nwaiting--;
+		start_filling(next_to_fill(waiting));
+	}
+	list_free(waiting);
 	if (!sp_engine.activation_pending && !sp_starting_any())
 		sp_engine.activation_failures = 0;
 }

@@ -33,6 +33,7 @@
 #include "catalog/pg_type.h"
 #include "catalog/query.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -281,9 +282,10 @@ wait_for_writers(SpBackfillArea *area, Oid relid)
 static void
 wait_for_worker(SpBackfillArea *area)
 {
+	/* all streams wait for the snapshot then */
 	enter_phase(area, SP_BACKFILL_READY);
 	while (pg_atomic_read_u32(&area->may_cut) == 0)
-		nap(LONGEST_WAIT_MS);
+		nap(SHORTEST_WAIT_MS);
 	pg_memory_barrier();
 }
 
@@ -597,7 +599,6 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	sp_write_backfill(scan->window, scan->detector);
 	sp_checkpoint_save_filled(scan->window, scan->detector);
 	area->max_time = scan->max_time;
-	area->time = GetCurrentTransactionStartTimestamp();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	sp_debug_point("backfilled");
@@ -614,7 +615,8 @@ report_failure(SpBackfillArea *area)
 	MemoryContextSwitchTo(sp_engine.context);
 	error = CopyErrorData();
 	area->sqlerrcode = error->sqlerrcode;
-	strlcpy(area->message, error->message, sizeof(area->message));
+	strlcpy(area->message, error->message,
+			pg_mbcliplen(error->message, strlen(error->message), sizeof(area->message) - 1) + 1);
 	enter_phase(area, SP_BACKFILL_FAILED);
 }
 

@@ -10,8 +10,11 @@
 #include "engine/internal.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "base/compat.h"
 #include "base/debug.h"
+#include "base/shared.h"
+#include "catalog/message.h"
 #include "engine/starting.h"
 #include "portability/instr_time.h"
 #include "utils/memutils.h"
@@ -198,19 +201,19 @@ write_output(void)
 /* ---- publication ---- */
 
 /*
- * The real stream learns of the history that was read: from here on, for everybody, as if
- * its rows had come now.  Part of the stream's state, so that a replay does it again.
+ * The real stream must learn of the history that was read, at a place in the WAL, so that a
+ * replay does the same there.  True when it has; else that place is to be reached first.
  */
-static void
-raise_real_clock(SpStream *s)
+static bool
+raise_real_clock(const SpStream *s)
 {
-	if (sp_starting->history_max == PG_INT64_MIN ||
-		(!XLogRecPtrIsInvalid(s->pending_lsn) && s->pending_max >= sp_starting->history_max))
-		return;
-	s->pending_lsn = sp_engine.upto;
-	s->pending_max = sp_starting->history_max;
-	s->pending_time = sp_starting->history_time;
-	s->changed = true;
+	if (s == NULL || sp_starting->history_max <= s->max_time)
+		return true;
+	sp_starting->cut_lsn = sp_message_tick(s->def->o.relid, GetCurrentTimestamp(),
+										   sp_starting->history_max);
+	XLogFlush(sp_starting->cut_lsn);
+	sp_shared_raise_lsn(&sp_my_worker->announced_lsn, sp_starting->cut_lsn);
+	return false;
 }
 
 /* Put the object among those that are alive. */
@@ -290,9 +293,6 @@ static void
 publish(void)
 {
 	SpStream   *s = sp_starting->shadow ? sp_registry_find_stream(sp_starting->def->source) : NULL;
-	XLogRecPtr	pending_lsn = s ? s->pending_lsn : InvalidXLogRecPtr;
-	int64		pending_max = s ? s->pending_max : 0;
-	TimestampTz pending_time = s ? s->pending_time : 0;
 
 	sp_starting->publishing = true;
 	sp_engine_begin();
@@ -301,8 +301,6 @@ publish(void)
 		sp_registry_refresh_stream(s);
 	PG_TRY();
 	{
-		if (s != NULL)
-			raise_real_clock(s);
 		attach(s);
 		publish_in_transaction();
 		PopActiveSnapshot();
@@ -311,12 +309,6 @@ publish(void)
 	PG_CATCH();
 	{
 		detach(s);
-		if (s != NULL)
-		{
-			s->pending_lsn = pending_lsn;
-			s->pending_max = pending_max;
-			s->pending_time = pending_time;
-		}
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -361,7 +353,7 @@ sp_catch_up(void)
 	}
 	if (!done)
 		return;
-	if (sp_engine.upto < sp_starting->cut_lsn)
+	if (sp_engine.upto < sp_starting->cut_lsn || !raise_real_clock(s))
 	{
 		sp_starting_retry(BEHIND_RETRY_MS);
 		return;
@@ -369,7 +361,7 @@ sp_catch_up(void)
 	if (!sp_activate_is_settled())
 		sp_activate_write_all(sp_engine.upto);
 	if (!sp_activate_is_settled())
-		sp_starting_retry(SP_STARTING_RETRY_MS);
+		sp_starting_retry(SP_STARTING_RETRY_MS << Min(sp_starting->postponed++, 5));
 	else
 		publish();
 }

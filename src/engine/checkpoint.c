@@ -28,9 +28,6 @@ typedef struct StreamHead
 	int64		watermark;
 	int64		last_input;
 	uint64		rows;
-	uint64		pending_lsn;
-	int64		pending_max;
-	int64		pending_time;
 	uint64		updates;
 	uint64		deletes;
 	uint64		truncates;
@@ -52,7 +49,7 @@ typedef struct DetectorHead
 	uint64		rows;
 } DetectorHead;
 
-StaticAssertDecl(sizeof(StreamHead) == 88, "StreamHead is a durable format");
+StaticAssertDecl(sizeof(StreamHead) == 64, "StreamHead is a durable format");
 StaticAssertDecl(sizeof(WindowHead) == 32, "WindowHead is a durable format");
 StaticAssertDecl(sizeof(DetectorHead) == 16, "DetectorHead is a durable format");
 
@@ -61,7 +58,7 @@ static void
 save_stream(SpStream *s)
 {
 	StreamHead	head = {HEAD_VERSION, 0, s->max_time, s->watermark, s->last_input, s->rows,
-	s->pending_lsn, s->pending_max, s->pending_time, s->updates, s->deletes, s->truncates};
+	s->updates, s->deletes, s->truncates};
 
 	if (s->changed)
 		sp_page_store(s->def->o.id, 0, (char *) &head, sizeof(head));
@@ -164,7 +161,14 @@ settle_states(bool committed)
 			if (!committed)
 				o->settled = sp_definition_settle(o);
 			else if (o->settled)
+			{
+				o->nrequests -= o->nmet;
+				memmove(o->requests, o->requests + o->nmet,
+						sizeof(SpObjectState) * o->nrequests);
+				memmove(o->request_xids, o->request_xids + o->nmet,
+						sizeof(TransactionId) * o->nrequests);
 				o->nmet = 0;
+			}
 		}
 	}
 }
@@ -249,9 +253,6 @@ load_stream_page(int32 page, const char *data, Size size, void *arg)
 	s->watermark = head.watermark;
 	s->last_input = head.last_input;
 	s->rows = head.rows;
-	s->pending_lsn = head.pending_lsn;
-	s->pending_max = head.pending_max;
-	s->pending_time = head.pending_time;
 	s->updates = head.updates;
 	s->deletes = head.deletes;
 	s->truncates = head.truncates;

@@ -315,15 +315,19 @@ sp_engine_start(XLogRecPtr slot_confirmed, const char *gap_reason, const SpHelpe
 	sp_engine_initialize();
 	sp_engine.helper = helper;
 	sp_engine_begin();
+	position = sp_position_load();
+	sp_engine.fresh = position == NULL;
 	sp_registry_sync(InvalidTransactionId);
 	sp_page_delete_orphans();
 	sp_definition_delete_orphans();
-	position = sp_position_load();
 	if (position != NULL)
 	{
 		reason = find_gap(position, slot_confirmed, gap_reason, &state);
 		if (reason != NULL)
+		{
 			declare_gap(state, reason);
+			sp_engine.fresh = true;
+		}
 		else
 		{
 			restore_objects(position);
@@ -413,6 +417,7 @@ sp_engine_activate(TransactionId xid, XLogRecPtr upto)
 	sp_registry_sync(xid);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	sp_engine.fresh = false;
 	MemoryContextSwitchTo(TopMemoryContext);
 
 	sp_activate_new(sp_engine.upto);
@@ -526,7 +531,7 @@ sp_engine_tick(TimestampTz now)
 		if (s->def->o.state != SP_STATE_RUNNING || sp_pipeline_tick_due(s) > now)
 			continue;
 		/* flushed at once: the worker reads only what is flushed */
-		XLogFlush(sp_message_tick(s->def->o.relid, now));
+		XLogFlush(sp_message_tick(s->def->o.relid, now, PG_INT64_MIN));
 		s->tick_sent = now;
 	}
 	sp_retention_run(now);

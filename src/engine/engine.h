@@ -25,7 +25,7 @@ typedef enum SpBackfillPhase
 	SP_BACKFILL_LAUNCHED,		/* not there yet, or waiting for writers: see waits_for */
 	SP_BACKFILL_READY,			/* waits for may_cut */
 	SP_BACKFILL_CUT,			/* the snapshot is taken: cut_lsn, xmin, xmax, nxip, xip */
-	SP_BACKFILL_DONE,			/* committed: max_time, time */
+	SP_BACKFILL_DONE,			/* committed: max_time */
 	SP_BACKFILL_FAILED			/* rolled back: sqlerrcode, message */
 } SpBackfillPhase;
 
@@ -40,7 +40,6 @@ typedef struct SpBackfillArea
 	pg_atomic_uint32 waits_for; /* [helper] process whose transaction it waits for; 0: none, 1: a
 								 * prepared one */
 	int64		max_time;		/* [helper] largest event time read; PG_INT64_MIN: none */
-	TimestampTz time;			/* [helper] of the reading */
 	int			sqlerrcode;		/* [helper] */
 	char		message[512];	/* [helper] */
 	XLogRecPtr	cut_lsn;		/* [helper] what the snapshot sees was committed before */

@@ -291,10 +291,6 @@ struct SpStream
 	uint64		deletes;
 	uint64		truncates;
 	bool		changed;		/* since the last checkpoint */
-	/* history read by a backfill counts from its object's publication on */
-	XLogRecPtr	pending_lsn;	/* invalid: nothing pending */
-	int64		pending_max;
-	TimestampTz pending_time;	/* when it was read */
 
 	/* the transaction at work */
 	int64		txn_max;		/* PG_INT64_MIN: no row moved it */
@@ -398,6 +394,9 @@ typedef struct SpEngine
 	int			activation_failures;
 	MemoryContext rowset_context;
 	const SpHelperRoutine *helper;
+	int			nwaiting;		/* objects that wait until another one is filled */
+	int32		fill_after;		/* whose turn comes last, and of those before it */
+	bool		fresh;			/* without a position: whatever is defined is met */
 } SpEngine;
 
 extern SpEngine sp_engine;
@@ -525,6 +524,7 @@ extern void sp_activate_new(XLogRecPtr upto);
 extern void sp_activate_failed(SpObjectDef *def, const ErrorData *error);
 extern int	sp_activate_postpone(int least_ms);
 extern void sp_activate_soon(void);
+extern bool sp_activate_others_wait(void);
 extern void sp_activate_tell(const SpObjectDef *def, const char *reason);
 extern void sp_activate_set_running(const SpObjectDef *def);
 extern bool sp_activate_is_settled(void);

@@ -199,6 +199,22 @@ idle_watermark(const SpStream *s, TimestampTz now)
 	return sp_pipeline_behind(Min(shifted, clock), s->def->watermark_us);
 }
 
+/*
+ * The history of an object that was filled: from here on it counts for everybody's
+ * watermark, as if its rows had come now.
+ */
+static void
+apply_history_clock(SpStream *s, const SpEvent *event)
+{
+	sp_pipeline_raise_clock(s, event->tick_max_time,
+							sp_pipeline_behind(event->tick_max_time, s->def->watermark_us));
+	if (s->last_input == 0)
+		s->last_input = event->tick_time;
+	s->changed = true;
+	sp_pipeline_close_windows(s, event->lsn, event->tick_time);
+	sp_starting_keep_tick(s, event);
+}
+
 /* The clock, as it was written to the WAL. */
 static void
 apply_tick(const SpEvent *event)
@@ -208,6 +224,11 @@ apply_tick(const SpEvent *event)
 
 	if (s == NULL || event->lsn < s->def->o.start_lsn)
 		return;
+	if (event->tick_max_time != PG_INT64_MIN)
+	{
+		apply_history_clock(s, event);
+		return;
+	}
 	s->tick_sent = 0;
 	watermark = idle_watermark(s, event->tick_time);
 	if (watermark == SP_NO_WATERMARK || watermark <= s->watermark)
@@ -216,26 +237,6 @@ apply_tick(const SpEvent *event)
 	s->changed = true;
 	sp_pipeline_close_windows(s, event->lsn, event->tick_time);
 	sp_starting_keep_tick(s, event);
-}
-
-/* History that a backfill has read counts for the watermark from its object's publication on. */
-static void
-apply_pending(SpStream *s, XLogRecPtr upto)
-{
-	XLogRecPtr	lsn = s->pending_lsn;
-
-	if (XLogRecPtrIsInvalid(lsn) || lsn > upto)
-		return;
-	s->pending_lsn = InvalidXLogRecPtr;
-	s->changed = true;
-	if (s->pending_max > s->max_time)
-	{
-		s->max_time = s->pending_max;
-		s->watermark = Max(s->watermark, sp_pipeline_behind(s->max_time, s->def->watermark_us));
-	}
-	if (s->last_input == 0)
-		s->last_input = s->pending_time;
-	sp_pipeline_close_windows(s, lsn, s->pending_time);
 }
 
 /* Everything before lsn has been applied. */
@@ -249,7 +250,6 @@ sp_pipeline_reach(XLogRecPtr lsn)
 		SpStream   *s = lfirst(lc);
 
 		sp_output_reach(&s->output, lsn);
-		apply_pending(s, lsn);
 	}
 	foreach(lc, sp_engine.windows)
 		sp_output_reach(&((SpWindow *) lfirst(lc))->output, lsn);

@@ -313,7 +313,7 @@ meet_requests(SpDefinitions *defs, TransactionId xid)
 
 			if (before != NULL && before->nmet > 0)
 				o->nmet = count_met(o, before->request_xids[before->nmet - 1]);
-			o->nmet = Max(o->nmet, count_met(o, xid));
+			o->nmet = sp_engine.fresh ? o->nrequests : Max(o->nmet, count_met(o, xid));
 			if (o->nmet > 0)
 				o->state = o->requests[o->nmet - 1];
 		}

@@ -59,6 +59,7 @@ bool
 sp_starting_reads(const SpWindow *w)
 {
 	return sp_starting != NULL && sp_starting->keeps && sp_starting->reads_window &&
+		!sp_starting->broken &&
 		sp_starting->def->source == w->def->o.relid;
 }
 
@@ -66,7 +67,7 @@ sp_starting_reads(const SpWindow *w)
 static inline bool
 reads_stream(const SpStream *s)
 {
-	return sp_starting != NULL && !sp_starting->reads_window &&
+	return sp_starting != NULL && !sp_starting->reads_window && !sp_starting->broken &&
 		sp_starting->def->source == s->def->o.relid;
 }
 
@@ -220,21 +221,52 @@ keep_event(XLogRecPtr lsn, TransactionId xid, TimestampTz time, int64 max_time, 
 	sp_kept_add(sp_starting->kept, &event.chunk);
 }
 
+/*
+ * What can't be kept, for there is no room for temporary files, is the end of this attempt
+ * to fill the object; the others have had it already.
+ */
+static void
+keep_failed(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	if (!sp_error_is_environment(error) || error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		PG_RE_THROW();
+	FlushErrorState();
+	ereport(LOG,
+			(errmsg("what is committed while %s is filled can't be kept: %s",
+					sp_starting->def->name, error->message)));
+	FreeErrorData(error);
+	sp_starting->broken = true;
+}
+
 /* A commit with rows of the stream has been applied to the others. */
 void
 sp_starting_keep_commit(const SpStream *s, const SpEvent *event)
 {
+	MemoryContext context = CurrentMemoryContext;
 	const SpChunk *chunk;
 
 	if (!reads_stream(s) || sp_starting_in_history(event->xid))
 		return;
-	keep_event(event->lsn, event->xid, event->commit_time, s->max_time, s->watermark, 0);
-	sp_spool_rewind(event->spool);
-	while ((chunk = sp_spool_next(event->spool)) != NULL)
+	PG_TRY();
 	{
-		if (chunk->source == s->def->o.relid)
-			sp_kept_add(sp_starting->kept, chunk);
+		keep_event(event->lsn, event->xid, event->commit_time, s->max_time, s->watermark, 0);
+		sp_spool_rewind(event->spool);
+		while ((chunk = sp_spool_next(event->spool)) != NULL)
+		{
+			if (chunk->source == s->def->o.relid)
+				sp_kept_add(sp_starting->kept, chunk);
+		}
 	}
+	PG_CATCH();
+	{
+		keep_failed(context);
+	}
+	PG_END_TRY();
 }
 
 /* The clock has moved the stream's watermark. */
@@ -357,6 +389,11 @@ report_wait(void)
 		reason = psprintf("waits for the transaction of process %u, which has written to its source",
 						  pid);
 	sp_activate_tell(sp_starting->def, reason);
+	if (pid == 0 || !sp_activate_others_wait())
+		return;
+	/* what the transaction isn't in the way of comes first */
+	sp_engine.fill_after = sp_starting->id;
+	give_up(NULL, 0);
 }
 
 /* The helper has committed. */
@@ -365,7 +402,6 @@ take_over(void)
 {
 	note_cut();
 	sp_starting->history_max = sp_starting->area->max_time;
-	sp_starting->history_time = sp_starting->area->time;
 	sp_engine_begin();
 	sp_engine_limit_waits();
 	sp_definition_set_starting(sp_starting->id, NULL);
@@ -423,7 +459,15 @@ follow_helper(void)
 static void
 step_failed(ErrorData *error)
 {
-	bool		locked = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+	bool		locked;
+
+	/* it was given up already, and that failed */
+	if (sp_starting == NULL)
+	{
+		(void) sp_activate_postpone(0);
+		return;
+	}
+	locked = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
 
 	if (locked && (!sp_starting->filled || sp_starting->publishing))
@@ -456,6 +500,11 @@ sp_starting_step(TimestampTz now)
 	if (sp_starting == NULL || sp_starting_due() > now)
 		return;
 	sp_starting->retry_at = 0;
+	if (sp_starting->broken)
+	{
+		give_up(NULL, TERMINATED_RETRY_MS);
+		return;
+	}
 	PG_TRY();
 	{
 		if (!sp_starting->filled)
@@ -485,6 +534,8 @@ sp_starting_due(void)
 {
 	if (sp_starting == NULL)
 		return PG_INT64_MAX;
+	if (sp_starting->broken)
+		return 0;
 	if (sp_starting->retry_at != 0 || sp_starting->filled)
 		return sp_starting->retry_at;
 	if (pg_atomic_read_u32(&sp_starting->area->phase) != sp_starting->seen_phase ||

@@ -52,7 +52,6 @@ typedef struct SpStarting
 	int64		max_time;
 	int64		watermark;
 	int64		history_max;	/* PG_INT64_MIN: none */
-	TimestampTz history_time;
 
 	SpKept	   *kept;
 
@@ -65,6 +64,8 @@ typedef struct SpStarting
 	bool		in_event;
 	SpKeptEvent	event;			/* being applied */
 	bool		skip;			/* the snapshot has seen it */
+	int			postponed;		/* how often others' results stood in the way */
+	bool		broken;			/* what was to be kept couldn't be */
 	bool		publishing;		/* nothing but publication is left, and may be tried again */
 	TimestampTz retry_at;		/* not before; 0: now */
 } SpStarting;

@@ -200,6 +200,11 @@ sp_lifecycle_open_source(FunctionCallInfo fcinfo, int n, bool windows_too)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a window as the source of a window is not supported yet: \"%s\"",
 						source.name)));
+	if (source.kind == SP_STREAM && source.state == SP_STATE_PAUSED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("stream \"%s\" is paused", source.name),
+				 errhint("Call streamproc.resume() first.")));
 	/* All columns: the twin, and dead letters, have to do with whole rows. */
 	sp_relation_check_readable(relid);
 	sp_relation_check_row_security(relid);
@@ -511,7 +516,7 @@ resume_object(const SpObject *object)
 		sp_relation_bind_view(object->expressions, object->relid);
 	if (OidIsValid(object->twin) && get_rel_name(object->twin) != NULL)
 		sp_relation_bind_view(object->twin, object->relid);
-	sp_definition_set_state(object->id, SP_STATE_NEW, InvalidXLogRecPtr, NULL);
+	sp_definition_request_start(object->id);
 }
 
 Datum

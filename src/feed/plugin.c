@@ -444,6 +444,7 @@ add_tick(const char *data, Size size)
 	event->end_lsn = sp_feed.reader->EndRecPtr;
 	event->tick_source = tick.source;
 	event->tick_time = tick.time;
+	event->tick_max_time = tick.max_time;
 	dlist_push_tail(&sp_feed.events, &event->node);
 	sp_feed.nevents++;
 }

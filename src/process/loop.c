@@ -80,6 +80,7 @@ static TimestampTz last_commit_time;	/* 0: none */
 static XLogRecPtr covered;		/* flush pointer before it */
 static TimestampTz covered_time;	/* the time before that */
 static bool caught_up;			/* it has found the end of the flushed WAL */
+static XLogRecPtr written;		/* pending triggers were written up to here, as far as possible */
 
 /* Checkpoints. */
 static bool is_dirty;			/* events were applied since the last one */
@@ -260,6 +261,8 @@ publish_progress(bool flushed)
 
 	publish_time(is_current() ? covered_time : last_commit_time);
 	sp_shared_raise_lsn(&sp_my_worker->applied_lsn, lsn);
+	if (flushed)
+		written = lsn;
 	if (flushed && !sp_engine_pending())
 		sp_shared_raise_lsn(&sp_my_worker->flushed_lsn, lsn);
 	if (pg_atomic_read_u32(&sp_my_worker->nwaiters) > 0)
@@ -272,7 +275,10 @@ is_flush_wanted(void)
 {
 	XLogRecPtr	request = pg_atomic_read_u64(&sp_my_worker->flush_request);
 
-	return Min(request, covered) > pg_atomic_read_u64(&sp_my_worker->flushed_lsn);
+	if (Min(request, covered) <= pg_atomic_read_u64(&sp_my_worker->flushed_lsn))
+		return false;
+	/* not again and again while something else is still to be done */
+	return Min(request, covered) > written || !sp_engine_pending();
 }
 
 /* Save the state. */

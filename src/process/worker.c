@@ -68,6 +68,7 @@ static const char *const pinned_settings[][2] = {
 	{"default_transaction_deferrable", "off"},
 	{"lock_timeout", "0"},
 	{"transaction_timeout", "0"},
+	{"temp_file_limit", "-1"},
 };
 
 /* Start counting anew. */

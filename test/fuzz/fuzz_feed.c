@@ -208,7 +208,7 @@ send_message(FuzzInput *in, Transaction *transaction, const char *prefix)
 		return;
 	memcpy(&tick, message + sizeof(SpMessage), sizeof(tick));
 	demand(event->kind == SP_EVENT_TICK && event->tick_source == tick.source &&
-		   event->tick_time == tick.time);
+		   event->tick_time == tick.time && event->tick_max_time == tick.max_time);
 	sp_event_free(event);
 }
 
@@ -309,7 +309,7 @@ take_step(FuzzInput *in)
 			send_message(in, take_below(in, 8) == 1 ? NULL : transaction, SP_MESSAGE_PREFIX);
 			break;
 		case 2:
-			(void) sp_message_tick(take_uint32(in), take_uint64(in));
+			(void) sp_message_tick(take_uint32(in), take_uint64(in), take_uint64(in));
 			send_message(in, take_below(in, 8) == 1 ? transaction : NULL, SP_MESSAGE_PREFIX);
 			break;
 		case 3:

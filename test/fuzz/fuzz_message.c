@@ -172,7 +172,7 @@ write_message(FuzzInput *in, SpMessageKind kind)
 	SpMessage  *message;
 
 	if (kind == SP_MESSAGE_TICK)
-		(void) sp_message_tick(take_uint32(in), take_uint64(in));
+		(void) sp_message_tick(take_uint32(in), take_uint64(in), take_uint64(in));
 	else if (kind == SP_MESSAGE_CONTROL)
 		sp_message_control();
 	else
