@@ -128,3 +128,17 @@ SELECT streamproc.wait_for();
 
 SET client_min_messages = warning;
 DROP SCHEMA window_test CASCADE;
+
+-- Without a time column history has no times: running totals count it, windows begin now.
+CREATE TABLE visit (id int);
+INSERT INTO visit SELECT generate_series(1, 10);
+SELECT streamproc.create_stream('visit');
+SELECT streamproc.create_window('visits', 'visit', 'global', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('hourly_visits', 'visit', 'tumbling', size => '1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.wait_for();
+INSERT INTO visit VALUES (11), (12);
+SELECT streamproc.wait_for();
+SELECT n FROM visits;
+SELECT sum(n) FROM hourly_visits;
+SELECT streamproc.drop_stream('visit', cascade => true);
+DROP TABLE visit;

@@ -13,7 +13,11 @@
 
 #include "access/xact.h"
 #include "base/compat.h"
+#include "catalog/page.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/date.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -47,15 +51,89 @@ require_stream(const SpObjectDef *def)
 	return s;
 }
 
+/* The latest end of a window in its result table, in the unit of its stream's times. */
+static bool
+find_last_end(const char *table, int64 *end)
+{
+	bool		none;
+	Datum		value;
+
+	if (SPI_execute(psprintf("SELECT max(window_end) FROM %s", table), true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "reading %s failed", table);
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &none);
+	if (none)
+		return false;
+	*end = SPI_gettypeid(SPI_tuptable->tupdesc, 1) == DATEOID ?
+		(int64) DatumGetDateADT(value) * USECS_PER_DAY : DatumGetInt64(value);
+	return true;
+}
+
+/*
+ * Results of an earlier life that can't be computed again: what is final stays, and its
+ * windows take no more rows, nor does one that has lost some.  For that, the stream's clock
+ * goes behind all of them.  Returns whether there are any.
+ */
+static bool
+keep_window_results(SpStream *s, const SpWindowDef *def)
+{
+	char	   *table = sp_registry_relation_name(def->o.relid);
+	SpUserContext user;
+	int64		end;
+	bool		any;
+
+	sp_user_enter(&user, def->o.owner, list_make1("search_path=pg_catalog, pg_temp"));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	any = find_last_end(table, &end);
+	if (any && !TIMESTAMP_NOT_FINITE(end))
+	{
+		end = sp_bucket_add_us(end, def->grace_us);
+		sp_pipeline_raise_clock(s, end, end);
+		s->changed = true;
+	}
+	if (SPI_execute(psprintf("DELETE FROM %s WHERE NOT is_final", table), false, 0) !=
+		SPI_OK_DELETE)
+		elog(ERROR, "deleting the results of %s failed", def->o.name);
+	SPI_finish();
+	sp_user_leave(&user, true);
+	sp_page_delete_all(def->o.id);
+	CommandCounterIncrement();
+	return any;
+}
+
+/* The same for alerts.  LSNs of another cluster may come again: they are nobody's identity. */
+static void
+keep_alerts(const SpObjectDef *def)
+{
+	SpUserContext user;
+
+	sp_user_enter(&user, def->owner, list_make1("search_path=pg_catalog, pg_temp"));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute(psprintf("UPDATE %s SET ordinal = -id WHERE ordinal >= 0 AND lsn >= '%X/%X'",
+							 sp_registry_relation_name(def->relid),
+							 LSN_FORMAT_ARGS(def->start_lsn)), false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "keeping the alerts of %s failed", def->name);
+	SPI_finish();
+	sp_user_leave(&user, true);
+	sp_page_delete_all(def->id);
+	CommandCounterIncrement();
+}
+
 /* A window on a stream. */
 static void
 activate_window(SpObjectDef *def)
 {
 	SpStream   *s = require_stream(def);
 	SpWindow   *w;
+	bool		kept = false;
 
-	sp_backfill_clear(def);
+	if (((SpWindowDef *) def)->window_kind == SP_WINDOW_GLOBAL)
+		sp_backfill_clear(def);
+	else
+		kept = keep_window_results(s, (SpWindowDef *) def);
 	w = sp_window_open((SpWindowDef *) def, s);
+	w->output.lookup = kept;
 	w->output.output_lsn = def->start_lsn;
 	sp_engine.windows = sp_registry_append(sp_engine.windows, w);
 	s->windows = sp_registry_append(s->windows, w);
@@ -70,7 +148,7 @@ activate_detector(SpObjectDef *def)
 	SpStream   *s = w == NULL ? require_stream(def) : NULL;
 	SpDetector *d;
 
-	sp_backfill_clear(def);
+	keep_alerts(def);
 	d = sp_detector_open((SpDetectorDef *) def, s, w);
 	d->output.output_lsn = def->start_lsn;
 	sp_engine.detectors = sp_registry_append(sp_engine.detectors, d);
@@ -328,6 +406,15 @@ source_is_starting(const SpObjectDef *def)
 	return false;
 }
 
+/* Commit times of history are not known any more; running totals need none. */
+static bool
+knows_times(const SpStream *s, const SpObjectDef *def)
+{
+	return s->def->time_attnum > 0 ||
+		(def->kind == SP_WINDOW &&
+		 ((const SpWindowDef *) def)->window_kind == SP_WINDOW_GLOBAL);
+}
+
 /* Must the object be filled with history before it runs? */
 static bool
 needs_filling(const SpObjectDef *def)
@@ -338,7 +425,7 @@ needs_filling(const SpObjectDef *def)
 	if (def->kind == SP_STREAM || !wants_history(def))
 		return false;
 	if (s != NULL)
-		return !s->is_stream_table;
+		return !s->is_stream_table && knows_times(s, def);
 	return w != NULL && w->def->window_kind != SP_WINDOW_GLOBAL;
 }
 

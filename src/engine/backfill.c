@@ -339,6 +339,11 @@ sp_backfill_clear(const SpObjectDef *def)
 							 " AND label IS NULL AND note IS NULL"),
 					false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "deleting the results of %s failed", def->name);
+	/* what users marked is nobody's identity any more: history may give it to others */
+	if (def->kind == SP_DETECTOR &&
+		SPI_execute(psprintf("UPDATE %s SET ordinal = -id WHERE ordinal >= 0", table),
+					false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "keeping the marked results of %s failed", def->name);
 	SPI_finish();
 	sp_user_leave(&user, true);
 	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);

@@ -473,6 +473,25 @@ is_stream_table(Oid relid)
 	return result;
 }
 
+/* Does the object read a stream by commit time, whose history knows none? */
+static bool
+has_no_times(const SpDefinitions *definitions, const SpObjectDef *definition)
+{
+	ListCell   *cell;
+
+	if (definition->kind == SP_WINDOW &&
+		((const SpWindowDef *) definition)->window_kind == SP_WINDOW_GLOBAL)
+		return false;
+	foreach(cell, definitions->streams)
+	{
+		SpStreamDef *stream = lfirst(cell);
+
+		if (stream->o.relid == definition->source)
+			return stream->time_attnum == 0;
+	}
+	return false;
+}
+
 /* Does the object keep what it had when it was paused, without the rows of the pause? */
 static bool
 continues(const SpObject *object)
@@ -496,7 +515,8 @@ continues(const SpObject *object)
 				backfill = ((SpDetectorDef *) definition)->backfill;
 			/* It may have been paused before it ever ran. */
 			return !XLogRecPtrIsInvalid(definition->start_lsn) &&
-				(!backfill || is_stream_table(definition->source));
+				(!backfill || is_stream_table(definition->source) ||
+				 has_no_times(definitions, definition));
 		}
 	}
 	return false;
