@@ -104,3 +104,29 @@ SELECT payment_id, status, note FROM suspicious ORDER BY id;
 
 SET client_min_messages = warning;
 DROP SCHEMA detector_test CASCADE;
+
+-- What users marked survives a rebuild, once.
+CREATE SCHEMA marked_test;
+SET search_path = marked_test;
+CREATE TABLE payment (id int, amount int, ts timestamptz);
+INSERT INTO payment SELECT i, i % 10, '2026-01-01 00:00+00'::timestamptz + (i / 10) * interval '1 second' FROM generate_series(1, 100) i;
+SELECT streamproc.create_stream('payment', 'ts');
+SELECT streamproc.create_detector('nine', 'payment', method => 'rule', rules => ARRAY['amount = 9 AS "Nine"'], carry => ARRAY['id AS payment']);
+SELECT streamproc.create_detector('any_nine', 'payment', method => 'rule', rules => ARRAY['amount >= 8 AS "High"']);
+SELECT streamproc.wait_for();
+UPDATE nine SET status = 'closed', label = 'false alarm', note = 'a test' WHERE payment IN (19, 39);
+UPDATE any_nine SET status = 'acknowledged' WHERE id = (SELECT min(id) FROM any_nine);
+SELECT streamproc.pause('nine'), streamproc.pause('any_nine');
+SELECT streamproc.wait_for();
+SELECT streamproc.resume('nine'), streamproc.resume('any_nine');
+SELECT streamproc.wait_for();
+INSERT INTO payment VALUES (109, 9, '2026-01-01 00:00:11+00');
+SELECT streamproc.wait_for();
+SELECT payment, status, label, note FROM nine ORDER BY payment;
+SELECT status, count(*) FROM any_nine GROUP BY status ORDER BY status;
+SELECT streamproc.pause('nine');
+SELECT streamproc.resume('nine');
+SELECT streamproc.wait_for();
+SELECT status, count(*), count(DISTINCT payment) FROM nine GROUP BY status ORDER BY status;
+SET client_min_messages = warning;
+DROP SCHEMA marked_test CASCADE;

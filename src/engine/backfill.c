@@ -581,6 +581,37 @@ scan_history(HistoryScan *scan)
 	}
 }
 
+/*
+ * Alerts that users marked have outlived the rebuild, and history has brought them again:
+ * of each such pair the marked one stays.  Scores aren't compared: they may depend on
+ * settings that were changed.
+ */
+static void
+drop_repeated(const SpObjectDef *def)
+{
+	static const char sql[] =
+	"WITH a AS (SELECT id, ordinal < 0 AS marked, to_jsonb(t) - '{id,detected_at,lsn,ordinal,"
+	"status,label,note,score,p_value,threshold,expected,lower_bound,upper_bound,explanation}'"
+	"::text[] AS alert FROM %s t), "
+	"n AS (SELECT id, marked, alert, "
+	"row_number() OVER (PARTITION BY marked, alert ORDER BY id) AS number FROM a) "
+	"DELETE FROM %s WHERE id IN (SELECT n.id FROM n JOIN n m ON m.alert = n.alert "
+	"AND m.number = n.number AND m.marked WHERE NOT n.marked)";
+	char	   *table = sp_registry_relation_name(def->relid);
+	SpUserContext user;
+
+	sp_user_enter(&user, def->owner, list_make1("search_path=pg_catalog, pg_temp"));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute(psprintf("SELECT FROM %s WHERE ordinal < 0", table), false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "reading the results of %s failed", def->name);
+	if (SPI_processed > 0 &&
+		SPI_execute(psprintf(sql, table, table), false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "deleting repeated results of %s failed", def->name);
+	SPI_finish();
+	sp_user_leave(&user, true);
+}
+
 /* ---- the helper ---- */
 
 /* In one transaction: the cut, what is before it, results, state. */
@@ -602,6 +633,8 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	if (wants_history(scan))
 		scan_history(scan);
 	sp_write_backfill(scan->window, scan->detector);
+	if (scan->detector != NULL)
+		drop_repeated(scan->def);
 	sp_checkpoint_save_filled(scan->window, scan->detector);
 	area->max_time = scan->max_time;
 	PopActiveSnapshot();
