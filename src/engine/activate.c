@@ -69,28 +69,21 @@ find_last_end(const char *table, int64 *end)
 }
 
 /*
- * Results of an earlier life that can't be computed again: what is final stays, and its
- * windows take no more rows, nor does one that has lost some.  For that, the stream's clock
- * goes behind all of them.  Returns whether there are any.
+ * Results of an earlier life that can't be computed again: what is final stays.  Returns up
+ * to which end windows must take no more rows, lest one that has lost some appears, or a
+ * final one is overwritten; PG_INT64_MIN: there are none.
  */
-static bool
-keep_window_results(SpStream *s, const SpWindowDef *def)
+static int64
+keep_window_results(const SpWindowDef *def)
 {
 	char	   *table = sp_registry_relation_name(def->o.relid);
+	int64		end = PG_INT64_MIN;
 	SpUserContext user;
-	int64		end;
-	bool		any;
 
 	sp_user_enter(&user, def->o.owner, list_make1("search_path=pg_catalog, pg_temp"));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	any = find_last_end(table, &end);
-	if (any && !TIMESTAMP_NOT_FINITE(end))
-	{
-		end = sp_bucket_add_us(end, def->grace_us);
-		sp_pipeline_raise_clock(s, end, end);
-		s->changed = true;
-	}
+	(void) find_last_end(table, &end);
 	if (SPI_execute(psprintf("DELETE FROM %s WHERE NOT is_final", table), false, 0) !=
 		SPI_OK_DELETE)
 		elog(ERROR, "deleting the results of %s failed", def->o.name);
@@ -98,7 +91,7 @@ keep_window_results(SpStream *s, const SpWindowDef *def)
 	sp_user_leave(&user, true);
 	sp_page_delete_all(def->o.id);
 	CommandCounterIncrement();
-	return any;
+	return end;
 }
 
 /* The same for alerts.  LSNs of another cluster may come again: they are nobody's identity. */
@@ -126,14 +119,15 @@ activate_window(SpObjectDef *def)
 {
 	SpStream   *s = require_stream(def);
 	SpWindow   *w;
-	bool		kept = false;
+	int64		floor = PG_INT64_MIN;
 
 	if (((SpWindowDef *) def)->window_kind == SP_WINDOW_GLOBAL)
 		sp_backfill_clear(def);
 	else
-		kept = keep_window_results(s, (SpWindowDef *) def);
+		floor = keep_window_results((SpWindowDef *) def);
 	w = sp_window_open((SpWindowDef *) def, s);
-	w->output.lookup = kept;
+	w->floor = floor;
+	w->groups.any_dirty = true; /* the floor is part of the state */
 	w->output.output_lsn = def->start_lsn;
 	sp_engine.windows = sp_registry_append(sp_engine.windows, w);
 	s->windows = sp_registry_append(s->windows, w);

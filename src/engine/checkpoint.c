@@ -40,6 +40,7 @@ typedef struct WindowHead
 	uint64		rows;
 	uint64		late;
 	uint64		next_sequence;
+	int64		floor;
 } WindowHead;
 
 typedef struct DetectorHead
@@ -50,7 +51,7 @@ typedef struct DetectorHead
 } DetectorHead;
 
 StaticAssertDecl(sizeof(StreamHead) == 64, "StreamHead is a durable format");
-StaticAssertDecl(sizeof(WindowHead) == 32, "WindowHead is a durable format");
+StaticAssertDecl(sizeof(WindowHead) == 40, "WindowHead is a durable format");
 StaticAssertDecl(sizeof(DetectorHead) == 16, "DetectorHead is a durable format");
 
 /* Write a stream's page. */
@@ -114,7 +115,8 @@ sp_checkpoint_progress(void)
 static void
 save_window(SpWindow *w)
 {
-	WindowHead	head = {HEAD_VERSION, 0, w->rows, w->late, w->groups.next_sequence};
+	WindowHead	head = {HEAD_VERSION, 0, w->rows, w->late, w->groups.next_sequence,
+	w->floor};
 
 	sp_page_store(w->def->o.id, 0, (char *) &head, sizeof(head));
 	sp_group_save(&w->groups, w->def->o.id, sp_bucket_write_value, w);
@@ -273,6 +275,7 @@ load_window_page(int32 page, const char *data, Size size, void *arg)
 	read_head(data, size, &head, sizeof(head));
 	w->rows = head.rows;
 	w->late = head.late;
+	w->floor = head.floor;
 	w->groups.next_sequence = Max(w->groups.next_sequence, head.next_sequence);
 }
 

@@ -337,6 +337,8 @@ struct SpWindow
 	SpBucket   *last_bucket;
 	uint64		rows;			/* taken; page 0 */
 	uint64		late;			/* not taken; page 0 */
+	int64		floor;			/* windows that end here or before take no rows: they have lost some
+								 * that can't be read again; page 0 */
 
 	SpOutput	output;
 	List	   *detectors;		/* that take our final rows */

@@ -47,8 +47,10 @@ assign_windows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, int64 *start, int64
 			sp_output_dead(&w->output, rows, i, "time_range", "22008",
 						   "the window of the row's event time is out of range");
 		}
-		else if (!rows->backfill && watermark != SP_NO_WATERMARK && time <= max_time &&
-				 end[i] <= watermark && sp_bucket_add_us(end[i], w->def->grace_us) <= watermark)
+		else if (!rows->backfill &&
+				 (end[i] <= w->floor ||
+				  (watermark != SP_NO_WATERMARK && time <= max_time && end[i] <= watermark &&
+				   sp_bucket_add_us(end[i], w->def->grace_us) <= watermark)))
 		{
 			ev->pass[i] = false;
 			w->late++;

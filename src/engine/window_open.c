@@ -118,6 +118,7 @@ sp_window_open(SpWindowDef *def, SpStream *stream)
 	w->nkeys = def->nkeys;
 	w->naggs = def->naggs;
 	w->retention.done = SP_NO_WATERMARK;
+	w->floor = PG_INT64_MIN;
 	w->result_context = AllocSetContextCreate(context, "streamproc result", ALLOCSET_DEFAULT_SIZES);
 	w->expressions = sp_expressions_open(&def->o, stream->desc);
 	if (w->expressions->ncolumns != w->nkeys + w->naggs)

@@ -139,6 +139,7 @@ $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE click (id int, ts timestamptz) USING streamproc;
 SELECT streamproc.create_stream('click', time_column => 'ts', idle_timeout => '1 day');
 SELECT streamproc.create_window('click_1m', 'click', kind => 'tumbling', size => '1 minute', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.create_window('click_1d', 'click', kind => 'tumbling', size => '1 day', aggregates => ARRAY['count(*) AS n']);
 SELECT streamproc.create_detector('click_rule', 'click', method => 'rule', rules => ARRAY['id % 100 = 0 AS "Hundredth"'],
 	carry => ARRAY['id AS click_id']);
 SELECT streamproc.wait_for();
@@ -152,7 +153,7 @@ stop_worker();
 $node->safe_psql('postgres', "SELECT pg_drop_replication_slot('$slot')");
 gap_ok('gap of a stream table');
 resume_all();
-$node->safe_psql('postgres', "SELECT streamproc.resume('$_')") for 'click_1m', 'click_rule';
+$node->safe_psql('postgres', "SELECT streamproc.resume('$_')") for 'click_1m', 'click_1d', 'click_rule';
 wait_for($node);
 $node->safe_psql('postgres', <<'SQL');
 INSERT INTO click SELECT i, '2026-01-01 00:00+00'::timestamptz + i * interval '1 second' FROM generate_series(201, 400) i;
@@ -162,6 +163,12 @@ is($node->safe_psql('postgres', $finals), '2026-01-01 00:00:00 59,2026-01-01 00:
 	  . '2026-01-01 00:04:00 60,2026-01-01 00:05:00 60,2026-01-01 00:06:00 41', 'final windows stay, and new ones come');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM streamproc.dead_letter WHERE name = 'click_1m'::regclass}), 39,
 	'rows of the window that has lost some are rejected');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM click_1d'), 0, 'a day that has lost rows stays away, and is no business of the minutes');
+crash($node);
+wait_for($node);
+$node->safe_psql('postgres', q{INSERT INTO click VALUES (1, '2026-01-01 00:06:50+00')});
+wait_for($node);
+is($node->safe_psql('postgres', 'SELECT count(*) FROM click_1d'), 0, 'also after a crash');
 is($node->safe_psql('postgres', 'SELECT string_agg(click_id::text, \',\' ORDER BY click_id) FROM click_rule'), '100,200,300,400',
 	'alerts stay');
 
