@@ -73,6 +73,7 @@ SCRIPT_PARTS = \
 	src/catalog/progress.sql \
 	src/feed/feed.sql \
 	src/face/stream.sql \
+	src/face/windowing.sql \
 	src/face/window.sql \
 	src/face/detector.sql \
 	src/face/lifecycle.sql \

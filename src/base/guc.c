@@ -3,7 +3,8 @@
  *	  Defines the settings.
  *
  * Whatever the worker or the launcher obeys is PGC_SIGHUP: they belong to the
- * cluster, and a session could not change them for another process anyway.
+ * cluster, and a session could not change them for another process anyway.  Limits that
+ * create_*() checks are PGC_SUSET.
  */
 #include "postgres.h"
 
@@ -21,6 +22,7 @@ int			sp_guc_batch_rows = 20000;
 bool		sp_guc_flush_async_commits = true;
 bool		sp_guc_autostart = true;
 int			sp_guc_lock_timeout = 100;
+int			sp_guc_max_windows_per_row = 1000;
 
 /* Define all settings; once, when the library is loaded. */
 void
@@ -64,6 +66,12 @@ sp_guc_define(void)
 							"What it could not write or activate is tried again later.",
 							&sp_guc_lock_timeout, 100, 1, 60000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("streamproc.max_windows_per_row",
+							"Sets the number of windows that a row may fall into.",
+							"Hopping and cumulative windows with more of them are not created.",
+							&sp_guc_max_windows_per_row, 1000, 1, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("streamproc.spool_memory",
 							"Sets the memory for rows that wait for their transaction's commit.",

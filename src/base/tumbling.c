@@ -120,46 +120,48 @@ month_boundary(const SpTumbling *t, int64 k, int64 *local)
 	return tm2timestamp(&tm, fsec, NULL, local) == 0;
 }
 
+/* The kth boundary of days or months, local; false when out of range. */
+static bool
+local_boundary(const SpTumbling *t, int64 k, int64 *local)
+{
+	if (t->months != 0)
+		return month_boundary(t, k, local);
+	return !pg_mul_s64_overflow(k, t->days * USECS_PER_DAY, local) &&
+		!pg_add_s64_overflow(*local, t->origin, local);
+}
+
 /* The instant of the kth boundary; false when out of range. */
 static bool
 boundary(const SpTumbling *t, int64 k, int64 *instant)
 {
 	int64		local;
 
-	if (t->months != 0)
-	{
-		if (!month_boundary(t, k, &local))
-			return false;
-	}
-	else if (pg_mul_s64_overflow(k, t->days * USECS_PER_DAY, &local) ||
-			 pg_add_s64_overflow(local, t->origin, &local))
-		return false;
-	return local_to_instant(t, local, instant);
+	return local_boundary(t, k, &local) && local_to_instant(t, local, instant);
 }
 
+/* The window of ts, and its number k: it lies between the boundaries k and k + 1. */
 static bool
-find_calendar(const SpTumbling *t, int64 ts, int64 *start, int64 *end)
+find_calendar(const SpTumbling *t, int64 ts, int64 *k, int64 *start, int64 *end)
 {
 	int64		local;
-	int64		k;
 	int			steps;
 
 	if (!instant_to_local(t, ts, &local))
 		return false;
 	if (t->months != 0)
-		k = divide_down(month_number(local) - month_number(t->origin), t->months);
-	else if (!pg_sub_s64_overflow(local, t->origin, &k))
-		k = divide_down(k, t->days * USECS_PER_DAY);
+		*k = divide_down(month_number(local) - month_number(t->origin), t->months);
+	else if (!pg_sub_s64_overflow(local, t->origin, k))
+		*k = divide_down(*k, t->days * USECS_PER_DAY);
 	else
 		return false;
 
 	for (steps = 0; steps < MAX_STEPS; steps++)
 	{
-		if (!boundary(t, k, start) || !boundary(t, k + 1, end))
+		if (!boundary(t, *k, start) || !boundary(t, *k + 1, end))
 			return false;
 		if (ts >= *start && ts < *end)
 			return true;
-		k += ts < *start ? -1 : 1;
+		*k += ts < *start ? -1 : 1;
 	}
 	return false;
 }
@@ -179,19 +181,96 @@ find_absolute(const SpTumbling *t, int64 ts, int64 *start, int64 *end)
 }
 
 bool
-sp_tumbling_find(SpTumbling *t, int64 ts, int64 *start, int64 *end)
+sp_tumbling_window(const SpTumbling *t, int64 ts, int64 *start, int64 *end)
 {
+	int64		k;
+
 	if (TIMESTAMP_NOT_FINITE(ts))
 	{
 		*start = *end = ts;
 		return true;
 	}
-	if (!IS_VALID_TIMESTAMP(ts) ||
-		!(t->us != 0 ? find_absolute : find_calendar) (t, ts, start, end))
+	if (!IS_VALID_TIMESTAMP(ts))
 		return false;
-	t->last_start = *start;
-	t->last_end = *end;
+	return t->us != 0 ? find_absolute(t, ts, start, end) : find_calendar(t, ts, &k, start, end);
+}
+
+bool
+sp_tumbling_find(SpTumbling *t, int64 ts, int64 *start, int64 *end)
+{
+	if (!sp_tumbling_window(t, ts, start, end))
+		return false;
+	if (!TIMESTAMP_NOT_FINITE(ts))
+	{
+		t->last_start = *start;
+		t->last_end = *end;
+	}
 	return true;
+}
+
+bool
+sp_tumbling_local_start(const SpTumbling *t, int64 ts, int64 *local)
+{
+	int64		k;
+	int64		start;
+	int64		end;
+
+	return find_calendar(t, ts, &k, &start, &end) && local_boundary(t, k, local);
+}
+
+/*
+ * May some of n windows between two boundaries be empty?  Only days can, which a zone
+ * skips when it changes to the other side of the date line: then a whole day is missing.
+ */
+static bool
+may_be_empty(const SpTumbling *t, int64 from, int64 to, int64 n)
+{
+	return t->zone != NULL && t->days == 1 &&
+		Abs(n) * USECS_PER_DAY - Abs(to - from) > USECS_PER_DAY / 2;
+}
+
+/* From a boundary to the next one, n times, or back. */
+static bool
+walk(const SpTumbling *t, int64 from, int64 n, int64 *to)
+{
+	int64		start = from;
+	int64		end = from;
+
+	for (; n > 0; n--)
+	{
+		if (!sp_tumbling_window(t, end, &start, &end))
+			return false;
+		*to = end;
+	}
+	for (; n < 0; n++)
+	{
+		if (!sp_tumbling_window(t, start - 1, &start, &end))
+			return false;
+		*to = start;
+	}
+	return true;
+}
+
+bool
+sp_tumbling_move(const SpTumbling *t, int64 from, int64 n, int64 *to)
+{
+	int64		k;
+	int64		start;
+	int64		end;
+
+	*to = from;
+	if (n == 0 || TIMESTAMP_NOT_FINITE(from))
+		return true;
+	if (!IS_VALID_TIMESTAMP(from))
+		return false;
+	if (t->us != 0)
+		return !pg_mul_s64_overflow(n, t->us, &k) && !pg_add_s64_overflow(from, k, to) &&
+			IS_VALID_TIMESTAMP(*to);
+	/* The window on the side that we go to, which is not empty. */
+	if (!find_calendar(t, n < 0 ? from - 1 : from, &k, &start, &end) ||
+		!boundary(t, k + (n < 0) + n, to))
+		return false;
+	return !may_be_empty(t, from, *to, n) || walk(t, from, n, to);
 }
 
 void
@@ -223,7 +302,7 @@ sp_tumbling_init(SpTumbling *t, const Interval *size, Timestamp origin,
 	if (!local_to_instant(t, origin, &instant))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("origin of a tumbling window is out of range")));
+				 errmsg("origin of a window is out of range")));
 	if (t->us != 0)
 	{
 		t->phase = instant % t->us;

@@ -56,9 +56,22 @@ extern const char *sp_tumbling_check_size(const Interval *size);
 /* The time zone of that name, or NULL.  Lives as long as the process. */
 extern pg_tz *sp_tumbling_zone(const char *name);
 
+/* The window of ts; false when a boundary is out of the range of timestamps. */
+extern bool sp_tumbling_window(const SpTumbling *t, int64 ts, int64 *start, int64 *end);
+
+/* The start of the window of ts in local time, for sizes of days and months. */
+extern bool sp_tumbling_local_start(const SpTumbling *t, int64 ts, int64 *local);
+
+/*
+ * The boundary that is n windows behind a boundary, or before it when n is negative; false
+ * when it is out of range.  Days that a time zone skipped are none.
+ */
+extern bool sp_tumbling_move(const SpTumbling *t, int64 from, int64 n, int64 *to);
+
+/* The same as sp_tumbling_window(), and remember it. */
 extern bool sp_tumbling_find(SpTumbling *t, int64 ts, int64 *start, int64 *end);
 
-/* The window of ts; false when a boundary is out of the range of timestamps. */
+/* The same, quickly for times in the window of the last one. */
 static inline bool
 sp_tumbling_assign(SpTumbling *t, int64 ts, int64 *start, int64 *end)
 {

@@ -1,5 +1,5 @@
 /*
- * Windows: create_window, drop_window, their plain-SQL twins and verify, tumble.
+ * Windows: create_window, drop_window, their plain-SQL twins and verify.
  */
 
 CREATE FUNCTION streamproc.create_window(
@@ -42,32 +42,6 @@ AS 'MODULE_PATHNAME', 'sp_drop_window';
 
 COMMENT ON FUNCTION streamproc.drop_window(regclass, boolean) IS
 	'drops a window and its result table; cascade drops the detectors that read it, and views on it';
-
-/* The window of a time.  A row; no row for NULL. */
-
-CREATE FUNCTION streamproc.tumble(ts timestamptz, size interval, origin timestamp = NULL, time_zone text = 'UTC')
-RETURNS TABLE (window_start timestamptz, window_end timestamptz)
-LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT COST 1 ROWS 1
-AS 'MODULE_PATHNAME', 'sp_tumble_timestamptz';
-
-COMMENT ON FUNCTION streamproc.tumble(timestamptz, interval, timestamp, text) IS
-	'the tumbling window of a time; days and months are those of time_zone';
-
-CREATE FUNCTION streamproc.tumble(ts timestamp, size interval, origin timestamp = NULL, time_zone text = 'UTC')
-RETURNS TABLE (window_start timestamp, window_end timestamp)
-LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT COST 1 ROWS 1
-AS 'MODULE_PATHNAME', 'sp_tumble_timestamp';
-
-COMMENT ON FUNCTION streamproc.tumble(timestamp, interval, timestamp, text) IS
-	'the tumbling window of a time without zone, taken as it is';
-
-CREATE FUNCTION streamproc.tumble(ts date, size interval, origin timestamp = NULL, time_zone text = 'UTC')
-RETURNS TABLE (window_start date, window_end date)
-LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT COST 1 ROWS 1
-AS 'MODULE_PATHNAME', 'sp_tumble_date';
-
-COMMENT ON FUNCTION streamproc.tumble(date, interval, timestamp, text) IS
-	'the tumbling window of a date; size in days or months';
 
 /*
  * What twins know of rows that were not admitted.  The image of a row must not depend on
