@@ -113,11 +113,12 @@ keep_alerts(const SpObjectDef *def)
 	CommandCounterIncrement();
 }
 
-/* A window on a stream. */
+/* A window on a stream, or on a window. */
 static void
 activate_window(SpObjectDef *def)
 {
-	SpStream   *s = require_stream(def);
+	SpWindow   *upstream = sp_registry_find_window(def->source);
+	SpStream   *s = upstream ? upstream->stream : require_stream(def);
 	SpWindow   *w;
 	int64		floor = PG_INT64_MIN;
 
@@ -125,13 +126,11 @@ activate_window(SpObjectDef *def)
 		sp_backfill_clear(def);
 	else
 		floor = keep_window_results((SpWindowDef *) def);
-	w = sp_window_open((SpWindowDef *) def, s);
+	w = sp_window_open((SpWindowDef *) def, s, upstream);
 	w->floor = floor;
 	w->groups.any_dirty = true; /* the floor is part of the state */
 	w->output.output_lsn = def->start_lsn;
-	sp_engine.windows = sp_registry_append(sp_engine.windows, w);
-	s->windows = sp_registry_append(s->windows, w);
-	sp_registry_need_attributes(s, w->expressions);
+	sp_registry_add_window(w);
 }
 
 /* A detector on a stream or a window. */

@@ -42,6 +42,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -59,7 +60,8 @@ typedef struct HistoryScan
 	SpObjectDef *def;
 	SpWindow   *window;			/* one of the two */
 	SpDetector *detector;
-	SpStream   *stream;			/* NULL: the detector reads a window */
+	SpStream   *stream;			/* read, or whose clock the window that is read follows */
+	SpWindow   *source;			/* the window that is read; NULL: the stream is */
 	XLogRecPtr	lsn;
 	int64		limit;			/* event times beyond don't move the watermark */
 	int64		max_time;
@@ -137,9 +139,13 @@ open_source_window(Oid relid)
 	foreach(lc, sp_engine.definitions->windows)
 	{
 		SpWindowDef *def = lfirst(lc);
+		SpWindow   *upstream;
 
-		if (def->o.relid == relid)
-			return sp_window_open(def, open_stream(def->o.source));
+		if (def->o.relid != relid)
+			continue;
+		upstream = open_source_window(def->o.source);
+		return sp_window_open(def, upstream ? upstream->stream : open_stream(def->o.source),
+							  upstream);
 	}
 	return NULL;
 }
@@ -149,20 +155,22 @@ static void
 open_object(HistoryScan *scan, int32 id)
 {
 	SpObjectDef *def = find_new(id);
-	SpWindow   *source = NULL;
 
 	scan->def = def;
 	scan->stream = open_stream(def->source);
 	if (scan->stream == NULL)
-		source = open_source_window(def->source);
-	if (scan->stream == NULL && source == NULL)
+		scan->source = open_source_window(def->source);
+	if (scan->source != NULL)
+		scan->stream = scan->source->stream;
+	if (scan->stream == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("the source of %s is gone", def->name)));
 	if (def->kind == SP_WINDOW)
-		scan->window = sp_window_open((SpWindowDef *) def, scan->stream);
+		scan->window = sp_window_open((SpWindowDef *) def, scan->stream, scan->source);
 	else
-		scan->detector = sp_detector_open((SpDetectorDef *) def, scan->stream, source);
+		scan->detector = sp_detector_open((SpDetectorDef *) def,
+										  scan->source ? NULL : scan->stream, scan->source);
 }
 
 /* Is history asked for? */
@@ -383,10 +391,13 @@ history_query(const SpStream *s, AttrNumber **map)
 	return buf.data;
 }
 
-/* The query that reads a window's final rows. */
+/* The query that reads a window's rows that end no later than what is sealed. */
 static char *
-results_query(const SpWindow *w)
+results_query(const SpWindow *w, int64 sealed)
 {
+	Oid			output;
+	bool		is_varlena;
+
 	StringInfoData buf;
 	int			i;
 
@@ -395,8 +406,11 @@ results_query(const SpWindow *w)
 	for (i = 0; i < w->natts; i++)
 		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
 						 quote_identifier(NameStr(TupleDescAttr(w->result_desc, i)->attname)));
-	appendStringInfo(&buf, " FROM %s WHERE is_final ORDER BY window_end",
-					 sp_registry_relation_name(w->def->o.relid));
+	getTypeOutputInfo(w->types[1], &output, &is_varlena);
+	appendStringInfo(&buf, " FROM %s WHERE is_final AND window_end OPERATOR(pg_catalog.<=) %s "
+					 "ORDER BY window_end", sp_registry_relation_name(w->def->o.relid),
+					 quote_literal_cstr(OidOutputFunctionCall(output,
+															  sp_result_time(sealed, w->types[1]))));
 	for (i = 0; i < w->nkeys; i++)
 		appendStringInfo(&buf, ", %d", i + 3);
 	return buf.data;
@@ -438,31 +452,40 @@ apply_to_detector(HistoryScan *scan, SpRowSet *rows)
 		sp_write_backfill(NULL, scan->detector);
 }
 
-/* Rows to a window, which closes behind them. */
+/* Rows to a window, which closes behind them: history has an order, and nothing in it is late. */
 static void
 apply_to_window(HistoryScan *scan, SpRowSet *rows)
 {
-	SpStreamDef *def = scan->stream->def;
-	SpOutput   *output = &scan->window->output;
-	int64		watermark = sp_pipeline_behind(scan->max_time, def->watermark_us);
+	SpWindow   *w = scan->window;
 
-	sp_window_apply(scan->window, rows);
-	if (watermark != SP_NO_WATERMARK)
-		sp_bucket_close(scan->window, watermark, scan->lsn, rows->commit_time);
-	if (output->ngroups + output->ndead < WRITE_EVERY_ROWS)
+	sp_window_apply(w, rows);
+	if (w->output.ngroups + w->output.ndead >= WRITE_EVERY_ROWS)
+		sp_write_backfill(w, NULL);
+	if (scan->max_time == PG_INT64_MIN)
 		return;
-	sp_write_backfill(scan->window, NULL);
-	if (watermark != SP_NO_WATERMARK)
-		sp_bucket_purge(scan->window, watermark);
+	sp_pipeline_raise_clock(scan->stream, scan->max_time,
+							sp_clock_behind(scan->max_time, scan->stream->def->watermark_us));
+	sp_clock_advance(w, scan->lsn, rows->commit_time);
 }
 
-/* The largest time that may move the watermark.  A commit's time is not known any more. */
+/*
+ * The largest time that may move the watermark.  A commit's time is not known any more.  A
+ * window's rows come in the order of their ends: the stream had come at least as far as to
+ * seal them.
+ */
 static void
 note_times(HistoryScan *scan, const SpRowSet *rows)
 {
 	int			i;
 
-	if (scan->stream == NULL || scan->stream->def->time_attnum == 0)
+	if (scan->source != NULL)
+	{
+		if (rows->n > 0 && scan->window != NULL)
+			scan->max_time = Max(scan->max_time,
+								 sp_clock_reach_for(scan->window, rows->time[rows->n - 1]));
+		return;
+	}
+	if (scan->stream->def->time_attnum == 0)
 		return;
 	for (i = 0; i < rows->n; i++)
 	{
@@ -476,26 +499,26 @@ static void
 apply_fetched(HistoryScan *scan, const AttrNumber *map)
 {
 	SpStream   *s = scan->stream;
-	SpWindow   *source = s == NULL ? scan->detector->window : NULL;
+	SpWindow   *source = scan->source;
 	SpRowSet	rows;
 	MemoryContext old;
 	uint64		i;
 
 	MemoryContextReset(sp_engine.rowset_context);
 	sp_rowset_init(&rows, sp_engine.rowset_context,
-				   s ? s->desc->natts : source->result_desc->natts, SPI_processed);
+				   source ? source->result_desc->natts : s->desc->natts, SPI_processed);
 	old = MemoryContextSwitchTo(rows.context);
 	rows.first_ordinal = scan->ordinal;
 	rows.lsn = scan->lsn;
 	rows.commit_time = GetCurrentTransactionStartTimestamp();
-	rows.time_type = s ? s->def->time_type : source->stream->def->time_type;
-	rows.zone = s ? s->zone : source->stream->zone;
+	rows.time_type = s->def->time_type;
+	rows.zone = s->zone;
 	rows.backfill = true;
-	rows.desc = s ? s->desc : source->result_desc;
+	rows.desc = source ? source->result_desc : s->desc;
 	for (i = 0; i < SPI_processed; i++)
 	{
 		take_tuple(&rows, i, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, map);
-		if (s != NULL)
+		if (source == NULL)
 			sp_rowset_set_time(&rows, i, s);
 		else
 			sp_rowset_set_result_time(&rows, i, source);
@@ -557,14 +580,14 @@ scan_query(HistoryScan *scan, const char *query, const AttrNumber *map, Oid read
 	SPI_finish();
 }
 
-/* All that the active snapshot sees, through the object. */
+/* All that the active snapshot sees, through the object; of a window's rows those sealed. */
 static void
-scan_history(HistoryScan *scan)
+scan_history(HistoryScan *scan, int64 sealed)
 {
 	SpStream   *s = scan->stream;
 	AttrNumber *map = NULL;
 
-	if (s != NULL)
+	if (scan->source == NULL)
 	{
 		TimestampTz now = GetCurrentTransactionStartTimestamp();
 
@@ -574,11 +597,7 @@ scan_history(HistoryScan *scan)
 		scan_query(scan, history_query(s, &map), map, s->def->o.owner);
 	}
 	else
-	{
-		SpWindow   *source = scan->detector->window;
-
-		scan_query(scan, results_query(source), NULL, source->def->o.owner);
-	}
+		scan_query(scan, results_query(scan->source, sealed), NULL, scan->source->def->o.owner);
 }
 
 /*
@@ -623,7 +642,7 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	sp_engine_limit_waits();
-	if (scan->stream == NULL)
+	if (scan->source != NULL)
 		wait_for_worker(area);
 	cut(area, source);
 	scan->lsn = area->lsn;
@@ -631,12 +650,12 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	sp_backfill_clear(scan->def);
 	report_progress(scan);
 	if (wants_history(scan))
-		scan_history(scan);
+		scan_history(scan, area->sealed);
 	sp_write_backfill(scan->window, scan->detector);
 	if (scan->detector != NULL)
 		drop_repeated(scan->def);
 	sp_checkpoint_save_filled(scan->window, scan->detector);
-	area->max_time = scan->max_time;
+	area->max_time = scan->source ? PG_INT64_MIN : scan->max_time;
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	sp_debug_point("backfilled");
@@ -673,7 +692,7 @@ sp_engine_backfill(SpBackfillArea *area)
 		open_object(s, area->object);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
-		if (s->stream != NULL)
+		if (s->source == NULL)
 			wait_for_writers(area, s->def->source);
 		fill(area, s);
 		enter_phase(area, SP_BACKFILL_DONE);

@@ -61,28 +61,30 @@ void
 sp_catch_up_open(void)
 {
 	SpObjectDef *def = sp_starting->def;
-	SpStream   *s = sp_registry_find_stream(def->source);
+	SpWindow   *upstream = sp_starting_upstream();
+	SpStream   *s = sp_starting_stream();
 
-	if (s != NULL)
+	if (upstream == NULL || def->kind == SP_WINDOW)
 	{
 		sp_starting->shadow = sp_registry_open_stream(s->def);
 		sp_starting->shadow->output.replaying = true;	/* its dead letters are the real one's */
 		sp_starting->shadow->output.output_lsn = PG_UINT64_MAX;
 		sp_pipeline_raise_clock(sp_starting->shadow, sp_starting->max_time, sp_starting->watermark);
 		sp_pipeline_raise_clock(sp_starting->shadow, sp_starting->history_max,
-								sp_pipeline_behind(sp_starting->history_max, s->def->watermark_us));
+								sp_clock_behind(sp_starting->history_max, s->def->watermark_us));
 	}
 	if (def->kind == SP_WINDOW)
 	{
-		sp_starting->window = sp_window_open((SpWindowDef *) def, sp_starting->shadow);
-		sp_registry_need_attributes(sp_starting->shadow, sp_starting->window->expressions);
+		sp_starting->window = sp_window_open((SpWindowDef *) def, sp_starting->shadow, upstream);
+		if (upstream == NULL)
+			sp_registry_need_attributes(sp_starting->shadow, sp_starting->window->expressions);
 		sp_starting->shadow->windows = sp_registry_append(NIL, sp_starting->window);
 		sp_checkpoint_load_window(sp_starting->window);
 	}
 	else
 	{
 		sp_starting->detector = sp_detector_open((SpDetectorDef *) def, sp_starting->shadow,
-											  s ? NULL : sp_registry_find_window(def->source));
+											  upstream);
 		if (sp_starting->shadow != NULL)
 		{
 			sp_registry_need_attributes(sp_starting->shadow, sp_starting->detector->expressions);
@@ -122,12 +124,11 @@ begin_event(const SpKeptEvent *event)
 	sp_starting->shadow->txn_ordinal = 0;
 }
 
-/* Rows of a window that became final. */
+/* Rows of a window that were sealed. */
 static void
 apply_results(const SpChunk *chunk)
 {
-	SpDetector *d = sp_starting->detector;
-	SpWindow   *w = d->window;
+	SpWindow   *w = sp_starting_upstream();
 	SpRowCursor cursor;
 	SpRowSet	rows;
 
@@ -147,7 +148,10 @@ apply_results(const SpChunk *chunk)
 		sp_rowset_set_result_time(&rows, rows.n, w);
 		rows.n++;
 	}
-	sp_detector_apply(d, &rows);
+	if (sp_starting->window != NULL)
+		sp_window_apply(sp_starting->window, &rows);
+	else
+		sp_detector_apply(sp_starting->detector, &rows);
 }
 
 /* Apply what was kept for a while; true when nothing is left. */
@@ -164,7 +168,7 @@ apply_kept(void)
 
 		if (chunk->relid == InvalidOid)
 			begin_event((const SpKeptEvent *) chunk);
-		else if (!sp_starting->skip && sp_starting->shadow == NULL)
+		else if (!sp_starting->skip && sp_starting->reads_window)
 			apply_results(chunk);
 		else if (!sp_starting->skip)
 		{
@@ -207,7 +211,7 @@ write_output(void)
 static bool
 raise_real_clock(const SpStream *s)
 {
-	if (s == NULL || sp_starting->history_max <= s->max_time)
+	if (sp_starting->history_max <= s->max_time)
 		return true;
 	sp_starting->cut_lsn = sp_message_tick(s->def->o.relid, GetCurrentTimestamp(),
 										   sp_starting->history_max);
@@ -220,11 +224,10 @@ raise_real_clock(const SpStream *s)
 static void
 attach(SpStream *s)
 {
+	SpWindow   *upstream = sp_starting_upstream();
+
 	sp_starting->def->state = SP_STATE_RUNNING;
 	sp_starting->def->start_lsn = sp_engine.upto;
-	if (s != NULL)
-		sp_registry_need_attributes(s, sp_starting->window ? sp_starting->window->expressions :
-									sp_starting->detector->expressions);
 	if (sp_starting->window != NULL)
 	{
 		SpWindow   *w = sp_starting->window;
@@ -232,20 +235,22 @@ attach(SpStream *s)
 		w->def = (SpWindowDef *) sp_starting->def;
 		w->stream = s;
 		w->output.output_lsn = sp_engine.upto;
-		s->windows = sp_registry_append(s->windows, w);
-		sp_engine.windows = sp_registry_append(sp_engine.windows, w);
+		sp_registry_add_window(w);
 	}
 	else
 	{
 		SpDetector *d = sp_starting->detector;
 
 		d->def = (SpDetectorDef *) sp_starting->def;
-		d->stream = s;
+		d->stream = upstream ? NULL : s;
 		d->output.output_lsn = sp_engine.upto;
-		if (s != NULL)
-			s->detectors = sp_registry_append(s->detectors, d);
+		if (upstream != NULL)
+			upstream->detectors = sp_registry_append(upstream->detectors, d);
 		else
-			d->window->detectors = sp_registry_append(d->window->detectors, d);
+		{
+			s->detectors = sp_registry_append(s->detectors, d);
+			sp_registry_need_attributes(s, d->expressions);
+		}
 		sp_engine.detectors = sp_registry_append(sp_engine.detectors, d);
 	}
 }
@@ -259,7 +264,10 @@ detach(SpStream *s)
 	{
 		SpWindow   *w = sp_starting->window;
 
-		s->windows = list_delete_ptr(s->windows, w);
+		if (w->upstream != NULL)
+			w->upstream->windows = list_delete_ptr(w->upstream->windows, w);
+		else
+			s->windows = list_delete_ptr(s->windows, w);
 		sp_engine.windows = list_delete_ptr(sp_engine.windows, w);
 		w->stream = sp_starting->shadow;
 	}
@@ -267,10 +275,10 @@ detach(SpStream *s)
 	{
 		SpDetector *d = sp_starting->detector;
 
-		if (s != NULL)
-			s->detectors = list_delete_ptr(s->detectors, d);
-		else
+		if (d->window != NULL)
 			d->window->detectors = list_delete_ptr(d->window->detectors, d);
+		else
+			s->detectors = list_delete_ptr(s->detectors, d);
 		sp_engine.detectors = list_delete_ptr(sp_engine.detectors, d);
 		d->stream = sp_starting->shadow;
 	}
@@ -292,12 +300,12 @@ publish_in_transaction(void)
 static void
 publish(void)
 {
-	SpStream   *s = sp_starting->shadow ? sp_registry_find_stream(sp_starting->def->source) : NULL;
+	SpStream   *s = sp_starting_stream();
 
 	sp_starting->publishing = true;
 	sp_engine_begin();
 	sp_engine_limit_waits();
-	if (s != NULL)
+	if (!sp_starting->reads_window)
 		sp_registry_refresh_stream(s);
 	PG_TRY();
 	{
@@ -328,7 +336,7 @@ publish(void)
 void
 sp_catch_up(void)
 {
-	SpStream   *s = sp_starting->shadow ? sp_registry_find_stream(sp_starting->def->source) : NULL;
+	SpStream   *s = sp_starting_stream();
 	SpOutput   *output = object_output();
 	bool		done;
 
@@ -336,7 +344,7 @@ sp_catch_up(void)
 	sp_starting->publishing = false;
 	sp_engine_begin();
 	done = apply_kept();
-	if (done && s != NULL)
+	if (done && sp_starting->shadow != NULL)
 	{
 		/* what was in the snapshot has moved the clock, too */
 		sp_pipeline_raise_clock(sp_starting->shadow, s->max_time, s->watermark);

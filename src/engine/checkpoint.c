@@ -119,7 +119,7 @@ save_window(SpWindow *w)
 	w->floor};
 
 	sp_page_store(w->def->o.id, 0, (char *) &head, sizeof(head));
-	sp_group_save(&w->groups, w->def->o.id, sp_bucket_write_value, w);
+	sp_group_save(&w->groups, w->def->o.id, w->ops->write_value, w);
 }
 
 static void
@@ -269,7 +269,7 @@ load_window_page(int32 page, const char *data, Size size, void *arg)
 
 	if (page > 0)
 	{
-		sp_group_load_page(&w->groups, page, data, size, sp_bucket_read_value, w);
+		sp_group_load_page(&w->groups, page, data, size, w->ops->read_value, w);
 		return;
 	}
 	read_head(data, size, &head, sizeof(head));
@@ -305,7 +305,7 @@ void
 sp_checkpoint_load_window(SpWindow *w)
 {
 	sp_page_load(w->def->o.id, load_window_page, w);
-	sp_bucket_loaded_all(w);
+	w->ops->loaded(w);
 }
 
 void

@@ -157,6 +157,7 @@ static void
 restore_object(SpObjectDef *o, const SpPosition *position)
 {
 	SpWindow   *w;
+	SpWindow   *upstream;
 	SpStream   *s;
 	SpDetector *d;
 
@@ -169,11 +170,11 @@ restore_object(SpObjectDef *o, const SpPosition *position)
 			set_output_lsn(&s->output, position, o->id);
 			break;
 		case SP_WINDOW:
-			s = require_source(o, sp_registry_find_stream(o->source));
-			w = sp_window_open((SpWindowDef *) o, s);
-			sp_engine.windows = sp_registry_append(sp_engine.windows, w);
-			s->windows = sp_registry_append(s->windows, w);
-			sp_registry_need_attributes(s, w->expressions);
+			upstream = sp_registry_find_window(o->source);
+			s = upstream ? upstream->stream :
+				require_source(o, sp_registry_find_stream(o->source));
+			w = sp_window_open((SpWindowDef *) o, s, upstream);
+			sp_registry_add_window(w);
 			sp_checkpoint_load_window(w);
 			set_output_lsn(&w->output, position, o->id);
 			break;

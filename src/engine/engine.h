@@ -35,6 +35,8 @@ typedef struct SpBackfillArea
 	uint32		xip_allocated;	/* [worker, before the launch] */
 	XLogRecPtr	lsn;			/* [worker, before the cut] of alerts from history: before all that is
 								 * kept, and where no record begins */
+	int64		sealed;			/* [worker] before may_cut: rows of the window that is read and end no
+								 * later are history */
 	pg_atomic_uint32 may_cut;	/* [worker] 1: what the object is to read is in its tables */
 	pg_atomic_uint32 phase;		/* [helper] SpBackfillPhase, only grows */
 	pg_atomic_uint32 waits_for; /* [helper] process whose transaction it waits for; 0: none, 1: a

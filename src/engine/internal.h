@@ -133,13 +133,14 @@ typedef struct SpPage SpPage;
 #define SP_GROUP_WRITTEN	0x02	/* a result row is, or may be, in the table */
 #define SP_GROUP_FINAL		0x04
 #define SP_GROUP_TOUCHED	0x08	/* in the undo log of the rowset at work */
+#define SP_GROUP_SEALED		0x10	/* what reads the window has had its row */
 
 typedef struct SpGroup
 {
 	struct SpGroup *next;		/* hash chain */
 	dlist_node	node;			/* in its bucket, in order of creation */
 	SpBucket   *bucket;
-	int64		start;			/* window start; 0 where there are no windows */
+	int64		start;			/* which window: its bucket's at; 0 where there are no windows */
 	uint64		sequence;		/* order of creation in the object */
 	uint32		hash;
 	int32		page;
@@ -275,7 +276,7 @@ struct SpStream
 	TupleDesc	desc;			/* of the relation */
 	bool		is_stream_table;
 	bool		partitioned;
-	List	   *windows;		/* of SpWindow *, in order of id */
+	List	   *windows;		/* of SpWindow *, that take its rows, in order of id */
 	List	   *detectors;
 	int			max_attnum;		/* highest attribute that anyone needs */
 	Bitmapset  *attributes;		/* that someone needs */
@@ -299,21 +300,88 @@ struct SpStream
 	TimestampTz tick_sent;		/* not read back yet; 0: none */
 };
 
+/*
+ * One window in time, or one pane, with its groups.  "at" tells it from the others of its
+ * list and orders them: the start, or where windows share a start the end.
+ */
 struct SpBucket
 {
+	int64		at;
 	int64		start;
 	int64		end;
 	bool		final;			/* and so are all its groups */
+	bool		sealed;			/* and so are all its groups */
 	int			ngroups;
 	int			ndirty;			/* groups not written yet */
-	dlist_head	groups;
+	dlist_head	groups;			/* in order of creation */
 };
+
+/* Buckets in order of "at" (bucket.c). */
+typedef struct SpBuckets
+{
+	MemoryContext context;
+	SpBucket  **array;
+	int			first;			/* index of the first one */
+	int			n;				/* index behind the last one */
+	int			allocated;
+	int			first_open;		/* index: all before it are final */
+	int			first_unsealed; /* index: all before it are sealed */
+	SpBucket   *last;			/* used last; NULL: none */
+} SpBuckets;
+
+/* A row of a rowset in one of its windows, or in its pane. */
+typedef struct SpPlacement
+{
+	int			row;
+	int64		at;
+	int64		start;
+	int64		end;
+} SpPlacement;
+
+/*
+ * What a kind of windows does its own way.  Everything is decided by the rows, the clock and
+ * the durable state, in an order that is the same after a restart.
+ */
+typedef struct SpWindowOps
+{
+	/* the aggregates are bound, their places in a group's value known */
+	void		(*open) (SpWindow *w);
+	/* rows that pass, their expressions evaluated */
+	void		(*apply) (SpWindow *w, SpRowSet *rows, SpEvaluated *ev);
+	/* the watermark stands there since the event at lsn, or before */
+	void		(*close) (SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time);
+	/* forget what no row can amend any more, and is written */
+	void		(*purge) (SpWindow *w, int64 data_watermark);
+	/* the watermark at which something is to be closed next; DT_NOEND: none */
+	int64		(*next_due) (const SpWindow *w);
+	/* start and end of a group's result row */
+	void		(*bounds) (SpWindow *w, SpGroup *group, int64 *start, int64 *end);
+	/* sp_window_place() has made a group, which has no rows yet */
+	void		(*added) (SpWindow *w, SpGroup *group);
+	/* rows have changed it */
+	void		(*changed) (SpWindow *w, SpGroup *group);
+	/* forget it */
+	void		(*remove) (SpWindow *w, SpGroup *group);
+	SpValueWrite write_value;
+	SpValueRead read_value;
+	/* all pages are loaded: bring the groups into order */
+	void		(*loaded) (SpWindow *w);
+} SpWindowOps;
+
+/* At the head of a group's value, where w->has_tally. */
+typedef struct SpTally
+{
+	int64		rows;			/* that it holds */
+	int64		silent;			/* windows of its key without rows, up to and with the one before */
+} SpTally;
 
 struct SpWindow
 {
 	MemoryContext context;
 	SpWindowDef *def;
-	SpStream   *stream;
+	SpStream   *stream;			/* whose clock it follows */
+	SpWindow   *upstream;		/* whose rows it takes; NULL: the stream's */
+	const SpWindowOps *ops;
 	SpExpressions *expressions;
 	SpTumbling	tumbling;
 	int			nkeys;
@@ -321,6 +389,7 @@ struct SpWindow
 	SpAggregate **aggs;
 	Size	   *agg_offset;		/* within the group's value */
 	Size		value_size;
+	bool		has_tally;
 	bool		native;			/* all aggregates */
 	/* which of the evaluated expressions are the aggregates' filters and arguments */
 	int			nevaluated;
@@ -329,27 +398,23 @@ struct SpWindow
 	int		   *agg_first_arg;
 
 	SpGroups	groups;
-	SpBucket  **buckets;		/* open and closed ones still in memory, by start */
-	int			first_bucket;	/* index of the first one */
-	int			nbuckets;		/* index behind the last one */
-	int			buckets_allocated;
-	int			first_open;		/* index: all before it are final */
-	SpBucket   *last_bucket;
+	SpBuckets	buckets;		/* of the groups: open, and closed ones still in memory */
 	uint64		rows;			/* taken; page 0 */
 	uint64		late;			/* not taken; page 0 */
 	int64		floor;			/* windows that end here or before take no rows: they have lost some
 								 * that can't be read again; page 0 */
 
 	SpOutput	output;
-	List	   *detectors;		/* that take our final rows */
+	List	   *detectors;		/* that take our rows when they are sealed */
+	List	   *windows;		/* likewise */
 	MemoryContext result_context;
 	int			natts;			/* of the result table, as created */
 	Oid		   *types;
 	TupleDesc	result_desc;
 	int			nresult_keys;	/* the key of the result table */
 	AttrNumber *result_keys;
-	XLogRecPtr	final_lsn;		/* event for which final rows are being counted */
-	int64		final_ordinal;
+	XLogRecPtr	feed_lsn;		/* event whose sealed rows are being counted */
+	int64		feed_ordinal;
 	SpRetention retention;
 };
 
@@ -458,23 +523,66 @@ extern void sp_output_reach(SpOutput *output, XLogRecPtr lsn);
 extern void sp_output_clear(SpOutput *output);
 
 /* window_open.c, window.c */
-extern SpWindow *sp_window_open(SpWindowDef *def, SpStream *stream);
+extern SpWindow *sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream);
 extern void sp_window_apply(SpWindow *w, SpRowSet *rows);
+extern bool sp_window_takes(const SpWindow *w, const SpEvaluated *ev, int a, int i);
+extern void sp_window_init_value(SpWindow *w, SpGroup *group);
+extern void sp_window_release_value(SpWindow *w, SpGroup *group);
+extern void sp_window_write_value(void *window, SpGroup *group, StringInfo buf);
+extern void sp_window_read_value(void *window, SpGroup *group, const char **p, const char *end);
+extern void sp_window_place(SpWindow *w, SpRowSet *rows, SpEvaluated *ev,
+							const SpPlacement *placements, int n);
 
-/* bucket.c */
-extern int64 sp_bucket_add_us(int64 time, int64 us);
-extern SpBucket *sp_bucket_get(SpWindow *w, int64 start, int64 end);
-extern SpGroup *sp_bucket_add_group(SpWindow *w, SpBucket *bucket, uint32 hash,
-									const Datum *keys, const bool *nulls);
-extern void sp_bucket_remove_group(SpWindow *w, SpGroup *group);
-extern void sp_bucket_group_changed(SpWindow *w, SpGroup *group);
-extern void sp_bucket_close(SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time);
-extern void sp_bucket_purge(SpWindow *w, int64 data_watermark);
-extern void sp_bucket_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls);
-extern int64 sp_bucket_next_end(const SpWindow *w);
-extern void sp_bucket_write_value(void *window, SpGroup *group, StringInfo buf);
-extern void sp_bucket_read_value(void *window, SpGroup *group, const char **p, const char *end);
-extern void sp_bucket_loaded_all(SpWindow *w);
+#define sp_window_tally(w, group) ((SpTally *) sp_group_value(&(w)->groups, group))
+
+/* clock.c */
+extern int64 sp_clock_watermark(const SpWindow *w);
+extern int64 sp_clock_data_watermark(const SpWindow *w);
+extern int64 sp_clock_reach_for(const SpWindow *w, int64 watermark);
+extern bool sp_clock_is_late(const SpWindow *w, const SpRowSet *rows, int64 time, int64 end);
+extern void sp_clock_advance(SpWindow *w, XLogRecPtr lsn, TimestampTz time);
+extern int64 sp_clock_add(int64 time, int64 us);
+extern int64 sp_clock_behind(int64 time, int64 us);
+
+/* Does the object take what comes with the event at lsn? */
+static inline bool
+sp_clock_takes(const SpObjectDef *o, XLogRecPtr lsn)
+{
+	return o->state == SP_STATE_RUNNING && lsn >= o->start_lsn;
+}
+
+/* bucket.c: lists of buckets */
+extern void sp_bucket_init(SpBuckets *list, MemoryContext context);
+extern int	sp_bucket_position(const SpBuckets *list, int64 at);
+extern SpBucket *sp_bucket_find(SpBuckets *list, int64 at);
+extern SpBucket *sp_bucket_get(SpBuckets *list, int64 at, int64 start, int64 end);
+extern void sp_bucket_reopen(SpBuckets *list, SpBucket *bucket);
+extern void sp_bucket_attach(SpBuckets *list, SpBucket *bucket, SpGroup *group);
+extern void sp_bucket_detach(SpGroup *group);
+extern bool sp_bucket_shift(SpBuckets *list);
+extern List *sp_bucket_sorted_groups(const SpGroups *groups);
+
+/* bucket_window.c: windows whose groups stand in buckets, one for each window */
+extern const SpWindowOps sp_bucket_window_ops;
+extern void sp_bucket_window_changed(SpWindow *w, SpGroup *group);
+
+/* result.c: result rows, and handing them to what reads the window */
+typedef struct SpFeed
+{
+	SpWindow   *window;
+	bool		wanted;			/* somebody reads the window */
+	XLogRecPtr	lsn;
+	TimestampTz time;
+	SpRowSet	rows;
+} SpFeed;
+
+extern void sp_result_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls);
+extern Datum sp_result_time(int64 time, Oid type);
+extern int64 sp_result_event_time(const SpWindow *w, int64 end);
+extern bool sp_result_is_read(const SpWindow *w);
+extern void sp_result_feed_begin(SpFeed *feed, SpWindow *w, XLogRecPtr lsn, TimestampTz time);
+extern void sp_result_feed_group(SpFeed *feed, SpGroup *group);
+extern void sp_result_feed_end(SpFeed *feed);
 
 /* detector.c */
 extern SpDetector *sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window);
@@ -500,7 +608,6 @@ extern void sp_pipeline_reach(XLogRecPtr upto);
 extern void sp_pipeline_stream_rows(SpStream *stream, SpRowSet *rows);
 extern void sp_pipeline_raise_clock(SpStream *s, int64 max_time, int64 watermark);
 extern void sp_pipeline_close_windows(SpStream *s, XLogRecPtr lsn, TimestampTz time);
-extern int64 sp_pipeline_behind(int64 time, int64 us);
 extern TimestampTz sp_pipeline_tick_due(const SpStream *stream);
 
 /* registry.c */
@@ -512,6 +619,7 @@ extern void sp_registry_check_result(const SpObjectDef *o, TupleDesc desc, int n
 									 const Oid *types);
 extern void sp_registry_need_attributes(SpStream *stream, const SpExpressions *exprs);
 extern List *sp_registry_append(List *list, void *object);
+extern void sp_registry_add_window(SpWindow *w);
 extern void sp_registry_drop_stream(SpStream *s);
 extern void sp_registry_forget(const SpObjectDef *o);
 extern SpStream *sp_registry_find_stream(Oid relid);

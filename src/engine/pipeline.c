@@ -29,42 +29,18 @@ find_stream(Oid relid)
 	return NULL;
 }
 
-/* time - us, not below "no watermark yet" + 1 */
-int64
-sp_pipeline_behind(int64 time, int64 us)
-{
-	int64		result;
-
-	if (time == PG_INT64_MIN)
-		return SP_NO_WATERMARK;
-	if (pg_sub_s64_overflow(time, us, &result))
-		return SP_NO_WATERMARK;
-	return result;
-}
-
-/* Does the object take rows of a commit whose record starts at lsn? */
-static inline bool
-takes(const SpObjectDef *o, XLogRecPtr lsn)
-{
-	return o->state == SP_STATE_RUNNING && lsn >= o->start_lsn;
-}
-
-/* The watermark may have moved: close what is behind it, forget what can be forgotten. */
+/* The stream's clock may have moved: what reads it follows. */
 void
 sp_pipeline_close_windows(SpStream *s, XLogRecPtr lsn, TimestampTz time)
 {
-	int64		data_watermark = sp_pipeline_behind(s->max_time, s->def->watermark_us);
 	ListCell   *lc;
 
 	foreach(lc, s->windows)
 	{
 		SpWindow   *w = lfirst(lc);
 
-		if (!takes(&w->def->o, lsn))
-			continue;
-		sp_bucket_close(w, s->watermark, lsn, time);
-		if (data_watermark != SP_NO_WATERMARK)
-			sp_bucket_purge(w, data_watermark);
+		if (sp_clock_takes(&w->def->o, lsn))
+			sp_clock_advance(w, lsn, time);
 	}
 }
 
@@ -90,14 +66,14 @@ sp_pipeline_stream_rows(SpStream *s, SpRowSet *rows)
 	{
 		SpWindow   *w = lfirst(lc);
 
-		if (takes(&w->def->o, rows->lsn))
+		if (sp_clock_takes(&w->def->o, rows->lsn))
 			sp_window_apply(w, rows);
 	}
 	foreach(lc, s->detectors)
 	{
 		SpDetector *d = lfirst(lc);
 
-		if (takes(&d->def->o, rows->lsn))
+		if (sp_clock_takes(&d->def->o, rows->lsn))
 			sp_detector_apply(d, rows);
 	}
 }
@@ -121,7 +97,7 @@ end_commit(SpStream *s, const SpEvent *event)
 	if (s->txn_max > s->max_time)
 	{
 		s->max_time = s->txn_max;
-		s->watermark = Max(s->watermark, sp_pipeline_behind(s->max_time, s->def->watermark_us));
+		s->watermark = Max(s->watermark, sp_clock_behind(s->max_time, s->def->watermark_us));
 	}
 	sp_pipeline_close_windows(s, event->lsn, event->commit_time);
 	sp_starting_keep_commit(s, event);
@@ -196,7 +172,7 @@ idle_watermark(const SpStream *s, TimestampTz now)
 		return SP_NO_WATERMARK;
 	if (pg_add_s64_overflow(s->max_time, now - s->last_input, &shifted))
 		return SP_NO_WATERMARK;
-	return sp_pipeline_behind(Min(shifted, clock), s->def->watermark_us);
+	return sp_clock_behind(Min(shifted, clock), s->def->watermark_us);
 }
 
 /*
@@ -207,7 +183,7 @@ static void
 apply_history_clock(SpStream *s, const SpEvent *event)
 {
 	sp_pipeline_raise_clock(s, event->tick_max_time,
-							sp_pipeline_behind(event->tick_max_time, s->def->watermark_us));
+							sp_clock_behind(event->tick_max_time, s->def->watermark_us));
 	if (s->last_input == 0)
 		s->last_input = event->tick_time;
 	s->changed = true;
@@ -275,24 +251,26 @@ sp_pipeline_apply(SpEvent *event)
 TimestampTz
 sp_pipeline_tick_due(const SpStream *s)
 {
-	int64		end = DT_NOEND;
-	int64		at;
+	int64		at = DT_NOEND;
 	int64		now_at;
 	ListCell   *lc;
 
 	if (s->tick_sent != 0 || s->max_time == PG_INT64_MIN || s->last_input == 0)
 		return PG_INT64_MAX;
-	foreach(lc, s->windows)
+	foreach(lc, sp_engine.windows)
 	{
 		SpWindow   *w = lfirst(lc);
 
-		if (w->def->o.state == SP_STATE_RUNNING)
-			end = Min(end, sp_bucket_next_end(w));
+		if (w->stream == s && w->def->o.state == SP_STATE_RUNNING)
+		{
+			int64		reach = sp_clock_reach_for(w, w->ops->next_due(w));
+
+			at = Min(at, reach);
+		}
 	}
-	if (end == DT_NOEND ||
-		pg_add_s64_overflow(end, s->def->watermark_us, &at))
+	if (at == DT_NOEND)
 		return PG_INT64_MAX;
-	/* the clock must show end + watermark, and the time since the last input lead there */
+	/* the clock must show it, and the time since the last input lead there */
 	now_at = sp_time_to_utc(at, s->def->time_type, s->zone);
 	if (pg_sub_s64_overflow(at, s->max_time, &at) ||
 		pg_add_s64_overflow(at, s->last_input, &at))

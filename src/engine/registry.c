@@ -169,6 +169,20 @@ sp_registry_append(List *list, void *object)
 	return list;
 }
 
+/* Put a window among those that are alive. */
+void
+sp_registry_add_window(SpWindow *w)
+{
+	sp_engine.windows = sp_registry_append(sp_engine.windows, w);
+	if (w->upstream != NULL)
+	{
+		w->upstream->windows = sp_registry_append(w->upstream->windows, w);
+		return;
+	}
+	w->stream->windows = sp_registry_append(w->stream->windows, w);
+	sp_registry_need_attributes(w->stream, w->expressions);
+}
+
 /* A detector is no more. */
 void
 sp_registry_drop_detector(SpDetector *d)
@@ -181,14 +195,19 @@ sp_registry_drop_detector(SpDetector *d)
 	MemoryContextDelete(d->context);
 }
 
-/* A window is no more; detectors on it are neither. */
+/* A window is no more; what reads it is neither. */
 void
 sp_registry_drop_window(SpWindow *w)
 {
 	while (w->detectors != NIL)
 		sp_registry_drop_detector(linitial(w->detectors));
+	while (w->windows != NIL)
+		sp_registry_drop_window(linitial(w->windows));
 	sp_engine.windows = list_delete_ptr(sp_engine.windows, w);
-	w->stream->windows = list_delete_ptr(w->stream->windows, w);
+	if (w->upstream != NULL)
+		w->upstream->windows = list_delete_ptr(w->upstream->windows, w);
+	else
+		w->stream->windows = list_delete_ptr(w->stream->windows, w);
 	MemoryContextDelete(w->context);
 }
 
@@ -252,23 +271,36 @@ stays(const SpObjectDef *o)
 	return o != NULL && (o->state == SP_STATE_RUNNING || o->state == SP_STATE_PAUSED);
 }
 
-/* A window ends or is to be built anew: detectors that read it must be, too. */
+/* An object is to be built anew, as what it reads is; o: its definition, or NULL. */
 static void
-renew_detectors(SpWindow *w, SpDefinitions *defs)
+renew(int32 id, SpObjectDef *o)
+{
+	sp_page_delete_all(id);
+	sp_progress_delete(id);
+	if (o == NULL || o->state != SP_STATE_RUNNING)
+		return;
+	o->state = SP_STATE_NEW;
+	sp_definition_set_state(o->id, SP_STATE_NEW, InvalidXLogRecPtr, NULL);
+}
+
+/* A window ends or is to be built anew: what reads it must be, too. */
+static void
+renew_readers(SpWindow *w, SpDefinitions *defs)
 {
 	ListCell   *lc;
 
 	foreach(lc, w->detectors)
 	{
-		SpDetector *d = lfirst(lc);
-		SpObjectDef *o = find_definition(defs->detectors, d->def->o.id);
+		int32		id = ((SpDetector *) lfirst(lc))->def->o.id;
 
-		sp_page_delete_all(d->def->o.id);
-		sp_progress_delete(d->def->o.id);
-		if (o == NULL || o->state != SP_STATE_RUNNING)
-			continue;
-		o->state = SP_STATE_NEW;
-		sp_definition_set_state(o->id, SP_STATE_NEW, InvalidXLogRecPtr, NULL);
+		renew(id, find_definition(defs->detectors, id));
+	}
+	foreach(lc, w->windows)
+	{
+		SpWindow   *downstream = lfirst(lc);
+
+		renew_readers(downstream, defs);
+		renew(downstream->def->o.id, find_definition(defs->windows, downstream->def->o.id));
 	}
 }
 
@@ -334,6 +366,7 @@ sp_registry_sync(TransactionId xid)
 	SpDefinitions *defs = sp_definition_load();
 	List	   *live;
 	ListCell   *lc;
+	int			i;
 
 	MemoryContextSwitchTo(old);
 	meet_requests(defs, xid);
@@ -353,10 +386,11 @@ sp_registry_sync(TransactionId xid)
 		sp_progress_delete(d->def->o.id);
 		sp_registry_drop_detector(d);
 	}
+	/* windows on windows before those they read, which take them along */
 	live = list_copy(sp_engine.windows);
-	foreach(lc, live)
+	for (i = list_length(live) - 1; i >= 0; i--)
 	{
-		SpWindow   *w = lfirst(lc);
+		SpWindow   *w = list_nth(live, i);
 		SpObjectDef *o = find_definition(defs->windows, w->def->o.id);
 
 		if (stays(o))
@@ -365,7 +399,7 @@ sp_registry_sync(TransactionId xid)
 			w->expressions->owner = o->owner;
 			continue;
 		}
-		renew_detectors(w, defs);
+		renew_readers(w, defs);
 		sp_page_delete_all(w->def->o.id);
 		sp_progress_delete(w->def->o.id);
 		sp_registry_drop_window(w);

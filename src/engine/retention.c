@@ -25,7 +25,7 @@
 typedef struct Task
 {
 	const SpObjectDef *def;
-	const SpStream *stream;
+	int64		watermark;
 	SpRetention *retention;
 	int64		us;
 	Oid			type;			/* of the column of time */
@@ -36,7 +36,7 @@ typedef struct Task
 static Task
 window_task(SpWindow *w)
 {
-	Task		task = {&w->def->o, w->stream, &w->retention, w->def->retention_us, w->types[1],
+	Task		task = {&w->def->o, sp_clock_watermark(w), &w->retention, w->def->retention_us, w->types[1],
 	"window_end OPERATOR(pg_catalog.<) $1 AND is_final"};
 
 	return task;
@@ -46,8 +46,8 @@ window_task(SpWindow *w)
 static Task
 detector_task(SpDetector *d)
 {
-	Task		task = {&d->def->o, d->stream ? d->stream : d->window->stream, &d->retention,
-	d->def->retention_us, d->types[1], "event_time OPERATOR(pg_catalog.<) $1"};
+	Task		task = {&d->def->o, d->stream ? d->stream->watermark : sp_clock_watermark(d->window),
+	&d->retention, d->def->retention_us, d->types[1], "event_time OPERATOR(pg_catalog.<) $1"};
 
 	return task;
 }
@@ -56,8 +56,8 @@ detector_task(SpDetector *d)
 static TimestampTz
 due_at(Task task)
 {
-	if (task.us == 0 || task.stream->watermark == SP_NO_WATERMARK ||
-		task.stream->watermark == task.retention->done)
+	if (task.us == 0 || task.watermark == SP_NO_WATERMARK ||
+		task.watermark == task.retention->done)
 		return PG_INT64_MAX;
 	return task.retention->at;
 }
@@ -88,7 +88,7 @@ sp_retention_next_due(void)
 static uint64
 delete_rows(const Task *task)
 {
-	int64		before = task->stream->watermark - task->us;
+	int64		before = task->watermark - task->us;
 	Oid			type = task->type;
 	Datum		arg = type == DATEOID ?
 		DirectFunctionCall1(timestamp_date, Int64GetDatum(before)) : Int64GetDatum(before);
@@ -124,7 +124,7 @@ run_task(Task task, TimestampTz now)
 		sp_engine_begin();
 		sp_engine_limit_waits();
 		if (delete_rows(&task) < ROWS)
-			task.retention->done = task.stream->watermark;
+			task.retention->done = task.watermark;
 		else
 			task.retention->at = now;	/* there are more */
 		PopActiveSnapshot();

@@ -63,6 +63,35 @@ sp_starting_reads(const SpWindow *w)
 		sp_starting->def->source == w->def->o.relid;
 }
 
+/* The window that it reads, or NULL. */
+SpWindow *
+sp_starting_upstream(void)
+{
+	return sp_starting->reads_window ? sp_registry_find_window(sp_starting->def->source) : NULL;
+}
+
+/* The stream that it reads, or that of the window. */
+SpStream *
+sp_starting_stream(void)
+{
+	SpWindow   *w = sp_starting_upstream();
+
+	return w ? w->stream : sp_registry_find_stream(sp_starting->def->source);
+}
+
+/* Does it read a window of this stream? */
+static inline bool
+reads_window_of(const SpStream *s)
+{
+	SpWindow   *w;
+
+	if (sp_starting == NULL || !sp_starting->keeps || !sp_starting->reads_window ||
+		sp_starting->broken)
+		return false;
+	w = sp_starting_upstream();
+	return w != NULL && w->stream == s;
+}
+
 /* Does it read this stream? */
 static inline bool
 reads_stream(const SpStream *s)
@@ -180,7 +209,9 @@ sp_starting_sync(void)
 		return;
 	sp_catch_up_follow_definition();
 	if (sp_starting->shadow != NULL)
-		sp_starting->shadow->def = s->def;
+		sp_starting->shadow->def = s ? s->def : w->stream->def;
+	if (sp_starting->window != NULL)
+		sp_starting->window->upstream = w;
 }
 
 /* ---- keeping ---- */
@@ -250,13 +281,16 @@ sp_starting_keep_commit(const SpStream *s, const SpEvent *event)
 	MemoryContext context = CurrentMemoryContext;
 	const SpChunk *chunk;
 
-	if (!reads_stream(s) || sp_starting_in_history(event->xid))
+	bool		clock_only = reads_window_of(s);
+
+	if (!clock_only && (!reads_stream(s) || sp_starting_in_history(event->xid)))
 		return;
 	PG_TRY();
 	{
-		keep_event(event->lsn, event->xid, event->commit_time, s->max_time, s->watermark, 0);
+		keep_event(event->lsn, clock_only ? InvalidTransactionId : event->xid,
+				   event->commit_time, s->max_time, s->watermark, 0);
 		sp_spool_rewind(event->spool);
-		while ((chunk = sp_spool_next(event->spool)) != NULL)
+		while (!clock_only && (chunk = sp_spool_next(event->spool)) != NULL)
 		{
 			if (chunk->source == s->def->o.relid)
 				sp_kept_add(sp_starting->kept, chunk);
@@ -273,12 +307,12 @@ sp_starting_keep_commit(const SpStream *s, const SpEvent *event)
 void
 sp_starting_keep_tick(const SpStream *s, const SpEvent *event)
 {
-	if (reads_stream(s))
+	if (reads_stream(s) || reads_window_of(s))
 		keep_event(event->lsn, InvalidTransactionId, event->tick_time, s->max_time,
 				   s->watermark, 0);
 }
 
-/* Rows of a window have become final. */
+/* Rows of a window are sealed.  The clock moves behind all that an event seals. */
 void
 sp_starting_keep_rows(const SpWindow *w, const SpRowSet *rows)
 {
@@ -288,7 +322,8 @@ sp_starting_keep_rows(const SpWindow *w, const SpRowSet *rows)
 
 	if (!sp_starting_reads(w))
 		return;
-	keep_event(rows->lsn, InvalidTransactionId, rows->commit_time, 0, 0, rows->first_ordinal);
+	keep_event(rows->lsn, InvalidTransactionId, rows->commit_time, PG_INT64_MIN, SP_NO_WATERMARK,
+			   rows->first_ordinal);
 	initStringInfo(&buf);
 	sp_chunk_start(&buf, w->def->o.relid, w->result_desc, false);
 	for (i = 0; i < rows->n; i++)
@@ -354,7 +389,10 @@ hand_over_results(void)
 		return;
 	}
 	sp_starting->keeps = true;
+	sp_starting->max_time = w->stream->max_time;
+	sp_starting->watermark = w->stream->watermark;
 	sp_starting->area->lsn = sp_engine.upto - 1;
+	sp_starting->area->sealed = sp_clock_behind(sp_clock_watermark(w), w->def->grace_us);
 	pg_memory_barrier();
 	pg_atomic_write_u32(&sp_starting->area->may_cut, 1);
 	for (ms = 0; ms < HANDOVER_MS; ms++)

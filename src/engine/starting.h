@@ -56,7 +56,7 @@ typedef struct SpStarting
 	SpKept	   *kept;
 
 	/* filled: the object, on a stream of its own, under a definition that is running */
-	SpStream   *shadow;			/* NULL: reads a window */
+	SpStream   *shadow;			/* NULL: a detector on a window, which has no clock */
 	SpWindow   *window;
 	SpDetector *detector;
 	SpWindowDef window_def;
@@ -78,6 +78,8 @@ extern SpStarting *sp_starting;
 extern void sp_starting_retry(int ms);
 extern void sp_starting_end(bool with_object);
 extern bool sp_starting_in_history(TransactionId xid);
+extern SpWindow *sp_starting_upstream(void);
+extern SpStream *sp_starting_stream(void);
 
 /* catch_up.c */
 extern void sp_catch_up_open(void);

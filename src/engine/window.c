@@ -3,9 +3,10 @@
  *	  Windows: rows into groups.
  *
  * The expressions of a rowset are evaluated before any state is touched (expression.c).
- * Then each row finds its window and its group, and the aggregates advance: without a
- * guard where nothing can throw, else in a subtransaction, with the touched groups'
- * values copied before, so that what throws can be undone and pinned to its row.
+ * Then the kind of the window places each row in the buckets that it belongs to, and the
+ * aggregates of its group there advance: without a guard where nothing can throw, else in a
+ * subtransaction, with the touched groups' values copied before, so that what throws can be
+ * undone and pinned to its row.  A row counts in all its windows or in none.
  */
 #include "engine/internal.h"
 
@@ -20,50 +21,60 @@ typedef struct Undo
 	char	   *value;			/* a copy; NULL: the group is new */
 } Undo;
 
-/*
- * Find each passing row's window; late rows and those whose window can't be computed stop
- * passing.  A final window still takes rows within grace, and rows newer than all before.
- */
-static void
-assign_windows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, int64 *start, int64 *end)
+/* ---- a group's value ---- */
+
+/* Start the value of a new group. */
+void
+sp_window_init_value(SpWindow *w, SpGroup *group)
 {
-	int64		watermark = w->stream->watermark;
-	int64		max_time = w->stream->max_time;
-	int			i;
+	int			a;
 
-	for (i = 0; i < rows->n; i++)
-	{
-		int64		time = rows->time[i];
-
-		if (!ev->pass[i])
-			continue;
-		if (rows->no_time[i])
-			ev->pass[i] = false;	/* the stream has reported it */
-		else if (w->def->window_kind == SP_WINDOW_GLOBAL)
-			start[i] = end[i] = 0;
-		else if (!sp_tumbling_assign(&w->tumbling, time, &start[i], &end[i]))
-		{
-			ev->pass[i] = false;
-			sp_output_dead(&w->output, rows, i, "time_range", "22008",
-						   "the window of the row's event time is out of range");
-		}
-		else if (!rows->backfill &&
-				 (end[i] <= w->floor ||
-				  (watermark != SP_NO_WATERMARK && time <= max_time && end[i] <= watermark &&
-				   sp_bucket_add_us(end[i], w->def->grace_us) <= watermark)))
-		{
-			ev->pass[i] = false;
-			w->late++;
-			w->groups.any_dirty = true; /* the count is part of the state */
-			if (w->stream->def->late_dead_letter)
-				sp_output_dead(&w->output, rows, i, "late", NULL, NULL);
-		}
-	}
+	for (a = 0; a < w->naggs; a++)
+		sp_aggregate_init(w->aggs[a], sp_group_value(&w->groups, group) + w->agg_offset[a]);
 }
 
-/* The group of row i, made when there is none. */
+/* Give up what a value has outside of its group. */
+void
+sp_window_release_value(SpWindow *w, SpGroup *group)
+{
+	int			a;
+
+	for (a = 0; a < w->naggs; a++)
+		sp_aggregate_release(w->aggs[a], sp_group_value(&w->groups, group) + w->agg_offset[a]);
+}
+
+/* SpValueWrite: the tally, if there is one, and the aggregates, one after the other. */
+void
+sp_window_write_value(void *window, SpGroup *group, StringInfo buf)
+{
+	SpWindow   *w = window;
+	int			a;
+
+	if (w->has_tally)
+		appendBinaryStringInfo(buf, (char *) sp_window_tally(w, group), sizeof(SpTally));
+	for (a = 0; a < w->naggs; a++)
+		sp_aggregate_serialize(w->aggs[a], sp_group_value(&w->groups, group) + w->agg_offset[a], buf);
+}
+
+/* SpValueRead. */
+void
+sp_window_read_value(void *window, SpGroup *group, const char **p, const char *end)
+{
+	SpWindow   *w = window;
+	int			a;
+
+	if (w->has_tally)
+		sp_read_bytes(p, end, sp_window_tally(w, group), sizeof(SpTally));
+	for (a = 0; a < w->naggs; a++)
+		sp_aggregate_deserialize(w->aggs[a], sp_group_value(&w->groups, group) + w->agg_offset[a],
+								 p, end);
+}
+
+/* ---- placing rows ---- */
+
+/* The group of a placed row, made when there is none. */
 static SpGroup *
-get_group(SpWindow *w, const SpEvaluated *ev, int i, int64 start, int64 end, bool *created)
+get_group(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p, bool *created)
 {
 	Datum		keys[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
@@ -73,27 +84,25 @@ get_group(SpWindow *w, const SpEvaluated *ev, int i, int64 start, int64 end, boo
 
 	for (k = 0; k < w->nkeys; k++)
 	{
-		keys[k] = ev->result[k][i].value;
-		nulls[k] = ev->result[k][i].isnull;
+		keys[k] = ev->result[k][p->row].value;
+		nulls[k] = ev->result[k][p->row].isnull;
 	}
-	hash = sp_group_hash(&w->groups, start, keys, nulls);
-	group = sp_group_find(&w->groups, hash, start, keys, nulls);
+	hash = sp_group_hash(&w->groups, p->at, keys, nulls);
+	group = sp_group_find(&w->groups, hash, p->at, keys, nulls);
 	*created = group == NULL;
 	if (group == NULL)
 	{
-		SpBucket   *bucket = sp_bucket_get(w, start, end);
-		int			a;
-
-		group = sp_bucket_add_group(w, bucket, hash, keys, nulls);
-		for (a = 0; a < w->naggs; a++)
-			sp_aggregate_init(w->aggs[a], sp_group_value(&w->groups, group) + w->agg_offset[a]);
+		group = sp_group_add(&w->groups, hash, p->at, keys, nulls);
+		sp_bucket_attach(&w->buckets, sp_bucket_get(&w->buckets, p->at, p->start, p->end), group);
+		sp_window_init_value(w, group);
+		w->ops->added(w, group);
 	}
 	return group;
 }
 
 /* Is the aggregate's own FILTER true for row i? */
-static inline bool
-agg_takes(const SpWindow *w, const SpEvaluated *ev, int a, int i)
+bool
+sp_window_takes(const SpWindow *w, const SpEvaluated *ev, int a, int i)
 {
 	const NullableDatum *filter;
 
@@ -103,45 +112,106 @@ agg_takes(const SpWindow *w, const SpEvaluated *ev, int a, int i)
 	return !filter->isnull && DatumGetBool(filter->value);
 }
 
+/* One more row in the group. */
+static inline void
+count_row(SpWindow *w, SpGroup *group)
+{
+	SpTally    *tally;
+
+	if (!w->has_tally)
+		return;
+	tally = sp_window_tally(w, group);
+	tally->rows++;
+	tally->silent = 0;
+}
+
+/* What apply_native() did to the groups of one row. */
+typedef struct NativeUndo
+{
+	SpGroup   **group;
+	bool	   *created;
+	char	   *backup;			/* value_size bytes for each */
+	int			n;
+} NativeUndo;
+
+/* The row counts nowhere. */
+static void
+undo_native(SpWindow *w, NativeUndo *undo)
+{
+	int			u;
+
+	for (u = undo->n - 1; u >= 0; u--)
+	{
+		if (undo->created[u])
+			w->ops->remove(w, undo->group[u]);
+		else
+			memcpy(sp_group_value(&w->groups, undo->group[u]), undo->backup + u * w->value_size,
+				   w->value_size);
+	}
+}
+
+/* One placement of a row; NULL, or why it can't be. */
+static const char *
+advance_native(SpWindow *w, SpEvaluated *ev, const SpPlacement *p, NativeUndo *undo,
+			   int *sqlstate)
+{
+	SpGroup    *group = get_group(w, ev, p, &undo->created[undo->n]);
+	char	   *value = sp_group_value(&w->groups, group);
+	const char *message = NULL;
+	int			a;
+
+	undo->group[undo->n] = group;
+	memcpy(undo->backup + undo->n * w->value_size, value, w->value_size);
+	undo->n++;
+	for (a = 0; a < w->naggs && message == NULL; a++)
+	{
+		if (sp_window_takes(w, ev, a, p->row))
+			message = sp_aggregate_advance(w->aggs[a], value + w->agg_offset[a],
+										   &ev->result[w->agg_first_arg[a]][p->row], sqlstate);
+	}
+	count_row(w, group);
+	return message;
+}
+
 /* All aggregates native, keys of built-in types: nothing throws. */
 static void
-apply_native(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const int64 *start, const int64 *end)
+place_native(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *p, int n)
 {
-	char	   *backup = MemoryContextAlloc(rows->context, Max(w->value_size, 1));
+	int			most = 1;
+	NativeUndo	undo;
 	int			i,
-				a;
+				j;
 
-	for (i = 0; i < rows->n; i++)
+	for (i = 1, j = 1; i < n; i++)
+	{
+		j = p[i].row == p[i - 1].row ? j + 1 : 1;
+		most = Max(most, j);
+	}
+	undo.group = MemoryContextAlloc(rows->context, sizeof(SpGroup *) * most);
+	undo.created = MemoryContextAlloc(rows->context, most);
+	undo.backup = MemoryContextAlloc(rows->context, Max(w->value_size, 1) * most);
+	for (i = 0; i < n; i = j)
 	{
 		const char *message = NULL;
 		int			sqlstate = 0;
-		bool		created;
-		SpGroup    *group;
-		char	   *value;
+		int			u;
 
-		if (!ev->pass[i])
-			continue;
-		group = get_group(w, ev, i, start[i], end[i], &created);
-		value = sp_group_value(&w->groups, group);
-		if (w->naggs > 1)
-			memcpy(backup, value, w->value_size);
-		for (a = 0; a < w->naggs && message == NULL; a++)
+		undo.n = 0;
+		for (j = i; j < n && p[j].row == p[i].row; j++)
 		{
-			if (agg_takes(w, ev, a, i))
-				message = sp_aggregate_advance(w->aggs[a], value + w->agg_offset[a],
-											   &ev->result[w->agg_first_arg[a]][i], &sqlstate);
+			if (message == NULL)
+				message = advance_native(w, ev, &p[j], &undo, &sqlstate);
 		}
-		if (likely(message == NULL))
+		if (unlikely(message != NULL))
 		{
-			w->rows++;
-			sp_bucket_group_changed(w, group);
+			undo_native(w, &undo);
+			sp_output_dead(&w->output, rows, p[i].row, "transition",
+						   unpack_sql_state(sqlstate), message);
 			continue;
 		}
-		if (created)
-			sp_bucket_remove_group(w, group);
-		else if (w->naggs > 1)
-			memcpy(value, backup, w->value_size);
-		sp_output_dead(&w->output, rows, i, "transition", unpack_sql_state(sqlstate), message);
+		w->rows++;
+		for (u = 0; u < undo.n; u++)
+			w->ops->changed(w, undo.group[u]);
 	}
 }
 
@@ -149,23 +219,20 @@ apply_native(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const int64 *start, c
 static void
 undo_groups(SpWindow *w, Undo *undo, int nundo)
 {
-	int			u,
-				a;
+	int			u;
 
 	for (u = nundo - 1; u >= 0; u--)
 	{
 		SpGroup    *group = undo[u].group;
-		char	   *value = sp_group_value(&w->groups, group);
 
 		group->flags &= ~SP_GROUP_TOUCHED;
 		if (undo[u].value == NULL)
 		{
-			sp_bucket_remove_group(w, group);
+			w->ops->remove(w, group);
 			continue;
 		}
-		for (a = 0; a < w->naggs; a++)
-			sp_aggregate_release(w->aggs[a], value + w->agg_offset[a]);
-		memcpy(value, undo[u].value, w->value_size);
+		sp_window_release_value(w, group);
+		memcpy(sp_group_value(&w->groups, group), undo[u].value, w->value_size);
 	}
 }
 
@@ -181,7 +248,7 @@ forget_undo(SpWindow *w, Undo *undo, int nundo)
 		undo[u].group->flags &= ~SP_GROUP_TOUCHED;
 		for (a = 0; a < w->naggs && undo[u].value != NULL; a++)
 			sp_aggregate_release(w->aggs[a], undo[u].value + w->agg_offset[a]);
-		sp_bucket_group_changed(w, undo[u].group);
+		w->ops->changed(w, undo[u].group);
 	}
 }
 
@@ -190,6 +257,7 @@ static void
 touch_group(SpWindow *w, SpGroup *group, bool created, Undo *undo, int *nundo, MemoryContext context)
 {
 	Undo	   *entry;
+	char	   *value = sp_group_value(&w->groups, group);
 	int			a;
 
 	if (group->flags & SP_GROUP_TOUCHED)
@@ -201,19 +269,19 @@ touch_group(SpWindow *w, SpGroup *group, bool created, Undo *undo, int *nundo, M
 	if (created)
 		return;
 	entry->value = MemoryContextAlloc(context, Max(w->value_size, 1));
+	memcpy(entry->value, value, w->value_size);
 	for (a = 0; a < w->naggs; a++)
-		sp_aggregate_copy(w->aggs[a], entry->value + w->agg_offset[a],
-						  sp_group_value(&w->groups, group) + w->agg_offset[a]);
+		sp_aggregate_copy(w->aggs[a], entry->value + w->agg_offset[a], value + w->agg_offset[a]);
 }
 
-/* One row through transition functions, which may throw. */
+/* One placement through transition functions, which may throw. */
 static void
-advance_row(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, int i, int64 start, int64 end,
-			Undo *undo, int *nundo)
+advance_generic(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *p,
+				Undo *undo, int *nundo)
 {
 	NullableDatum args[SP_MAX_AGG_ARGS];
 	bool		created;
-	SpGroup    *group = get_group(w, ev, i, start, end, &created);
+	SpGroup    *group = get_group(w, ev, p, &created);
 	int			a,
 				j;
 
@@ -223,64 +291,69 @@ advance_row(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, int i, int64 start, in
 		const char *message;
 		int			sqlstate = 0;
 
-		if (!agg_takes(w, ev, a, i))
+		if (!sp_window_takes(w, ev, a, p->row))
 			continue;
 		for (j = 0; j < sp_aggregate_nargs(w->aggs[a]); j++)
-			args[j] = ev->result[w->agg_first_arg[a] + j][i];
+			args[j] = ev->result[w->agg_first_arg[a] + j][p->row];
 		message = sp_aggregate_advance(w->aggs[a],
 									   sp_group_value(&w->groups, group) + w->agg_offset[a],
 									   args, &sqlstate);
 		if (message != NULL)
 			ereport(ERROR, (errcode(sqlstate), errmsg_internal("%s", message)));
 	}
+	count_row(w, group);
 }
 
-/* What advance_rows() works on. */
+/* What advance_placements() works on. */
 typedef struct AdvanceWork
 {
 	SpWindow   *window;
 	SpRowSet   *rows;
 	SpEvaluated *ev;
-	const int64 *start;
-	const int64 *end;
+	const SpPlacement *placements;
 	int			first;
 	int			last;
 	Undo	   *undo;
 	int			nundo;
-	int			nrows;
 } AdvanceWork;
 
-/* Advance a range of rows; for sp_run_guarded(). */
+/* Advance a range of placements; for sp_run_guarded(). */
 static void
-advance_rows(void *arg)
+advance_placements(void *arg)
 {
 	AdvanceWork *work = arg;
 	int			i;
 
 	for (i = work->first; i <= work->last; i++)
-	{
-		if (!work->ev->pass[i])
-			continue;
-		advance_row(work->window, work->rows, work->ev, i, work->start[i], work->end[i],
-					work->undo, &work->nundo);
-		work->nrows++;
-	}
+		advance_generic(work->window, work->rows, work->ev, &work->placements[i],
+						work->undo, &work->nundo);
 }
 
-/* Rows first..last: all or, with false and *error, none. */
+/* How many rows are in a range of placements? */
+static int
+count_rows(const SpPlacement *p, int first, int last)
+{
+	int			n = 1;
+	int			i;
+
+	for (i = first + 1; i <= last; i++)
+		n += p[i].row != p[i - 1].row;
+	return n;
+}
+
+/* Placements first..last: all or, with false and *error, none. */
 static bool
-apply_guarded(AdvanceWork *work, int first, int last, ErrorData **error)
+place_guarded(AdvanceWork *work, int first, int last, ErrorData **error)
 {
 	SpWindow   *w = work->window;
 
 	work->first = first;
 	work->last = last;
 	work->nundo = 0;
-	work->nrows = 0;
-	if (sp_run_guarded(w->expressions, work->rows->context, advance_rows, work, error))
+	if (sp_run_guarded(w->expressions, work->rows->context, advance_placements, work, error))
 	{
 		forget_undo(w, work->undo, work->nundo);
-		w->rows += work->nrows;
+		w->rows += count_rows(work->placements, first, last);
 		return true;
 	}
 	undo_groups(w, work->undo, work->nundo);
@@ -289,13 +362,13 @@ apply_guarded(AdvanceWork *work, int first, int last, ErrorData **error)
 
 /* One row, with some patience: see sp_run_patiently(). */
 static bool
-apply_row(AdvanceWork *work, int i, ErrorData **error)
+place_row(AdvanceWork *work, int first, int last, ErrorData **error)
 {
 	int			attempt;
 
 	for (attempt = 1; attempt <= SP_ATTEMPTS; attempt++)
 	{
-		if (apply_guarded(work, i, i, error))
+		if (place_guarded(work, first, last, error))
 			return true;
 		if (!sp_error_is_environment(*error))
 			break;
@@ -305,35 +378,50 @@ apply_row(AdvanceWork *work, int i, ErrorData **error)
 
 /* Some transitions or key comparisons may throw: the rows that do become dead letters. */
 static void
-apply_generic(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const int64 *start, const int64 *end)
+place_generic(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *p, int n)
 {
-	AdvanceWork work = {w, rows, ev, start, end};
+	AdvanceWork work = {w, rows, ev, p};
 	ErrorData  *error;
-	int			i;
+	int			i,
+				j;
 
-	work.undo = MemoryContextAlloc(rows->context, sizeof(Undo) * rows->n);
-	if (apply_guarded(&work, 0, rows->n - 1, &error))
+	work.undo = MemoryContextAlloc(rows->context, sizeof(Undo) * n);
+	if (place_guarded(&work, 0, n - 1, &error))
 		return;
-	for (i = 0; i < rows->n; i++)
+	for (i = 0; i < n; i = j)
 	{
-		if (ev->pass[i] && !apply_row(&work, i, &error))
-			sp_output_dead(&w->output, rows, i, "transition",
+		for (j = i + 1; j < n && p[j].row == p[i].row; j++)
+			;
+		if (!place_row(&work, i, j - 1, &error))
+			sp_output_dead(&w->output, rows, p[i].row, "transition",
 						   unpack_sql_state(error->sqlerrcode), error->message);
 	}
 }
 
-/* Rows of the stream, at most one rowset of one transaction. */
+/* Let rows count where they were placed; placements of one row follow each other. */
+void
+sp_window_place(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *placements, int n)
+{
+	if (n == 0)
+		return;
+	if (w->native)
+		place_native(w, rows, ev, placements, n);
+	else
+		place_generic(w, rows, ev, placements, n);
+}
+
+/* Rows of what the window reads, at most one rowset of one transaction. */
 void
 sp_window_apply(SpWindow *w, SpRowSet *rows)
 {
 	SpEvaluated *ev = sp_expressions_evaluate(w->expressions, w->evaluated, w->nevaluated,
 											  rows, &w->output);
-	int64	   *start = MemoryContextAlloc(rows->context, sizeof(int64) * rows->n);
-	int64	   *end = MemoryContextAlloc(rows->context, sizeof(int64) * rows->n);
+	int			i;
 
-	assign_windows(w, rows, ev, start, end);
-	if (w->native)
-		apply_native(w, rows, ev, start, end);
-	else
-		apply_generic(w, rows, ev, start, end);
+	for (i = 0; i < rows->n; i++)
+	{
+		if (rows->no_time[i])
+			ev->pass[i] = false;	/* the stream has reported it */
+	}
+	w->ops->apply(w, rows, ev);
 }

@@ -103,9 +103,26 @@ describe_result(SpWindow *w)
 	RelationClose(rel);
 }
 
-/* Bring a window to life, without state.  Needs a transaction. */
+/* The operations of a kind. */
+static const SpWindowOps *
+find_ops(SpWindowKind kind)
+{
+	switch (kind)
+	{
+		case SP_WINDOW_TUMBLING:
+		case SP_WINDOW_GLOBAL:
+			return &sp_bucket_window_ops;
+	}
+	elog(ERROR, "unknown kind of window: %d", (int) kind);
+	return NULL;
+}
+
+/*
+ * Bring a window to life, without state, that takes the stream's rows or, when it is given,
+ * those of another window on that stream.  Needs a transaction.
+ */
 SpWindow *
-sp_window_open(SpWindowDef *def, SpStream *stream)
+sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 {
 	MemoryContext context = AllocSetContextCreate(sp_engine.context, "streamproc window",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -115,21 +132,23 @@ sp_window_open(SpWindowDef *def, SpStream *stream)
 	w->context = context;
 	w->def = def;
 	w->stream = stream;
+	w->upstream = upstream;
+	w->ops = find_ops(def->window_kind);
 	w->nkeys = def->nkeys;
 	w->naggs = def->naggs;
 	w->retention.done = SP_NO_WATERMARK;
 	w->floor = PG_INT64_MIN;
 	w->result_context = AllocSetContextCreate(context, "streamproc result", ALLOCSET_DEFAULT_SIZES);
-	w->expressions = sp_expressions_open(&def->o, stream->desc);
+	w->expressions = sp_expressions_open(&def->o, upstream ? upstream->result_desc : stream->desc);
 	if (w->expressions->ncolumns != w->nkeys + w->naggs)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the view that holds the expressions of \"%s\" was changed", def->o.name)));
+	if (w->has_tally)
+		w->value_size = sizeof(SpTally);
 	bind_aggregates(w);
 	sp_expressions_finish(w->expressions, w->evaluated, w->nevaluated);
-	if (def->window_kind == SP_WINDOW_TUMBLING)
-		sp_tumbling_init(&w->tumbling, &def->size, def->origin, def->time_zone,
-						 stream->def->time_type);
+	w->ops->open(w);
 	sp_group_init(&w->groups,
 				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
 				  w->nkeys, w->evaluated, w->value_size);

@@ -167,7 +167,7 @@ write_window(SpWindow *w)
 		sp_writer_set_lookup(writer, w->output.lookup || w->output.failures > 0 ||
 							 (group->flags & SP_GROUP_WRITTEN) != 0);
 		ExecClearTuple(slot);
-		sp_bucket_row(w, group, slot->tts_values, slot->tts_isnull);
+		sp_result_row(w, group, slot->tts_values, slot->tts_isnull);
 		ExecStoreVirtualTuple(slot);
 		sp_writer_upsert(writer, &group->tid);
 	}
