@@ -149,7 +149,7 @@ static void
 check_permissions(Oid aggfnoid, const Form_pg_aggregate form)
 {
 	Oid			functions[] = {form->aggtransfn, form->aggfinalfn, form->aggserialfn,
-							   form->aggdeserialfn, form->aggcombinefn};
+							   form->aggdeserialfn, form->aggcombinefn, form->aggminvtransfn};
 	HeapTuple	proc;
 	Oid			owner;
 
@@ -180,9 +180,16 @@ make_name(const Aggref *aggref)
 	return psprintf("%s(*)", name);
 }
 
+/* Can the kernel do all that is needed? */
+static bool
+kernel_suffices(const SpAggKernel *kernel, int needs)
+{
+	return kernel != NULL && ((needs & SP_AGG_RETRACT) == 0 || sp_agg_can_retract(kernel));
+}
+
 /* Bind an aggregate call; its state is then made by sp_aggregate_init(). */
 SpAggregate *
-sp_aggregate_bind(Aggref *aggref, MemoryContext context)
+sp_aggregate_bind(Aggref *aggref, MemoryContext context, int needs)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	SpAggregate *agg = palloc0(sizeof(SpAggregate));
@@ -197,13 +204,15 @@ sp_aggregate_bind(Aggref *aggref, MemoryContext context)
 	agg->nargs = list_length(aggref->args);
 	agg->kernel = find_kernel(aggref->aggfnoid);
 	check_call(agg);
+	if (!kernel_suffices(agg->kernel, needs))
+		agg->kernel = NULL;
 
 	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggref->aggfnoid));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for aggregate %u", aggref->aggfnoid);
 	check_permissions(aggref->aggfnoid, (Form_pg_aggregate) GETSTRUCT(tuple));
 	if (agg->kernel == NULL)
-		agg->generic = sp_generic_bind(agg, tuple);
+		agg->generic = sp_generic_bind(agg, tuple, needs);
 	ReleaseSysCache(tuple);
 
 	MemoryContextSwitchTo(old);
@@ -239,6 +248,28 @@ bool
 sp_aggregate_is_native(const SpAggregate *agg)
 {
 	return agg->kernel != NULL;
+}
+
+/* Does it keep its rows, so that its memory grows with them? */
+bool
+sp_aggregate_is_kept(const SpAggregate *agg)
+{
+	return false;
+}
+
+/* Can two states become one? */
+bool
+sp_aggregate_can_combine(const SpAggregate *agg)
+{
+	return agg->kernel != NULL || agg->generic->combine.fcinfo != NULL;
+}
+
+/* Can rows be taken away again? */
+bool
+sp_aggregate_can_retract(const SpAggregate *agg)
+{
+	return agg->kernel != NULL ? sp_agg_can_retract(agg->kernel) :
+		agg->generic->inverse.fcinfo != NULL;
 }
 
 /* Its name, for messages. */
@@ -287,6 +318,9 @@ describe_error(SpAggError error, int *sqlstate)
 			return "bigint out of range";
 		case SP_AGG_FLOAT_OVERFLOW:
 			return "value out of range: overflow";
+		case SP_AGG_NEVER_ADDED:
+			*sqlstate = ERRCODE_DATA_EXCEPTION;
+			return SP_AGG_INCONSISTENT;
 		case SP_AGG_OK:
 			break;
 	}
@@ -332,6 +366,36 @@ sp_aggregate_advance_many(SpAggregate *agg, char *state, int n, const NullableDa
 	done = agg->kernel->advance_many(state, n, (const SpValue *) args, stride, &error);
 	*message = error == SP_AGG_OK ? NULL : describe_error(error, sqlstate);
 	return done;
+}
+
+/* "to" becomes the state of all rows of both. */
+const char *
+sp_aggregate_combine(SpAggregate *agg, char *to, const char *from, int *sqlstate)
+{
+	SpAggError	error;
+
+	if (agg->kernel == NULL)
+	{
+		sp_generic_combine(agg, to, from);
+		return NULL;
+	}
+	error = sp_agg_combine(agg->kernel, to, from);
+	return error == SP_AGG_OK ? NULL : describe_error(error, sqlstate);
+}
+
+/* Take one row away. */
+const char *
+sp_aggregate_retract(SpAggregate *agg, char *state, const NullableDatum *args, int *sqlstate)
+{
+	SpAggError	error;
+
+	if (agg->kernel == NULL)
+	{
+		sp_generic_retract(agg, state, args);
+		return NULL;
+	}
+	error = sp_agg_retract(agg->kernel, state, (const SpValue *) args);
+	return error == SP_AGG_OK ? NULL : describe_error(error, sqlstate);
 }
 
 /* The result, by-reference ones in the current memory context. */

@@ -19,8 +19,13 @@
 
 typedef struct SpAggregate SpAggregate;
 
+/* What the caller is going to ask of it, beside advancing. */
+#define SP_AGG_COMBINE	0x01	/* sp_aggregate_combine() */
+#define SP_AGG_RETRACT	0x02	/* sp_aggregate_retract() */
+
 /*
- * Bind an aggregate call.  Lifetime and by-reference states: context.  Raises an error
+ * Bind an aggregate call, so that it can do what it needs.  Lifetime and by-reference
+ * states: context.  Raises an error
  * (ERRCODE_FEATURE_NOT_SUPPORTED, with the reason and a hint) for what can't be
  * maintained: DISTINCT, ORDER BY, ordered-set, hypothetical-set, a state of type
  * internal without serial, deserial and combine functions, more than SP_MAX_AGG_ARGS
@@ -32,12 +37,15 @@ typedef struct SpAggregate SpAggregate;
  * may have changed.
  */
 #define SP_MAX_AGG_ARGS 8
-extern SpAggregate *sp_aggregate_bind(Aggref *aggref, MemoryContext context);
+extern SpAggregate *sp_aggregate_bind(Aggref *aggref, MemoryContext context, int needs);
 
 extern Size sp_aggregate_state_size(const SpAggregate *agg);
 extern int	sp_aggregate_nargs(const SpAggregate *agg);
 extern Oid	sp_aggregate_result_type(const SpAggregate *agg);
 extern bool sp_aggregate_is_native(const SpAggregate *agg);
+extern bool sp_aggregate_is_kept(const SpAggregate *agg);	/* keeps its rows: memory grows */
+extern bool sp_aggregate_can_combine(const SpAggregate *agg);
+extern bool sp_aggregate_can_retract(const SpAggregate *agg);
 extern const char *sp_aggregate_name(const SpAggregate *agg);	/* with argument types */
 
 /*
@@ -67,6 +75,23 @@ extern const char *sp_aggregate_advance(SpAggregate *agg, char *state,
 extern int	sp_aggregate_advance_many(SpAggregate *agg, char *state, int n,
 									  const NullableDatum *args, int stride,
 									  const char **message, int *sqlstate);
+
+/*
+ * "to" becomes what all rows of both would give, those of "from" after those of "to" where
+ * order matters; "from" stays as it is.  Needs sp_aggregate_can_combine().  Errors as with
+ * advance: a native one returns its message and leaves "to" unchanged, a generic one may
+ * throw, and then "to" is undefined.
+ */
+extern const char *sp_aggregate_combine(SpAggregate *agg, char *to, const char *from,
+										int *sqlstate);
+
+/*
+ * The exact inverse of one sp_aggregate_advance() with the same args, at whatever time that
+ * was.  Needs sp_aggregate_can_retract().  Taking away what was never added is an error
+ * (ERRCODE_DATA_EXCEPTION) where it can be seen.  Errors as with advance.
+ */
+extern const char *sp_aggregate_retract(SpAggregate *agg, char *state,
+										const NullableDatum *args, int *sqlstate);
 
 /* The result, by-reference ones in the current memory context; the state is unchanged. */
 extern Datum sp_aggregate_result(SpAggregate *agg, const char *state, bool *isnull);

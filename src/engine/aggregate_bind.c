@@ -68,11 +68,78 @@ prepare_function(SpGeneric *g, SpSupport *function, Oid oid, Expr *expr, int nar
 							 (fmNodePtr) g->aggstate, NULL);
 }
 
+/* The function that makes one state of two. */
+static void
+bind_combine(SpAggregate *agg, SpGeneric *g, Oid combinefn, Oid transtype)
+{
+	Oid			states[] = {transtype, transtype};
+	Expr	   *expr;
+
+	if (!OidIsValid(combinefn))
+		sp_aggregate_refuse(agg,
+							"It has no function to combine two states (COMBINEFUNC).",
+							"Use an aggregate that can run in parallel.");
+	check_volatility(agg, combinefn);
+	build_aggregate_transfn_expr(states, 2, 0, false, transtype, agg->aggref->inputcollid,
+								 combinefn, InvalidOid, &expr, NULL);
+	prepare_function(g, &g->combine, combinefn, expr, 2, agg->aggref->inputcollid);
+}
+
+/* An aggregate's column of pg_aggregate, as text; NULL: it is null. */
+static const char *
+read_text(HeapTuple tuple, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = SysCacheGetAttr(AGGFNOID, tuple, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/*
+ * Can rows be taken away from its states?  There is a function for it, which belongs to the
+ * moving-aggregate mode: it must be for the states that there are otherwise, too.
+ */
+static bool
+has_inverse(HeapTuple tuple)
+{
+	Form_pg_aggregate form = (Form_pg_aggregate) GETSTRUCT(tuple);
+	const char *init = read_text(tuple, Anum_pg_aggregate_agginitval);
+	const char *moving_init = read_text(tuple, Anum_pg_aggregate_aggminitval);
+
+	return OidIsValid(form->aggminvtransfn) && form->aggmtransfn == form->aggtransfn &&
+		form->aggmtranstype == form->aggtranstype &&
+		(init == NULL ? moving_init == NULL :
+		 moving_init != NULL && strcmp(init, moving_init) == 0);
+}
+
+/* The function that takes a row away. */
+static void
+bind_inverse(SpAggregate *agg, SpGeneric *g, HeapTuple tuple, const Oid *argtypes, int nargs)
+{
+	Form_pg_aggregate form = (Form_pg_aggregate) GETSTRUCT(tuple);
+	Aggref	   *aggref = agg->aggref;
+	Expr	   *transition;
+	Expr	   *inverse;
+
+	if (!has_inverse(tuple))
+		sp_aggregate_refuse(agg,
+							"It has no function to take a row away (MINVFUNC, with the MSFUNC "
+							"and MSTYPE of its SFUNC and STYPE).",
+							"Use an aggregate that can be moved exactly, such as those of "
+							"integers and numeric.");
+	check_volatility(agg, form->aggminvtransfn);
+	build_aggregate_transfn_expr(unconstify(Oid *, argtypes), nargs, 0, aggref->aggvariadic,
+								 aggref->aggtranstype, aggref->inputcollid, form->aggtransfn,
+								 form->aggminvtransfn, &transition, &inverse);
+	prepare_function(g, &g->inverse, form->aggminvtransfn, inverse, nargs + 1,
+					 aggref->inputcollid);
+	g->counted = true;
+}
+
 /* The functions that pack and unpack an internal state. */
 static void
 bind_internal(SpAggregate *agg, SpGeneric *g, Form_pg_aggregate form)
 {
-	Oid			internals[] = {INTERNALOID, INTERNALOID};
 	Expr	   *expr;
 
 	if (!OidIsValid(form->aggserialfn) || !OidIsValid(form->aggdeserialfn) ||
@@ -87,10 +154,7 @@ bind_internal(SpAggregate *agg, SpGeneric *g, Form_pg_aggregate form)
 	prepare_function(g, &g->serial, form->aggserialfn, expr, 1, InvalidOid);
 	build_aggregate_deserialfn_expr(form->aggdeserialfn, &expr);
 	prepare_function(g, &g->deserial, form->aggdeserialfn, expr, 2, InvalidOid);
-	build_aggregate_transfn_expr(internals, 2, 0, false, INTERNALOID,
-								 agg->aggref->inputcollid, form->aggcombinefn, InvalidOid,
-								 &expr, NULL);
-	prepare_function(g, &g->combine, form->aggcombinefn, expr, 2, agg->aggref->inputcollid);
+	bind_combine(agg, g, form->aggcombinefn, INTERNALOID);
 	if (g->combine.flinfo.fn_strict)
 		sp_aggregate_refuse(agg,
 							"Its combine function is strict, so that a state can't be restored.",
@@ -160,7 +224,7 @@ check_first_input(const SpAggregate *agg, const SpGeneric *g, Oid transtype,
 
 /* Prepare the calls of an aggregate's functions; current memory context: the aggregate's. */
 SpGeneric *
-sp_generic_bind(SpAggregate *agg, HeapTuple tuple)
+sp_generic_bind(SpAggregate *agg, HeapTuple tuple, int needs)
 {
 	Form_pg_aggregate form = (Form_pg_aggregate) GETSTRUCT(tuple);
 	SpGeneric  *g = palloc0(sizeof(SpGeneric));
@@ -184,6 +248,10 @@ sp_generic_bind(SpAggregate *agg, HeapTuple tuple)
 		g->typbyval ? SP_STATE_BY_VALUE : SP_STATE_BY_REFERENCE;
 	if (g->kind == SP_STATE_INTERNAL)
 		bind_internal(agg, g, form);
+	else if (needs & SP_AGG_COMBINE)
+		bind_combine(agg, g, form->aggcombinefn, transtype);
+	if (needs & SP_AGG_RETRACT)
+		bind_inverse(agg, g, tuple, argtypes, nargs);
 
 	build_aggregate_transfn_expr(argtypes, nargs, 0, aggref->aggvariadic, transtype,
 								 aggref->inputcollid, form->aggtransfn, InvalidOid,

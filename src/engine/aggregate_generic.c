@@ -17,6 +17,7 @@
 #include "utils/datum.h"
 #include "utils/expandeddatum.h"
 #include "utils/memutils.h"
+#include "utils/regproc.h"
 
 #include "base/compat.h"
 #include "engine/aggregate_internal.h"
@@ -25,19 +26,21 @@
 #define STATE_VERSION	1		/* first byte of the durable form; the second is the kind */
 #define STATE_IS_NULL	0x01	/* the third, flags */
 #define STATE_NO_VALUE	0x02
+#define STATE_COUNTED	0x04
 
 typedef struct SpGenericState
 {
 	Datum		value;			/* 0 when null */
 	bool		isnull;
 	bool		no_value;		/* the first input without nulls becomes the state */
+	int64		count;			/* of inputs; only there when the aggregate is counted */
 } SpGenericState;
 
 /* Bytes of a state within its group. */
 Size
 sp_generic_state_size(const SpGeneric *g)
 {
-	return sizeof(SpGenericState);
+	return g->counted ? sizeof(SpGenericState) : offsetof(SpGenericState, count);
 }
 
 /* Could a transition that throws leave the state half changed? */
@@ -119,16 +122,18 @@ sp_generic_init(SpAggregate *agg, char *state)
 	s->value = (Datum) 0;
 	s->isnull = g->init_isnull;
 	s->no_value = g->init_isnull;
+	if (g->counted)
+		s->count = 0;
 	if (g->init_isnull)
 		return;
 	s->value = g->typbyval ? g->init_value : adopt_value(agg, g->init_value);
 }
 
-/* Call the transition function on value; the arguments are in place.  The result may be in temp. */
+/* Call a function on value; other arguments are in place.  The result may be in temp. */
 static inline Datum
-call_transition(SpGeneric *g, Datum value, bool isnull, bool *result_isnull)
+call_support(SpGeneric *g, SpSupport *function, Datum value, bool isnull, bool *result_isnull)
 {
-	FunctionCallInfo fcinfo = g->transition.fcinfo;
+	FunctionCallInfo fcinfo = function->fcinfo;
 	MemoryContext old = MemoryContextSwitchTo(g->temp);
 	Datum		result;
 
@@ -141,13 +146,12 @@ call_transition(SpGeneric *g, Datum value, bool isnull, bool *result_isnull)
 	return result;
 }
 
-/* One row, for a state by reference. */
+/* Call a function on a state by reference. */
 static void
-advance_by_reference(SpAggregate *agg, SpGenericState *s)
+change_by_reference(SpAggregate *agg, SpGenericState *s, SpSupport *function)
 {
-	SpGeneric  *g = agg->generic;
 	bool		isnull;
-	Datum		value = call_transition(g, s->value, s->isnull, &isnull);
+	Datum		value = call_support(agg->generic, function, s->value, s->isnull, &isnull);
 
 	/* Mostly the old state, changed in place. */
 	if (isnull)
@@ -162,15 +166,15 @@ advance_by_reference(SpAggregate *agg, SpGenericState *s)
 		s->value = value;
 		s->isnull = isnull;
 		if (!old_isnull)
-			free_value(g, old);
+			free_value(agg->generic, old);
 	}
 	s->isnull = isnull;
-	reset_temp(g);
 }
 
-/* One row, for an internal state. */
+/* Call a function on an internal state; other: what it is combined with, or NULL. */
 static void
-advance_internal(SpAggregate *agg, SpGenericState *s)
+change_internal(SpAggregate *agg, SpGenericState *s, SpSupport *function,
+				const SpGenericState *other)
 {
 	SpGeneric  *g = agg->generic;
 	SpInternal *internal = internal_of(s);
@@ -183,11 +187,16 @@ advance_internal(SpAggregate *agg, SpGenericState *s)
 		s->value = PointerGetDatum(internal);	/* an error doesn't lose it */
 	}
 	sp_packed_open(agg, internal);
-	value = call_transition(g, internal->value, s->isnull, &isnull);
+	value = call_support(g, function, internal->value, s->isnull, &isnull);
 	if (g->aggcontext->ecxt_callbacks != NULL)
 		sp_aggregate_refuse(agg,
 							"Its transition function holds resources until the end of the query.",
 							"Use an aggregate whose state is memory only.");
+
+	/* The argument itself lives in temp. */
+	if (other != NULL && !isnull && value == function->fcinfo->args[1].value)
+		value = sp_packed_restore(agg, internal->context,
+								  sp_packed_copy(agg, internal_of(other), g->temp));
 
 	s->isnull = isnull;
 	if (isnull)
@@ -200,7 +209,42 @@ advance_internal(SpAggregate *agg, SpGenericState *s)
 		internal->value = value;
 		sp_packed_touch(agg, internal);
 	}
+}
+
+/* Call a function on a state; other arguments are in place. */
+static void
+change_state(SpAggregate *agg, SpGenericState *s, SpSupport *function,
+			 const SpGenericState *other)
+{
+	SpGeneric  *g = agg->generic;
+
+	switch (g->kind)
+	{
+		case SP_STATE_BY_VALUE:
+			s->value = call_support(g, function, s->value, s->isnull, &s->isnull);
+			break;
+		case SP_STATE_BY_REFERENCE:
+			change_by_reference(agg, s, function);
+			break;
+		case SP_STATE_INTERNAL:
+			change_internal(agg, s, function, other);
+			break;
+	}
 	reset_temp(g);
+}
+
+/* Put a row's arguments into a call; is one of them null? */
+static inline bool
+set_arguments(const SpAggregate *agg, SpSupport *function, const NullableDatum *args)
+{
+	bool		any_null = false;
+
+	for (int i = 0; i < agg->nargs; i++)
+	{
+		function->fcinfo->args[i + 1] = args[i];
+		any_null |= args[i].isnull;
+	}
+	return any_null;
 }
 
 /* One row. */
@@ -209,43 +253,102 @@ sp_generic_advance(SpAggregate *agg, char *state, const NullableDatum *args)
 {
 	SpGeneric  *g = agg->generic;
 	SpGenericState *s = (SpGenericState *) state;
-	FunctionCallInfo fcinfo = g->transition.fcinfo;
-	bool		any_null = false;
+	bool		any_null = set_arguments(agg, &g->transition, args);
 
-	for (int i = 0; i < agg->nargs; i++)
+	if (g->transition.flinfo.fn_strict && (any_null || (s->isnull && !s->no_value)))
+		return;
+	if (g->transition.flinfo.fn_strict && s->no_value)
 	{
-		fcinfo->args[i + 1] = args[i];
-		any_null |= args[i].isnull;
+		s->value = g->typbyval ? args[0].value : adopt_value(agg, args[0].value);
+		s->isnull = false;
+		s->no_value = false;
 	}
+	else
+		change_state(agg, s, &g->transition, NULL);
+	if (g->counted)
+		s->count++;
+}
 
-	if (g->transition.flinfo.fn_strict)
-	{
-		if (any_null)
-			return;
-		if (s->no_value)
-		{
-			s->value = g->typbyval ? args[0].value : adopt_value(agg, args[0].value);
-			s->isnull = false;
-			s->no_value = false;
-			return;
-		}
-		if (s->isnull)
-			return;
-	}
+/*
+ * Take one row away, as nodeWindowAgg.c does when it leaves the frame: the last one leaves
+ * no state at all.
+ */
+void
+sp_generic_retract(SpAggregate *agg, char *state, const NullableDatum *args)
+{
+	SpGeneric  *g = agg->generic;
+	SpGenericState *s = (SpGenericState *) state;
+	bool		any_null = set_arguments(agg, &g->inverse, args);
 
-	switch (g->kind)
+	if (g->inverse.flinfo.fn_strict && (any_null || (s->isnull && !s->no_value)))
+		return;
+	if (s->count <= 0)
+		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION), errmsg(SP_AGG_INCONSISTENT)));
+	if (s->count == 1)
 	{
-		case SP_STATE_BY_VALUE:
-			s->value = call_transition(g, s->value, s->isnull, &s->isnull);
-			reset_temp(g);
-			break;
-		case SP_STATE_BY_REFERENCE:
-			advance_by_reference(agg, s);
-			break;
-		case SP_STATE_INTERNAL:
-			advance_internal(agg, s);
-			break;
+		sp_generic_release(agg, state);
+		sp_generic_init(agg, state);
+		return;
 	}
+	change_state(agg, s, &g->inverse, NULL);
+	if (s->isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("function \"%s\" of aggregate \"%s\" can't take a row away",
+						format_procedure(g->inverse.flinfo.fn_oid), agg->name)));
+	s->count--;
+}
+
+/* ---- combining ---- */
+
+/* A state that isn't null, as an argument: the function must not go on with it itself. */
+static Datum
+value_to_combine(SpAggregate *agg, const SpGenericState *s)
+{
+	SpGeneric  *g = agg->generic;
+
+	if (g->kind == SP_STATE_INTERNAL)
+		return sp_packed_argument(agg, internal_of(s));
+	return MakeExpandedObjectReadOnly(s->value, false, g->typlen);
+}
+
+/* "to" becomes a copy of "from"; what it was is null. */
+static void
+take_over(SpAggregate *agg, SpGenericState *to, const SpGenericState *from)
+{
+	int64		count = agg->generic->counted ? to->count : 0;
+
+	sp_generic_copy(agg, (char *) to, (const char *) from);
+	if (agg->generic->counted)
+		to->count += count;
+}
+
+/* "to" becomes the state of all rows of both. */
+void
+sp_generic_combine(SpAggregate *agg, char *to, const char *from)
+{
+	SpGeneric  *g = agg->generic;
+	SpGenericState *s = (SpGenericState *) to;
+	const SpGenericState *other = (const SpGenericState *) from;
+	bool		skips_nulls = g->combine.flinfo.fn_strict || g->kind == SP_STATE_INTERNAL;
+
+	/* As in a parallel query, where a worker's null state counts for nothing. */
+	if (skips_nulls && s->isnull && !other->isnull)
+	{
+		take_over(agg, s, other);
+		return;
+	}
+	s->no_value &= other->no_value;
+	if (!skips_nulls || !other->isnull)
+	{
+		NullableDatum *argument = &g->combine.fcinfo->args[1];
+
+		argument->isnull = other->isnull;
+		argument->value = other->isnull ? (Datum) 0 : value_to_combine(agg, other);
+		change_state(agg, s, &g->combine, other);
+	}
+	if (g->counted)
+		s->count += other->count;
 }
 
 /* ---- results ---- */
@@ -337,7 +440,7 @@ append_counted(StringInfo buf, const void *data, uint32 size)
 	appendBinaryStringInfo(buf, data, size);
 }
 
-/* Append the durable form: version, kind, flags, and the value if there is one. */
+/* Append the durable form: version, kind, flags, the count if counted, the value if there is one. */
 void
 sp_generic_serialize(SpAggregate *agg, const char *state, StringInfo buf)
 {
@@ -346,7 +449,10 @@ sp_generic_serialize(SpAggregate *agg, const char *state, StringInfo buf)
 
 	appendStringInfoChar(buf, STATE_VERSION);
 	appendStringInfoChar(buf, (char) g->kind);
-	appendStringInfoChar(buf, (s->isnull ? STATE_IS_NULL : 0) | (s->no_value ? STATE_NO_VALUE : 0));
+	appendStringInfoChar(buf, (s->isnull ? STATE_IS_NULL : 0) | (s->no_value ? STATE_NO_VALUE : 0) |
+						 (g->counted ? STATE_COUNTED : 0));
+	if (g->counted)
+		appendBinaryStringInfo(buf, (const char *) &s->count, sizeof(s->count));
 	if (s->isnull)
 		return;
 
@@ -410,8 +516,14 @@ sp_generic_deserialize(SpAggregate *agg, char *state, const char **p, const char
 
 	read_bytes(agg, header, sizeof(header), p, end);
 	if (header[0] != STATE_VERSION || header[1] != (char) g->kind ||
-		(header[2] & ~(STATE_IS_NULL | STATE_NO_VALUE)) != 0)
+		(header[2] & ~(STATE_IS_NULL | STATE_NO_VALUE)) != (g->counted ? STATE_COUNTED : 0))
 		sp_aggregate_damaged(agg);
+	if (g->counted)
+	{
+		read_bytes(agg, &s->count, sizeof(s->count), p, end);
+		if (s->count < 0)
+			sp_aggregate_damaged(agg);
+	}
 	s->value = (Datum) 0;
 	s->isnull = (header[2] & STATE_IS_NULL) != 0;
 	s->no_value = (header[2] & STATE_NO_VALUE) != 0;
@@ -443,7 +555,7 @@ sp_generic_copy(SpAggregate *agg, char *to, const char *from)
 	const SpGenericState *s = (const SpGenericState *) from;
 	SpGenericState *copy = (SpGenericState *) to;
 
-	*copy = *s;
+	memcpy(to, from, sp_generic_state_size(g));
 	if (g->kind == SP_STATE_BY_VALUE)
 		return;
 	copy->value = (Datum) 0;

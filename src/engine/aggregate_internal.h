@@ -57,12 +57,14 @@ struct SpGeneric
 	Datum		init_value;
 	bool		init_isnull;
 	bool		final_modifies;
+	bool		counted;		/* states know their number of inputs: there is an inverse */
 
 	SpSupport	transition;
+	SpSupport	inverse;		/* where it was asked for */
 	SpSupport	final;
-	SpSupport	serial;			/* these three for internal states */
+	SpSupport	combine;		/* where it was asked for; and for internal states: */
+	SpSupport	serial;
 	SpSupport	deserial;
-	SpSupport	combine;
 
 	/* where functions run */
 	MemoryContext temp;			/* reset after each call of sp_generic_*() that used it */
@@ -83,6 +85,9 @@ typedef struct SpInternal
 	bytea	   *packed;
 } SpInternal;
 
+/* What is said of a row that is taken away and was never there. */
+#define SP_AGG_INCONSISTENT "the row to take away is not among those that were aggregated"
+
 /* Raise the error of states that don't come back as they were written. */
 pg_noreturn extern void sp_aggregate_damaged(const SpAggregate *agg);
 
@@ -94,13 +99,15 @@ pg_noreturn extern void sp_aggregate_refuse(const SpAggregate *agg, const char *
 extern Datum sp_aggregate_numeric(SpAggFunction function, const SpAggResult *result);
 
 /* aggregate_bind.c: in the current context, which is the aggregate's. */
-extern SpGeneric *sp_generic_bind(SpAggregate *agg, HeapTuple tuple);
+extern SpGeneric *sp_generic_bind(SpAggregate *agg, HeapTuple tuple, int needs);
 
 /* aggregate_generic.c */
 extern Size sp_generic_state_size(const SpGeneric *generic);
 extern bool sp_generic_by_reference(const SpGeneric *generic);
 extern void sp_generic_init(SpAggregate *agg, char *state);
 extern void sp_generic_advance(SpAggregate *agg, char *state, const NullableDatum *args);
+extern void sp_generic_combine(SpAggregate *agg, char *to, const char *from);
+extern void sp_generic_retract(SpAggregate *agg, char *state, const NullableDatum *args);
 extern Datum sp_generic_result(SpAggregate *agg, const char *state, bool *isnull);
 extern void sp_generic_serialize(SpAggregate *agg, const char *state, StringInfo buf);
 extern void sp_generic_deserialize(SpAggregate *agg, char *state, const char **p, const char *end);
@@ -114,6 +121,7 @@ extern void sp_packed_open(SpAggregate *agg, SpInternal *internal);
 extern void sp_packed_touch(SpAggregate *agg, SpInternal *internal);
 extern bytea *sp_packed_copy(SpAggregate *agg, const SpInternal *internal, MemoryContext context);
 extern Datum sp_packed_restore(SpAggregate *agg, MemoryContext context, bytea *packed);
+extern Datum sp_packed_argument(SpAggregate *agg, const SpInternal *internal);
 extern void sp_packed_free(SpGeneric *generic, SpInternal *internal);
 
 #endif

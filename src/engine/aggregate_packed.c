@@ -136,6 +136,21 @@ sp_packed_make_empty(SpAggregate *agg)
 	return internal;
 }
 
+/* What the deserial function makes of a packed form, where states live in aggcontext. */
+static Datum
+unpack(SpAggregate *agg, bytea *packed, MemoryContext context, MemoryContext aggcontext)
+{
+	SpGeneric  *g = agg->generic;
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Datum		value;
+
+	packed = (bytea *) pg_detoast_datum((struct varlena *) packed);
+	g->aggcontext->ecxt_per_tuple_memory = aggcontext;
+	value = call_function(agg, &g->deserial, PointerGetDatum(packed), false, (Datum) 0);
+	MemoryContextSwitchTo(old);
+	return value;
+}
+
 /*
  * The value of a state made from its packed form, in context.  Some combine functions
  * hand back what they were given when there is nothing to combine it with; then that
@@ -146,20 +161,26 @@ sp_packed_restore(SpAggregate *agg, MemoryContext context, bytea *packed)
 {
 	SpGeneric  *g = agg->generic;
 	MemoryContext old = MemoryContextSwitchTo(g->temp);
-	Datum		argument;
+	Datum		argument = unpack(agg, packed, g->temp, context);
 	Datum		value;
 
-	packed = (bytea *) pg_detoast_datum((struct varlena *) packed);
-	g->aggcontext->ecxt_per_tuple_memory = context;
-	argument = call_function(agg, &g->deserial, PointerGetDatum(packed), false, (Datum) 0);
 	value = call_function(agg, &g->combine, (Datum) 0, true, argument);
 	if (value == argument)
-	{
-		MemoryContextSwitchTo(context);
-		value = call_function(agg, &g->deserial, PointerGetDatum(packed), false, (Datum) 0);
-	}
+		value = unpack(agg, packed, context, context);
 	MemoryContextSwitchTo(old);
 	return value;
+}
+
+/*
+ * A state as an argument of the combine function, in temp with all that it has: some
+ * deserial functions allocate where states live (hll 130 kB at a time).
+ */
+Datum
+sp_packed_argument(SpAggregate *agg, const SpInternal *internal)
+{
+	MemoryContext temp = agg->generic->temp;
+
+	return unpack(agg, sp_packed_copy(agg, internal, temp), temp, temp);
 }
 
 /* Unpack a state, if it isn't, and let the functions allocate in its context. */

@@ -38,7 +38,7 @@ bind_aggregates(SpWindow *w)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("the view that holds the expressions of \"%s\" was changed",
 							w->def->o.name)));
-		agg = sp_aggregate_bind(aggref, w->context);
+		agg = sp_aggregate_bind(aggref, w->context, 0);
 		w->aggs[i] = agg;
 		w->agg_offset[i] = w->value_size;
 		w->value_size += MAXALIGN(sp_aggregate_state_size(agg));

@@ -270,7 +270,7 @@ check_aggregate(CheckContext *context, const SpClause *clause, bool has_aggregat
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "streamproc aggregate check",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(scratch);
-	(void) sp_aggregate_bind((Aggref *) copyObject(clause->expr), scratch);
+	(void) sp_aggregate_bind((Aggref *) copyObject(clause->expr), scratch, 0);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 }

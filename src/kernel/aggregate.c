@@ -12,6 +12,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/aggregate_value.h"
+
 #define STATE_VERSION	1		/* first byte of the durable form; the second is the kind */
 
 #define MANY_VALUES		(INT64_C(1) << 62)
@@ -26,62 +28,6 @@ STATE_HAS_SIZE(SpAggSquares, 48);
 STATE_HAS_SIZE(SpAggSumFloat, 16);
 STATE_HAS_SIZE(SpAggMoments, 24);
 STATE_HAS_SIZE(SpAggExtreme, 16);
-
-/* How PostgreSQL keeps values in a Datum. */
-static inline int64_t
-int2_of(uint64_t bits)
-{
-	return (int16_t) bits;
-}
-
-static inline int64_t
-int4_of(uint64_t bits)
-{
-	return (int32_t) bits;
-}
-
-static inline int64_t
-int8_of(uint64_t bits)
-{
-	return (int64_t) bits;
-}
-
-static inline float
-float4_of(uint64_t bits)
-{
-	uint32_t	low = (uint32_t) bits;
-	float		value;
-
-	memcpy(&value, &low, sizeof(value));
-	return value;
-}
-
-static inline double
-float8_of(uint64_t bits)
-{
-	double		value;
-
-	memcpy(&value, &bits, sizeof(value));
-	return value;
-}
-
-static inline uint64_t
-float4_bits(float value)
-{
-	int32_t		low;
-
-	memcpy(&low, &value, sizeof(low));
-	return (uint64_t) (int64_t) low;
-}
-
-static inline uint64_t
-float8_bits(double value)
-{
-	uint64_t	bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	return bits;
-}
 
 #define DEFINE_ADVANCE(name, State, value_of, step) \
 static SpAggError \

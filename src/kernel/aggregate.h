@@ -61,7 +61,8 @@ typedef enum SpAggError
 {
 	SP_AGG_OK = 0,
 	SP_AGG_BIGINT_RANGE,		/* a count or a sum leaves int8 */
-	SP_AGG_FLOAT_OVERFLOW		/* finite floats with an infinite result */
+	SP_AGG_FLOAT_OVERFLOW,		/* finite floats with an infinite result */
+	SP_AGG_NEVER_ADDED			/* what is to be taken away can't have been added */
 } SpAggError;
 
 /* Which of the structs below is the state; part of the durable form. */
@@ -167,6 +168,14 @@ extern const SpAggKernel *sp_agg_find(SpAggFunction function, SpAggType type);
 
 extern void sp_agg_init(const SpAggKernel *kernel, void *state);
 extern void sp_agg_result(const SpAggKernel *kernel, const void *state, SpAggResult *result);
+
+/*
+ * aggregate_merge.c.  On an error "to", or the state, is unchanged.  Retracting is for the
+ * kernels that can: counts, and sums of integers.
+ */
+extern SpAggError sp_agg_combine(const SpAggKernel *kernel, void *to, const void *from);
+extern bool sp_agg_can_retract(const SpAggKernel *kernel);
+extern SpAggError sp_agg_retract(const SpAggKernel *kernel, void *state, const SpValue *value);
 
 /*
  * Durable form: sp_agg_write() writes sp_agg_written_size() bytes and returns the end;
