@@ -340,7 +340,7 @@ sp_activate_is_settled(void)
 {
 	ListCell   *lc;
 
-	if (sp_write_holds_back_checkpoint())
+	if (sp_write_holds_back_checkpoint() || sp_failure_any())
 		return false;
 	foreach(lc, sp_engine.streams)
 	{

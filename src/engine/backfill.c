@@ -466,6 +466,7 @@ apply_to_window(HistoryScan *scan, SpRowSet *rows)
 	sp_pipeline_raise_clock(scan->stream, scan->max_time,
 							sp_clock_behind(scan->max_time, scan->stream->def->watermark_us));
 	sp_clock_advance(w, scan->lsn, rows->commit_time);
+	sp_failure_raise(w->def->o.id);
 }
 
 /*

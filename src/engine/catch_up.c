@@ -353,6 +353,7 @@ sp_catch_up(void)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
+	sp_failure_raise(sp_starting->id);
 	if ((done && sp_engine.upto >= sp_starting->cut_lsn) ||
 		output->ngroups + output->nalerts + output->ndead >= WRITE_EVERY_ROWS)
 	{

@@ -392,6 +392,7 @@ sp_engine_apply(dlist_head *events, XLogRecPtr upto, bool flush)
 	sp_engine.upto = Max(sp_engine.upto, upto);
 	sp_write_and_commit(sp_engine.upto, flush);
 	MemoryContextSwitchTo(TopMemoryContext);
+	sp_failure_settle();
 }
 
 /* A commit may be decoded before it is visible. */
@@ -413,6 +414,7 @@ sp_engine_activate(TransactionId xid, XLogRecPtr upto)
 {
 	wait_until_visible(xid);
 	sp_engine.upto = Max(sp_engine.upto, upto);
+	sp_failure_settle();
 
 	sp_engine_begin();
 	sp_registry_sync(xid);
@@ -432,7 +434,7 @@ sp_engine_pending(void)
 {
 	ListCell   *lc;
 
-	if (sp_engine.activation_pending || sp_starting_any())
+	if (sp_engine.activation_pending || sp_starting_any() || sp_failure_any())
 		return true;
 	foreach(lc, sp_engine.windows)
 	{
@@ -462,6 +464,9 @@ sp_engine_has_news(void)
 bool
 sp_engine_checkpoint(XLogRecPtr *state_lsn, XLogRecPtr *flush_lsn)
 {
+	sp_failure_settle();
+	if (sp_failure_any())
+		return false;
 	if (!sp_engine.changed && sp_engine.upto - sp_engine.state_lsn < IDLE_CHECKPOINT_WAL)
 		return false;
 	if (sp_write_holds_back_checkpoint())
@@ -518,6 +523,7 @@ sp_engine_tick(TimestampTz now)
 {
 	ListCell   *lc;
 
+	sp_failure_settle();
 	if (sp_engine.activation_pending && now >= sp_engine.activation_retry)
 	{
 		sp_activate_new(sp_engine.upto);

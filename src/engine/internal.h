@@ -573,10 +573,11 @@ typedef struct SpFeed
 	bool		wanted;			/* somebody reads the window */
 	XLogRecPtr	lsn;
 	TimestampTz time;
-	SpRowSet	rows;
+	int			n;
+	SpGroup    *groups[SP_ROWSET_MAX];
 } SpFeed;
 
-extern void sp_result_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls);
+extern void sp_result_rows(SpWindow *w, SpGroup **groups, int n, Datum *values, bool *nulls);
 extern Datum sp_result_time(int64 time, Oid type);
 extern int64 sp_result_event_time(const SpWindow *w, int64 end);
 extern bool sp_result_is_read(const SpWindow *w);
@@ -597,6 +598,15 @@ extern bool sp_write_alone(SpWindow *w, SpDetector *d);
 extern void sp_write_position(XLogRecPtr state_lsn);
 extern bool sp_write_holds_back_checkpoint(void);
 extern TimestampTz sp_write_next_due(void);
+
+/* failure.c */
+extern void sp_failure_window(SpWindow *w, const char *reason);
+extern void sp_failure_detector(SpDetector *d, const char *reason);
+extern void sp_failure_readers(SpStream *s, const char *reason);
+extern bool sp_failure_any(void);
+extern bool sp_failure_is(int32 id);
+extern void sp_failure_raise(int32 id);
+extern void sp_failure_settle(void);
 
 /* retention.c */
 extern TimestampTz sp_retention_next_due(void);
@@ -622,6 +632,7 @@ extern List *sp_registry_append(List *list, void *object);
 extern void sp_registry_add_window(SpWindow *w);
 extern void sp_registry_drop_stream(SpStream *s);
 extern void sp_registry_forget(const SpObjectDef *o);
+extern void sp_registry_forget_id(int32 id);
 extern SpStream *sp_registry_find_stream(Oid relid);
 extern SpWindow *sp_registry_find_window(Oid relid);
 extern void sp_registry_sync(TransactionId xid);

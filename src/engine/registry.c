@@ -248,6 +248,30 @@ sp_registry_forget(const SpObjectDef *o)
 	}
 }
 
+/* The same by its number; what reads it goes along. */
+void
+sp_registry_forget_id(int32 id)
+{
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.detectors)
+	{
+		if (((SpDetector *) lfirst(lc))->def->o.id == id)
+		{
+			sp_registry_drop_detector(lfirst(lc));
+			return;
+		}
+	}
+	foreach(lc, sp_engine.windows)
+	{
+		if (((SpWindow *) lfirst(lc))->def->o.id == id)
+		{
+			sp_registry_drop_window(lfirst(lc));
+			return;
+		}
+	}
+}
+
 /* The definition of that id in a list of definitions, or NULL. */
 static SpObjectDef *
 find_definition(List *definitions, int32 id)
@@ -268,7 +292,7 @@ find_definition(List *definitions, int32 id)
 static bool
 stays(const SpObjectDef *o)
 {
-	return o != NULL && (o->state == SP_STATE_RUNNING || o->state == SP_STATE_PAUSED);
+	return o != NULL && !sp_failure_is(o->id) && (o->state == SP_STATE_RUNNING || o->state == SP_STATE_PAUSED);
 }
 
 /* An object is to be built anew, as what it reads is; o: its definition, or NULL. */

@@ -30,9 +30,9 @@ sp_result_event_time(const SpWindow *w, int64 end)
 	return TIMESTAMP_NOT_FINITE(end) ? end : end - 1;
 }
 
-/* The result row of a group, by-reference values in the current memory context. */
-void
-sp_result_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls)
+/* The result row of one group. */
+static void
+make_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls)
 {
 	int			n = 0;
 	int			i;
@@ -62,26 +62,30 @@ sp_result_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls)
 	nulls[n] = false;
 }
 
+/*
+ * The result rows of n groups, w->natts columns each, by-reference values in the current
+ * memory context.  Final functions are the user's: they run with the owner's rights, and
+ * may throw.
+ */
+void
+sp_result_rows(SpWindow *w, SpGroup **groups, int n, Datum *values, bool *nulls)
+{
+	SpUserContext user;
+	int			i;
+
+	if (!w->native)
+		sp_user_enter(&user, w->expressions->owner, w->expressions->settings);
+	for (i = 0; i < n; i++)
+		make_row(w, groups[i], values + (Size) i * w->natts, nulls + (Size) i * w->natts);
+	if (!w->native)
+		sp_user_leave(&user, true);
+}
+
 /* Does anybody read the window? */
 bool
 sp_result_is_read(const SpWindow *w)
 {
 	return w->detectors != NIL || w->windows != NIL || sp_starting_reads(w);
-}
-
-/* An empty rowset of result rows. */
-static void
-begin_rows(SpFeed *feed)
-{
-	SpWindow   *w = feed->window;
-
-	MemoryContextReset(w->result_context);
-	sp_rowset_init(&feed->rows, w->result_context, w->natts, SP_ROWSET_MAX);
-	feed->rows.time_type = w->stream->def->time_type;
-	feed->rows.zone = w->stream->zone;
-	feed->rows.lsn = feed->lsn;
-	feed->rows.commit_time = feed->time;
-	feed->rows.desc = w->result_desc;
 }
 
 /* Rows that the event at lsn seals follow. */
@@ -92,13 +96,71 @@ sp_result_feed_begin(SpFeed *feed, SpWindow *w, XLogRecPtr lsn, TimestampTz time
 	feed->wanted = sp_result_is_read(w);
 	feed->lsn = lsn;
 	feed->time = time;
-	feed->rows.n = 0;
+	feed->n = 0;
 	if (!feed->wanted)
 		return;
 	if (w->feed_lsn != lsn)
 		w->feed_ordinal = 0;
 	w->feed_lsn = lsn;
-	begin_rows(feed);
+}
+
+/* What make_rows() works on. */
+typedef struct RowsWork
+{
+	SpFeed	   *feed;
+	SpRowSet   *rows;
+} RowsWork;
+
+/* For sp_run_guarded(), and for windows where nothing throws. */
+static void
+make_rows(void *arg)
+{
+	RowsWork   *work = arg;
+	SpFeed	   *feed = work->feed;
+
+	sp_result_rows(feed->window, feed->groups, feed->n, work->rows->values, work->rows->nulls);
+}
+
+/* The rows of the groups that have gathered; false: the window has failed. */
+static bool
+fill_rows(SpFeed *feed, SpRowSet *rows)
+{
+	SpWindow   *w = feed->window;
+	RowsWork	work = {feed, rows};
+	MemoryContext old;
+	ErrorData  *error;
+	int			i;
+
+	MemoryContextReset(w->result_context);
+	sp_rowset_init(rows, w->result_context, w->natts, feed->n);
+	rows->time_type = w->stream->def->time_type;
+	rows->zone = w->stream->zone;
+	rows->lsn = feed->lsn;
+	rows->commit_time = feed->time;
+	rows->desc = w->result_desc;
+	rows->first_ordinal = w->feed_ordinal;
+	if (w->native)
+	{
+		old = MemoryContextSwitchTo(rows->context);
+		make_rows(&work);
+		MemoryContextSwitchTo(old);
+	}
+	else if (!sp_run_patiently(w->expressions, rows->context, make_rows, &work, &error))
+	{
+		sp_failure_window(w, error->message);
+		return false;
+	}
+	for (i = 0; i < feed->n; i++)
+	{
+		int64		start;
+		int64		end;
+
+		w->ops->bounds(w, feed->groups[i], &start, &end);
+		rows->time[i] = sp_result_event_time(w, end);
+		rows->no_time[i] = false;
+	}
+	rows->n = feed->n;
+	return true;
 }
 
 /* Hand over the rows that have gathered. */
@@ -106,54 +168,40 @@ static void
 flush(SpFeed *feed)
 {
 	SpWindow   *w = feed->window;
+	SpRowSet	rows;
 	ListCell   *lc;
 
-	if (feed->rows.n == 0)
+	if (feed->n == 0 || !fill_rows(feed, &rows))
 		return;
-	feed->rows.first_ordinal = w->feed_ordinal;
 	foreach(lc, w->windows)
 	{
 		SpWindow   *downstream = lfirst(lc);
 
 		if (sp_clock_takes(&downstream->def->o, feed->lsn))
-			sp_window_apply(downstream, &feed->rows);
+			sp_window_apply(downstream, &rows);
 	}
 	foreach(lc, w->detectors)
 	{
 		SpDetector *d = lfirst(lc);
 
 		if (sp_clock_takes(&d->def->o, feed->lsn))
-			sp_detector_apply(d, &feed->rows);
+			sp_detector_apply(d, &rows);
 	}
-	sp_starting_keep_rows(w, &feed->rows);
-	w->feed_ordinal += feed->rows.n;
+	sp_starting_keep_rows(w, &rows);
+	w->feed_ordinal += rows.n;
+	feed->n = 0;
 }
 
 /* The row of a group. */
 void
 sp_result_feed_group(SpFeed *feed, SpGroup *group)
 {
-	SpWindow   *w = feed->window;
-	SpRowSet   *rows = &feed->rows;
-	MemoryContext old;
-	int64		start;
-	int64		end;
-
 	if (!feed->wanted)
 		return;
-	if (rows->n == SP_ROWSET_MAX)
-	{
+	if (feed->n == SP_ROWSET_MAX)
 		flush(feed);
-		begin_rows(feed);
-	}
-	w->ops->bounds(w, group, &start, &end);
-	old = MemoryContextSwitchTo(rows->context);
-	sp_result_row(w, group, rows->values + (Size) rows->n * rows->natts,
-				  rows->nulls + (Size) rows->n * rows->natts);
-	rows->time[rows->n] = sp_result_event_time(w, end);
-	rows->no_time[rows->n] = false;
-	rows->n++;
-	MemoryContextSwitchTo(old);
+	if (feed->window->def->o.state != SP_STATE_FAILED)
+		feed->groups[feed->n++] = group;
 }
 
 /* That was all. */
@@ -161,5 +209,5 @@ void
 sp_result_feed_end(SpFeed *feed)
 {
 	flush(feed);
-	feed->rows.n = 0;
+	feed->n = 0;
 }

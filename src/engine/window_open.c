@@ -4,6 +4,7 @@
  */
 #include "engine/internal.h"
 
+#include "access/transam.h"
 #include "base/compat.h"
 #include "catalog/pg_type.h"
 #include "utils/memutils.h"
@@ -103,6 +104,20 @@ describe_result(SpWindow *w)
 	RelationClose(rel);
 }
 
+/* Is an aggregate not PostgreSQL's own?  Its functions may depend on settings. */
+static bool
+has_foreign_aggregate(const SpWindow *w)
+{
+	int			a;
+
+	for (a = 0; a < w->naggs; a++)
+	{
+		if (((Aggref *) w->expressions->nodes[w->nkeys + a])->aggfnoid >= FirstNormalObjectId)
+			return true;
+	}
+	return false;
+}
+
 /* The operations of a kind. */
 static const SpWindowOps *
 find_ops(SpWindowKind kind)
@@ -128,6 +143,7 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	SpWindow   *w = palloc0(sizeof(SpWindow));
+	List	   *settings;
 
 	w->context = context;
 	w->def = def;
@@ -147,7 +163,10 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 	if (w->has_tally)
 		w->value_size = sizeof(SpTally);
 	bind_aggregates(w);
+	settings = w->expressions->settings;
 	sp_expressions_finish(w->expressions, w->evaluated, w->nevaluated);
+	if (has_foreign_aggregate(w))
+		w->expressions->settings = settings;
 	w->ops->open(w);
 	sp_group_init(&w->groups,
 				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),

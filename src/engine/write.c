@@ -154,22 +154,36 @@ write_window(SpWindow *w)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	SpWriter   *writer = sp_writer_open(w->def->o.relid, w->natts, w->types,
 										w->nresult_keys, w->result_keys);
+	MemoryContext rows_context = AllocSetContextCreate(context, "streamproc rows",
+													   ALLOCSET_DEFAULT_SIZES);
 	TupleTableSlot *slot = sp_writer_slot(writer);
+	Datum	   *values = palloc(sizeof(Datum) * w->natts * SP_ROWSET_MAX);
+	bool	   *nulls = palloc(sizeof(bool) * w->natts * SP_ROWSET_MAX);
 	uint64		n;
-	int			i;
+	int			i,
+				j;
 
-	for (i = 0; i < w->output.ngroups; i++)
+	for (i = 0; i < w->output.ngroups; i += SP_ROWSET_MAX)
 	{
-		SpGroup    *group = w->output.groups[i];
+		int			chunk = Min(SP_ROWSET_MAX, w->output.ngroups - i);
 
-		if (i % 1024 == 0)
-			CHECK_FOR_INTERRUPTS();
-		sp_writer_set_lookup(writer, w->output.lookup || w->output.failures > 0 ||
-							 (group->flags & SP_GROUP_WRITTEN) != 0);
-		ExecClearTuple(slot);
-		sp_result_row(w, group, slot->tts_values, slot->tts_isnull);
-		ExecStoreVirtualTuple(slot);
-		sp_writer_upsert(writer, &group->tid);
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(rows_context);
+		sp_result_rows(w, w->output.groups + i, chunk, values, nulls);
+		MemoryContextSwitchTo(context);
+		for (j = 0; j < chunk; j++)
+		{
+			SpGroup    *group = w->output.groups[i + j];
+
+			sp_writer_set_lookup(writer, w->output.lookup || w->output.failures > 0 ||
+								 (group->flags & SP_GROUP_WRITTEN) != 0);
+			ExecClearTuple(slot);
+			memcpy(slot->tts_values, values + (Size) j * w->natts, sizeof(Datum) * w->natts);
+			memcpy(slot->tts_isnull, nulls + (Size) j * w->natts, sizeof(bool) * w->natts);
+			ExecStoreVirtualTuple(slot);
+			sp_writer_upsert(writer, &group->tid);
+		}
+		MemoryContextReset(rows_context);
 	}
 	sp_writer_close(writer);
 	n = w->output.ngroups;
@@ -396,7 +410,8 @@ select_due(List *objects, bool flush)
 	{
 		Writable   *x = lfirst(lc);
 
-		if (x->output->replaying || sp_output_is_empty(x->output))
+		if (x->output->replaying || sp_output_is_empty(x->output) ||
+			x->def->state == SP_STATE_FAILED)
 			continue;
 		if (flush || due_at(x->output, x->trigger_us) <= now)
 			due = lappend(due, x);
