@@ -292,7 +292,8 @@ find_definition(List *definitions, int32 id)
 static bool
 stays(const SpObjectDef *o)
 {
-	return o != NULL && !sp_failure_is(o->id) && (o->state == SP_STATE_RUNNING || o->state == SP_STATE_PAUSED);
+	return o != NULL && !sp_failure_is(o->id) &&
+		(o->state == SP_STATE_RUNNING || o->state == SP_STATE_PAUSED);
 }
 
 /* An object is to be built anew, as what it reads is; o: its definition, or NULL. */
