@@ -121,13 +121,23 @@ sp_bucket_reopen(SpBuckets *list, SpBucket *bucket)
 	list->first_unsealed = Min(list->first_unsealed, i);
 }
 
-/* A new group in a bucket. */
+/* A new group in a bucket, or one that was loaded. */
 void
 sp_bucket_attach(SpBuckets *list, SpBucket *bucket, SpGroup *group)
 {
 	group->bucket = bucket;
 	dlist_push_tail(&bucket->groups, &group->node);
 	bucket->ngroups++;
+	if (group->flags & SP_GROUP_GONE)
+		sp_bucket_hide(group);
+}
+
+/* Whoever goes through the bucket doesn't meet the group any more, but it has its place there. */
+void
+sp_bucket_hide(SpGroup *group)
+{
+	dlist_delete(&group->node);
+	group->node.prev = group->node.next = &group->node;
 }
 
 /* The group is about to be removed. */

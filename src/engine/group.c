@@ -321,18 +321,28 @@ sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, cons
 	return group;
 }
 
-/* Forget a group; what its value refers to was given up by the caller. */
+/* Let nobody find the group any more. */
 void
-sp_group_remove(SpGroups *groups, SpGroup *group)
+sp_group_hide(SpGroups *groups, SpGroup *group)
 {
 	SpGroup   **link = &groups->table[group->hash & (groups->table_size - 1)];
-	SpPage	   *page = groups->pages[group->page];
-	int			i;
 
 	while (*link != group)
 		link = &(*link)->next;
 	*link = group->next;
+	group->next = NULL;
 	groups->n--;
+}
+
+/* Forget a group; what its value refers to was given up by the caller. */
+void
+sp_group_remove(SpGroups *groups, SpGroup *group)
+{
+	SpPage	   *page = groups->pages[group->page];
+	int			i;
+
+	if (!(group->flags & SP_GROUP_GONE))
+		sp_group_hide(groups, group);
 	for (i = 0; i < groups->nkeys; i++)
 	{
 		if (!groups->keys[i].typbyval && !sp_group_nulls(groups, group)[i])
@@ -552,6 +562,8 @@ sp_group_load_page(SpGroups *groups, int32 number, const char *data, Size size,
 		group->page = number;
 		group->page_slot = i;
 		page->groups[i] = group;
+		if (group->flags & SP_GROUP_GONE)
+			sp_group_hide(groups, group);
 		groups->next_sequence = Max(groups->next_sequence, head.sequence + 1);
 		read(arg, group, &p, end);
 	}

@@ -16,6 +16,11 @@
  *
  * After a crash the pages are older than the results: events before an object's
  * output_lsn are applied but their output is dropped (SpOutput.replaying).
+ *
+ * A group may end before its window does (its session was absorbed, its last row taken
+ * back).  Its result row is then deleted as others are updated: sp_output_gone() hides the
+ * group, so that nothing finds it any more and its key may begin anew as another group; it
+ * stays on its page, with what tells its row, until the deletion is committed.
  */
 #ifndef SP_ENGINE_INTERNAL_H
 #define SP_ENGINE_INTERNAL_H
@@ -134,6 +139,8 @@ typedef struct SpPage SpPage;
 #define SP_GROUP_FINAL		0x04
 #define SP_GROUP_TOUCHED	0x08	/* in the undo log of the rowset at work */
 #define SP_GROUP_SEALED		0x10	/* what reads the window has had its row */
+#define SP_GROUP_GONE		0x20	/* out of sight, until its result row is deleted */
+#define SP_GROUP_ABSENT		0x40	/* it is to have no result row now */
 
 typedef struct SpGroup
 {
@@ -195,6 +202,7 @@ extern SpGroup *sp_group_find(SpGroups *groups, uint32 hash, int64 start,
 							  const Datum *keys, const bool *nulls);
 extern SpGroup *sp_group_add(SpGroups *groups, uint32 hash, int64 start,
 							 const Datum *keys, const bool *nulls);
+extern void sp_group_hide(SpGroups *groups, SpGroup *group);
 extern void sp_group_remove(SpGroups *groups, SpGroup *group);
 extern void sp_group_changed(SpGroups *groups, SpGroup *group);
 extern Size sp_group_memory(const SpGroups *groups);
@@ -243,6 +251,7 @@ typedef struct SpAlert
 /* What an object has computed and not yet written. */
 typedef struct SpOutput
 {
+	SpWindow   *window;			/* whose groups there are; NULL: there are none */
 	MemoryContext context;		/* alerts and dead letters; reset when all are written */
 	dlist_head	dead;
 	dlist_head	alerts;
@@ -251,6 +260,7 @@ typedef struct SpOutput
 	SpGroup   **groups;			/* dirty ones (windows) */
 	int			ngroups;
 	int			groups_allocated;
+	bool		any_gone;		/* among the dirty groups */
 	XLogRecPtr	output_lsn;		/* results are written up to here, as last committed */
 	bool		replaying;		/* events before output_lsn: their output is dropped */
 	TimestampTz first_change;	/* when the oldest unwritten change came; 0: none */
@@ -518,6 +528,8 @@ extern void sp_output_init(SpOutput *output, MemoryContext parent);
 extern void sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,
 						   const char *reason, const char *sqlstate, const char *message);
 extern void sp_output_group(SpOutput *output, SpGroup *group);
+extern void sp_output_gone(SpWindow *w, SpGroup *group);
+extern void sp_output_sort(SpOutput *output);
 extern bool sp_output_is_empty(const SpOutput *output);
 extern void sp_output_reach(SpOutput *output, XLogRecPtr lsn);
 extern void sp_output_clear(SpOutput *output);
@@ -558,6 +570,7 @@ extern SpBucket *sp_bucket_find(SpBuckets *list, int64 at);
 extern SpBucket *sp_bucket_get(SpBuckets *list, int64 at, int64 start, int64 end);
 extern void sp_bucket_reopen(SpBuckets *list, SpBucket *bucket);
 extern void sp_bucket_attach(SpBuckets *list, SpBucket *bucket, SpGroup *group);
+extern void sp_bucket_hide(SpGroup *group);
 extern void sp_bucket_detach(SpGroup *group);
 extern bool sp_bucket_shift(SpBuckets *list);
 extern List *sp_bucket_sorted_groups(const SpGroups *groups);

@@ -87,10 +87,53 @@ sp_output_group(SpOutput *output, SpGroup *group)
 									   sizeof(SpGroup *) * (Size) output->groups_allocated);
 	}
 	output->groups[output->ngroups++] = group;
+	output->any_gone |= (group->flags & SP_GROUP_GONE) != 0;
 	group->flags |= SP_GROUP_DIRTY;
 	if (group->bucket != NULL)
 		group->bucket->ndirty++;
 	note_change(output);
+}
+
+/*
+ * The group has ended: its result row, if there is one, is to be deleted.  The caller must not
+ * touch it any more; it may be forgotten already.
+ */
+void
+sp_output_gone(SpWindow *w, SpGroup *group)
+{
+	SpOutput   *output = &w->output;
+
+	if (!(group->flags & (SP_GROUP_DIRTY | SP_GROUP_WRITTEN)))
+	{
+		w->ops->remove(w, group);
+		return;
+	}
+	group->flags |= SP_GROUP_GONE;
+	sp_group_hide(&w->groups, group);
+	if (group->bucket != NULL)
+		sp_bucket_hide(group);
+	sp_group_changed(&w->groups, group);
+	sp_output_group(output, group);
+	output->any_gone = true;
+}
+
+/* Deletions before other writes, for a group may have the key of a gone one. */
+void
+sp_output_sort(SpOutput *output)
+{
+	SpGroup   **groups = output->groups;
+	int			ngone = 0;
+	int			i;
+
+	for (i = 0; output->any_gone && i < output->ngroups; i++)
+	{
+		SpGroup    *group = groups[i];
+
+		if (!(group->flags & SP_GROUP_GONE))
+			continue;
+		groups[i] = groups[ngone];
+		groups[ngone++] = group;
+	}
 }
 
 /* Nothing waits to be written. */
@@ -100,6 +143,22 @@ sp_output_is_empty(const SpOutput *output)
 	return output->ngroups == 0 && output->ndead == 0 && output->nalerts == 0;
 }
 
+/* What the tables have of the group is up to date. */
+static void
+clear_group(SpOutput *output, SpGroup *group)
+{
+	group->flags &= ~SP_GROUP_DIRTY;
+	if (group->bucket != NULL)
+		group->bucket->ndirty--;
+	if (group->flags & SP_GROUP_GONE)
+		output->window->ops->remove(output->window, group);
+	/* what a replay would have written isn't known */
+	else if ((group->flags & SP_GROUP_ABSENT) && !output->replaying)
+		group->flags &= ~SP_GROUP_WRITTEN;
+	else
+		group->flags |= SP_GROUP_WRITTEN;
+}
+
 /* All has been written and committed, or is in the tables already. */
 void
 sp_output_clear(SpOutput *output)
@@ -107,15 +166,9 @@ sp_output_clear(SpOutput *output)
 	int			i;
 
 	for (i = 0; i < output->ngroups; i++)
-	{
-		SpGroup    *group = output->groups[i];
-
-		group->flags &= ~SP_GROUP_DIRTY;
-		group->flags |= SP_GROUP_WRITTEN;
-		if (group->bucket != NULL)
-			group->bucket->ndirty--;
-	}
+		clear_group(output, output->groups[i]);
 	output->ngroups = 0;
+	output->any_gone = false;
 	if (output->ndead > 0 || output->nalerts > 0)
 	{
 		MemoryContextReset(output->context);

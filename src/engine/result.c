@@ -30,7 +30,7 @@ sp_result_event_time(const SpWindow *w, int64 end)
 	return TIMESTAMP_NOT_FINITE(end) ? end : end - 1;
 }
 
-/* The result row of one group. */
+/* The result row of one group; of one that is gone only what tells it from the others. */
 static void
 make_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls)
 {
@@ -53,9 +53,12 @@ make_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls)
 		values[n] = sp_group_keys(&w->groups, group)[i];
 		nulls[n] = sp_group_nulls(&w->groups, group)[i];
 	}
-	for (i = 0; i < w->naggs; i++, n++)
-		values[n] = sp_aggregate_result(w->aggs[i], sp_group_value(&w->groups, group) + w->agg_offset[i],
-										&nulls[n]);
+	memset(nulls + n, true, w->naggs);
+	for (i = 0; i < w->naggs && !(group->flags & SP_GROUP_GONE); i++)
+		values[n + i] = sp_aggregate_result(w->aggs[i],
+											sp_group_value(&w->groups, group) + w->agg_offset[i],
+											&nulls[n + i]);
+	n += w->naggs;
 	values[n] = BoolGetDatum((group->flags & SP_GROUP_FINAL) != 0);
 	nulls[n++] = false;
 	values[n] = Int32GetDatum(group->revision + 1);

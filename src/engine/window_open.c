@@ -175,6 +175,7 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 		w->native = false;
 	describe_result(w);
 	sp_output_init(&w->output, context);
+	w->output.window = w;
 	MemoryContextSwitchTo(old);
 	return w;
 }

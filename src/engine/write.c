@@ -145,6 +145,20 @@ write_dead(SpOutput *output, const SpObjectDef *def, Oid source)
 	return output->ndead;
 }
 
+/* The result row of one group, which is in the slot. */
+static void
+write_group(SpWindow *w, SpWriter *writer, SpGroup *group)
+{
+	bool		may_exist = w->output.lookup || w->output.failures > 0 ||
+		(group->flags & SP_GROUP_WRITTEN) != 0;
+
+	sp_writer_set_lookup(writer, may_exist);
+	if (!(group->flags & (SP_GROUP_GONE | SP_GROUP_ABSENT)))
+		sp_writer_upsert(writer, &group->tid);
+	else if (may_exist || ItemPointerIsValid(&group->tid))
+		sp_writer_delete(writer, &group->tid);
+}
+
 /* Changed result rows of a window. */
 static uint64
 write_window(SpWindow *w)
@@ -163,6 +177,7 @@ write_window(SpWindow *w)
 	int			i,
 				j;
 
+	sp_output_sort(&w->output);
 	for (i = 0; i < w->output.ngroups; i += SP_ROWSET_MAX)
 	{
 		int			chunk = Min(SP_ROWSET_MAX, w->output.ngroups - i);
@@ -173,15 +188,11 @@ write_window(SpWindow *w)
 		MemoryContextSwitchTo(context);
 		for (j = 0; j < chunk; j++)
 		{
-			SpGroup    *group = w->output.groups[i + j];
-
-			sp_writer_set_lookup(writer, w->output.lookup || w->output.failures > 0 ||
-								 (group->flags & SP_GROUP_WRITTEN) != 0);
 			ExecClearTuple(slot);
 			memcpy(slot->tts_values, values + (Size) j * w->natts, sizeof(Datum) * w->natts);
 			memcpy(slot->tts_isnull, nulls + (Size) j * w->natts, sizeof(bool) * w->natts);
 			ExecStoreVirtualTuple(slot);
-			sp_writer_upsert(writer, &group->tid);
+			write_group(w, writer, w->output.groups[i + j]);
 		}
 		MemoryContextReset(rows_context);
 	}
@@ -270,7 +281,8 @@ output_committed(Writable *x, XLogRecPtr upto)
 	{
 		SpGroup    *group = x->output->groups[i];
 
-		group->revision++;
+		if (!(group->flags & SP_GROUP_ABSENT))
+			group->revision++;
 		sp_group_changed(&x->window->groups, group);
 	}
 	sp_output_clear(x->output);
