@@ -138,8 +138,6 @@ SELECT streamproc.create_window('w', 'payments', 'global');
 
 -- parameters
 SELECT streamproc.create_window('w', 'payments', 'hoping', aggregates => '{count(*) AS n}');
-SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 hour', slide => '1 minute', aggregates => '{count(*) AS n}');
-SELECT streamproc.create_window('w', 'payments', 'session', gap => '1 hour', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', NULL, aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window(NULL, 'payments', 'global', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('', 'payments', 'global', aggregates => '{count(*) AS n}');
@@ -168,14 +166,66 @@ SELECT streamproc.create_window('w', 'payments', 'global', size => '1 day', aggr
 SELECT streamproc.create_window('w', 'payments', 'global', grace => '1 day', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'global', emit => 'final', aggregates => '{count(*) AS n}');
 
--- not yet
+-- which parameters go with which kind
 SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', slide => '1 hour', aggregates => '{count(*) AS n}');
-SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', group_filter => 'count(*) > 1', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', gap => '1 hour', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', carry => '{id}', aggregates => '{count(*) AS n}');
-SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', watermark => '1 hour', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', bounds => '[]', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'hopping', slide => '1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'cumulative', size => '1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'session', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'session', gap => '1 hour', size => '1 day', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'session', gap => '1 hour', origin => '2024-01-01', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'session', gap => '1 hour', fill => 'zero', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'sliding', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'sliding', size => '1 hour', slide => '1 minute', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'sliding', size => '1 hour', emit => 'final', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'sliding', size => '1 hour', fill => 'zero', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'global', watermark => '1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'global', carry => '{id}', aggregates => '{count(*) AS n}');
+-- sizes
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '0', slide => '1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '-1 hour', slide => '1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 hour', slide => '0', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 hour', slide => '-1 minute', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 hour', slide => '2 hours', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 hour', slide => '7 minutes', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 day', slide => '1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 month', slide => '1 day', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 month 1 day', slide => '1 day', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1001 seconds', slide => '1 second', aggregates => '{count(*) AS n}');
+SET streamproc.max_windows_per_row = 59;
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 hour', slide => '1 minute', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'cumulative', size => '1 day', slide => '10 minutes', aggregates => '{count(*) AS n}');
+RESET streamproc.max_windows_per_row;
+SELECT streamproc.create_window('w', 'payments', 'cumulative', size => '1 day', slide => '1 month', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'cumulative', size => '7 days', slide => '2 days', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'cumulative', size => '7 days', slide => '1000 hours', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'daily_payments', 'cumulative', size => '7 days', slide => '12 hours', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'session', gap => '0', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'session', gap => '-1 minute', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'session', gap => '1 month', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'daily_payments', 'session', gap => '36 hours', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'sliding', size => '0', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'sliding', size => '1 month', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'sliding', size => '300000 years'::interval, aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'sliding', size => '1 hour', bounds => '[)', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'daily_payments', 'sliding', size => '1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', fill => 'one', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', watermark => '-1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'by_shop', 'tumbling', size => '1 day', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'results."By Shop"', 'tumbling', size => '1 day', watermark => '1 hour', aggregates => '{count(*) AS n}');
+
+-- not yet
+SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 hour', slide => '1 minute', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'cumulative', size => '1 month', slide => '1 day', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'session', gap => '1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'sliding', size => '1 hour', bounds => '[]', carry => '{id}', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', group_filter => 'count(*) > 1', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', watermark => '1 hour', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', fill => 'zero', aggregates => '{count(*) AS n}');
-SELECT streamproc.create_window('w', 'by_shop', 'global', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('w', 'results."By Shop"', 'tumbling', size => '7 days', aggregates => '{sum(avg) AS n}');
 CREATE TABLE plain (ts timestamptz);
 SELECT streamproc.create_window('w', 'plain', 'global', aggregates => '{count(*) AS n}');
 

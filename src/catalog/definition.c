@@ -275,34 +275,60 @@ load_streams(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContex
 static SpWindowKind
 parse_window_kind(const char *kind)
 {
-	if (strcmp(kind, "tumbling") == 0)
-		return SP_WINDOW_TUMBLING;
-	if (strcmp(kind, "global") == 0)
-		return SP_WINDOW_GLOBAL;
+	static const char *const kinds[] = {
+		[SP_WINDOW_TUMBLING] = "tumbling",
+		[SP_WINDOW_HOPPING] = "hopping",
+		[SP_WINDOW_CUMULATIVE] = "cumulative",
+		[SP_WINDOW_SESSION] = "session",
+		[SP_WINDOW_SLIDING] = "sliding",
+		[SP_WINDOW_GLOBAL] = "global",
+	};
+
+	for (int i = 0; i < lengthof(kinds); i++)
+	{
+		if (strcmp(kind, kinds[i]) == 0)
+			return (SpWindowKind) i;
+	}
 	elog(ERROR, "unknown kind of window \"%s\"", kind);
 	return SP_WINDOW_GLOBAL;
 }
 
-static SpWindowDef *
-load_window(uint64 row)
+/* Size, slide and gap, and where windows begin. */
+static void
+load_window_times(SpWindowDef *window, uint64 row)
 {
-	SpWindowDef *window = palloc0(sizeof(SpWindowDef));
+	const char *bounds = field_text(row, "bounds");
 	bool		isnull;
-	Datum		value;
+	Datum		value = field(row, "size", &isnull);
 
-	load_object(&window->o, SP_WINDOW, row);
-	window->window_kind = parse_window_kind(field_text(row, "kind"));
-	value = field(row, "size", &isnull);
 	if (!isnull)
 		window->size = *DatumGetIntervalP(value);
+	value = field(row, "slide", &isnull);
+	if (!isnull)
+		window->slide = *DatumGetIntervalP(value);
+	window->size_us = field_us(row, "size", 0);
+	window->gap_us = field_us(row, "gap", 0);
+	window->closed = bounds != NULL && strcmp(bounds, "[]") == 0;
 	value = field(row, "origin", &isnull);
 	if (!isnull)
 		window->origin = DatumGetTimestamp(value);
 	else
 		window->origin = window->size.month != 0 ? SP_TUMBLING_ORIGIN_MONTHS : SP_TUMBLING_ORIGIN;
 	window->time_zone = field_text(row, "time_zone");
+}
+
+static SpWindowDef *
+load_window(uint64 row)
+{
+	SpWindowDef *window = palloc0(sizeof(SpWindowDef));
+
+	load_object(&window->o, SP_WINDOW, row);
+	window->window_kind = parse_window_kind(field_text(row, "kind"));
+	load_window_times(window, row);
 	window->nkeys = list_length(field_strings(row, "keys"));
+	window->ncarry = list_length(field_strings(row, "carry"));
 	window->naggs = list_length(field_strings(row, "aggregates"));
+	window->fill_zero = strcmp(field_text(row, "fill"), "zero") == 0;
 	window->emit_final = strcmp(field_text(row, "emit"), "final") == 0;
 	window->trigger_us = field_us(row, "trigger", 0);
 	window->watermark_us = field_us(row, "watermark", -1);
@@ -317,12 +343,14 @@ static const char *
 check_window(const SpDefinitions *definitions, const SpWindowDef *window)
 {
 	const char *reason = find_broken_source(definitions, &window->o);
+	Query	   *view;
 
 	if (reason != NULL)
 		return reason;
-	if (sp_intact_view(&window->o, window->nkeys, window->naggs) == NULL)
+	view = sp_intact_view(&window->o, window->nkeys, window->ncarry + window->naggs);
+	if (view == NULL)
 		return sp_intact_describe_view(&window->o);
-	if (!sp_intact_result(window))
+	if (!sp_intact_result(window, view))
 		return psprintf("result table %s no longer has the columns it was created with",
 						window->o.name);
 	return NULL;
@@ -334,8 +362,9 @@ load_windows(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContex
 	MemoryContext spi_context;
 
 	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.source::oid AS source, d.kind, d.size, "
-				 "d.keys, d.aggregates, d.emit, d.trigger, d.watermark, d.grace, d.origin, "
-				 "d.time_zone, d.retention, d.backfill, d.session_settings "
+				 "d.slide, d.gap, d.keys, d.carry, d.aggregates, d.emit, d.trigger, d.watermark, "
+				 "d.grace, d.origin, d.time_zone, d.bounds, d.fill, d.retention, d.backfill, "
+				 "d.session_settings "
 				 "FROM streamproc.window_definition d" OBJECT_JOINS "ORDER BY d.id",
 				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
 	spi_context = MemoryContextSwitchTo(context);

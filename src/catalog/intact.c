@@ -10,6 +10,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_class_d.h"
 #include "catalog/pg_rewrite.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteSupport.h"
@@ -88,13 +89,28 @@ sp_intact_describe_view(const SpObjectDef *object)
 }
 
 bool
-sp_intact_result(const SpWindowDef *window)
+sp_intact_result(const SpWindowDef *window, Query *view)
 {
-	int			first = window->window_kind == SP_WINDOW_GLOBAL ? 1 : 3;
+	int			attnum = window->window_kind == SP_WINDOW_GLOBAL ? 1 : 3;
+	int			first_carry = attnum + window->nkeys;
+	ListCell   *cell;
 
-	for (int i = 0; i < window->nkeys + window->naggs; i++)
+	foreach(cell, view->targetList)
 	{
-		if (get_atttype(window->o.relid, first + i) != get_atttype(window->o.expressions, 1 + i))
+		TargetEntry *target = lfirst(cell);
+		Node	   *expr = (Node *) target->expr;
+
+		if (target->resjunk)
+			continue;
+		if (attnum >= first_carry && attnum < first_carry + window->ncarry)
+		{
+			Aggref	   *gather = castNode(Aggref, expr);
+
+			if (list_length(gather->args) != 1)
+				return false;
+			expr = (Node *) linitial_node(TargetEntry, gather->args)->expr;
+		}
+		if (get_atttype(window->o.relid, attnum++) != exprType(expr))
 			return false;
 	}
 	return true;

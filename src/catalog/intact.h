@@ -22,7 +22,10 @@ extern Query *sp_intact_view(const SpObjectDef *object, int nplain, int naggrega
 /* What became of a view that isn't. */
 extern const char *sp_intact_describe_view(const SpObjectDef *object);
 
-/* Has a window's result table the columns that the view makes, behind the first ones? */
-extern bool sp_intact_result(const SpWindowDef *window);
+/*
+ * Has a window's result table the columns that the view makes, behind the first ones?  And
+ * is what it carries one argument of an aggregate?
+ */
+extern bool sp_intact_result(const SpWindowDef *window, Query *view);
 
 #endif

@@ -152,7 +152,8 @@ name_clause(SpClause *clause, ResTarget *target)
 		clause->name = pstrdup(clause->parameter);
 	}
 	else if (clause->name == NULL &&
-			 (clause->role == SP_CLAUSE_KEY || clause->role == SP_CLAUSE_CARRY))
+			 (clause->role == SP_CLAUSE_KEY || clause->role == SP_CLAUSE_CARRY ||
+			  clause->role == SP_CLAUSE_GATHER))
 		clause->name = column_name(clause->raw);
 	if (clause->name == NULL && clause->role != SP_CLAUSE_RULE)
 		require_name(clause);
@@ -328,6 +329,7 @@ check_clause(CheckContext *context, const SpClause *clause, bool has_aggregates)
 			check_rule_type(context, clause);
 			break;
 		case SP_CLAUSE_CARRY:
+		case SP_CLAUSE_GATHER:
 		case SP_CLAUSE_FILTER:
 			break;
 	}
@@ -502,6 +504,9 @@ make_target(const SpClause *clause)
 	target->name = clause->name;
 	target->val = copyObject(clause->raw);
 	target->location = -1;
+	if (clause->role == SP_CLAUSE_GATHER)
+		target->val = (Node *) makeFuncCall(SystemFuncName("array_agg"), list_make1(target->val),
+											COERCE_EXPLICIT_CALL, -1);
 	if (clause->role == SP_CLAUSE_VALUE)
 		type = "float8";
 	else if (clause->role == SP_CLAUSE_RULE && clause->type != BOOLOID)

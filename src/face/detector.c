@@ -214,31 +214,6 @@ read_parameters(FunctionCallInfo fcinfo, Draft *draft)
 
 /* ---- Source and expressions. ---- */
 
-/* The window that a result table belongs to. */
-static const SpWindowDef *
-find_window(const SpObject *source)
-{
-	SpDefinitions *definitions = sp_definition_load();
-	const char *problem;
-	ListCell   *cell;
-
-	foreach(cell, definitions->windows)
-	{
-		SpWindowDef *window = lfirst(cell);
-
-		if (window->o.id == source->id)
-			return window;
-	}
-	problem = sp_definition_problem(definitions, source->id);
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("window \"%s\" can't be the source: %s", source->name,
-					problem != NULL ? problem : "it was dropped"),
-			 errhint("Mend it and call streamproc.resume(), or create it again with "
-					 "replace => true.")));
-	return NULL;
-}
-
 /* The type of event times, and the keys when none are given. */
 static void
 read_source(FunctionCallInfo fcinfo, Draft *draft)
@@ -253,7 +228,7 @@ read_source(FunctionCallInfo fcinfo, Draft *draft)
 		return;
 	}
 
-	window = find_window(&draft->source);
+	window = sp_lifecycle_window(&draft->source);
 	first = window->window_kind == SP_WINDOW_GLOBAL ? 1 : 3;
 	draft->time_type = window->window_kind == SP_WINDOW_GLOBAL ? TIMESTAMPTZOID :
 		get_atttype(draft->source.relid, 2);
@@ -406,7 +381,7 @@ sp_create_detector(PG_FUNCTION_ARGS)
 	Draft		draft = {0};
 
 	sp_parameter_name(fcinfo, NAME, "name");
-	draft.source = sp_lifecycle_open_source(fcinfo, SOURCE, true);
+	draft.source = sp_lifecycle_open_source(fcinfo, SOURCE);
 	read_parameters(fcinfo, &draft);
 	sp_relation_resolve(&draft.name, PG_GETARG_TEXT_PP(NAME));
 	if (!sp_lifecycle_make_room(fcinfo, IF_NOT_EXISTS, REPLACE, SP_DETECTOR, draft.name.existing,

@@ -182,7 +182,7 @@ lock_object(const SpObject *object)
 }
 
 SpObject
-sp_lifecycle_open_source(FunctionCallInfo fcinfo, int n, bool windows_too)
+sp_lifecycle_open_source(FunctionCallInfo fcinfo, int n)
 {
 	SpObject	source;
 	Oid			relid;
@@ -192,14 +192,8 @@ sp_lifecycle_open_source(FunctionCallInfo fcinfo, int n, bool windows_too)
 	if (!sp_object_find(relid, &source) || source.kind == SP_DETECTOR)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("source \"%s\" is not a stream%s", sp_parameter_value(fcinfo, n),
-						windows_too ? " or window" : ""),
+				 errmsg("source \"%s\" is not a stream or window", sp_parameter_value(fcinfo, n)),
 				 errhint("Make a table a stream with streamproc.create_stream().")));
-	if (source.kind == SP_WINDOW && !windows_too)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a window as the source of a window is not supported yet: \"%s\"",
-						source.name)));
 	if (source.kind == SP_STREAM && source.state == SP_STATE_PAUSED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -212,14 +206,57 @@ sp_lifecycle_open_source(FunctionCallInfo fcinfo, int n, bool windows_too)
 	return source;
 }
 
+/* An object, or what it reads, is not there or can't be used. */
+static void
+refuse_unusable(const SpDefinitions *definitions, const SpObject *object)
+{
+	const char *problem = sp_definition_problem(definitions, object->id);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("%s \"%s\" can't be used", sp_object_kind_name(object->kind), object->name),
+			 errdetail("The reason: %s.", problem != NULL ? problem : "it was dropped, or its stream"),
+			 errhint("Mend it and call streamproc.resume(), or create it again with "
+					 "replace => true.")));
+}
+
+/* The definition of the window with that result table, or NULL. */
+static const SpWindowDef *
+find_window(const SpDefinitions *definitions, Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, definitions->windows)
+	{
+		SpWindowDef *window = lfirst(cell);
+
+		if (window->o.relid == relid)
+			return window;
+	}
+	return NULL;
+}
+
+const SpWindowDef *
+sp_lifecycle_window(const SpObject *object)
+{
+	SpDefinitions *definitions = sp_definition_load();
+	const SpWindowDef *window = find_window(definitions, object->relid);
+
+	if (window == NULL)
+		refuse_unusable(definitions, object);
+	return window;
+}
+
 const SpStreamDef *
 sp_lifecycle_stream(const SpObject *object)
 {
 	SpDefinitions *definitions = sp_definition_load();
 	Oid			relid = object->kind == SP_STREAM ? object->relid : object->source;
-	const char *problem;
+	const SpWindowDef *window;
 	ListCell   *cell;
 
+	while ((window = find_window(definitions, relid)) != NULL)
+		relid = window->o.source;
 	foreach(cell, definitions->streams)
 	{
 		SpStreamDef *stream = lfirst(cell);
@@ -227,13 +264,7 @@ sp_lifecycle_stream(const SpObject *object)
 		if (stream->o.relid == relid)
 			return stream;
 	}
-	problem = sp_definition_problem(definitions, object->id);
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("%s \"%s\" can't be used", sp_object_kind_name(object->kind), object->name),
-			 errdetail("The reason: %s.", problem != NULL ? problem : "its stream was dropped"),
-			 errhint("Mend it and call streamproc.resume(), or create it again with "
-					 "replace => true.")));
+	refuse_unusable(definitions, object);
 	return NULL;
 }
 

@@ -27,12 +27,18 @@ extern void sp_lifecycle_create_origin(void);
 extern void sp_lifecycle_drop(FunctionCallInfo fcinfo, SpObjectKind kind);
 
 /*
- * The object that a new one shall read, locked until the end of the transaction.  An
- * error when the relation is none of the kinds allowed.
+ * The stream or window that a new object shall read, locked until the end of the
+ * transaction.
  */
-extern SpObject sp_lifecycle_open_source(FunctionCallInfo fcinfo, int n, bool windows_too);
+extern SpObject sp_lifecycle_open_source(FunctionCallInfo fcinfo, int n);
 
-/* The definition of a stream; of a window's stream, when the object is a window. */
+/* The definition of a window; an error when it can't be used. */
+extern const SpWindowDef *sp_lifecycle_window(const SpObject *object);
+
+/*
+ * The definition of a stream; when the object is a window, of that which it reads, or its
+ * source reads, and so on.
+ */
 extern const SpStreamDef *sp_lifecycle_stream(const SpObject *object);
 
 /* The session's settings that expressions may depend on, as text[]. */

@@ -7,331 +7,203 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
+#include "access/sysattr.h"
 #include "catalog/pg_type_d.h"
-#include "fmgr.h"
+#include "nodes/bitmapset.h"
+#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/tumbling.h"
 #include "catalog/message.h"
-#include "catalog/object.h"
-#include "face/clause.h"
 #include "face/lifecycle.h"
 #include "face/parameter.h"
-#include "face/relation.h"
 #include "face/twin.h"
+#include "face/window.h"
 
-/* Arguments of create_window(). */
-enum
-{
-	NAME,
-	SOURCE,
-	KIND,
-	SIZE,
-	SLIDE,
-	GAP,
-	KEYS,
-	AGGREGATES,
-	FILTER,
-	GROUP_FILTER,
-	CARRY,
-	EMIT,
-	TRIGGER,
-	WATERMARK,
-	GRACE,
-	ORIGIN,
-	TIME_ZONE,
-	BOUNDS,
-	FILL,
-	RETENTION,
-	BACKFILL,
-	IF_NOT_EXISTS,
-	REPLACE
-};
-
-/* Every window's columns, beside its keys and aggregates. */
+/* Columns beside those of the definition: every window's, and those of a sliding one. */
 static const char *const reserved_names[] = {
 	"window_start", "window_end", "is_final", "revision", NULL
 };
-
-typedef struct Draft
-{
-	SpRelationName name;
-	const SpStreamDef *stream;
-	SpWindowKind kind;
-	Interval   *size;			/* NULL: global */
-	char	   *emit;
-	char	   *time_zone;
-	List	   *keys;
-	List	   *aggregates;
-	SpClause   *filter;
-} Draft;
+static const char *const sliding_names[] = {
+	"lsn", "ordinal", NULL
+};
 
 PG_FUNCTION_INFO_V1(sp_create_window);
 PG_FUNCTION_INFO_V1(sp_drop_window);
 
-/* ---- Parameters. ---- */
+/* ---- Expressions. ---- */
 
-static SpWindowKind
-read_kind(FunctionCallInfo fcinfo)
+/* The columns of the expressions view, in their order. */
+static List *
+list_clauses(const SpWindowDraft *draft)
 {
-	static const char *const kinds[] = {
-		"tumbling", "hopping", "cumulative", "session", "sliding", "global", NULL
-	};
-	char	   *kind = sp_parameter_choice(fcinfo, KIND, "kind", kinds);
-
-	if (strcmp(kind, "tumbling") == 0)
-		return SP_WINDOW_TUMBLING;
-	if (strcmp(kind, "global") == 0)
-		return SP_WINDOW_GLOBAL;
-	sp_parameter_not_yet_value("kind", kind, "\"tumbling\" and \"global\"");
-	return SP_WINDOW_GLOBAL;
+	return list_concat(list_concat_copy(draft->keys, draft->carry), draft->aggregates);
 }
 
-static char *
-read_emit(FunctionCallInfo fcinfo, SpWindowKind kind)
-{
-	static const char *const emits[] = {"update", "final", NULL};
-	char	   *emit;
-
-	if (PG_ARGISNULL(EMIT))
-		return "update";
-	emit = sp_parameter_choice(fcinfo, EMIT, "emit", emits);
-	if (kind == SP_WINDOW_GLOBAL && strcmp(emit, "final") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("parameter \"emit\" can't be \"final\" for a window of kind \"global\""),
-				 errdetail("Running totals never become final."),
-				 errhint("Use emit => 'update'.")));
-	return emit;
-}
-
+/*
+ * What a window writes beside its answer depends on when it writes, which no answer may
+ * depend on.
+ */
 static void
-check_not_yet(FunctionCallInfo fcinfo)
+check_columns(const SpWindowDraft *draft)
 {
-	static const char *const fills[] = {"none", "zero", NULL};
-	char	   *fill;
+	const SpWindowDef *upstream = draft->upstream;
+	Bitmapset  *attributes = NULL;
+	List	   *clauses = list_clauses(draft);
+	ListCell   *cell;
+	int			attribute = -1;
 
-	sp_parameter_not_yet(fcinfo, SLIDE, "slide");
-	sp_parameter_not_yet(fcinfo, GAP, "gap");
-	sp_parameter_not_yet(fcinfo, GROUP_FILTER, "group_filter");
-	sp_parameter_not_yet(fcinfo, CARRY, "carry");
-	sp_parameter_not_yet(fcinfo, WATERMARK, "watermark");
-	sp_parameter_not_yet(fcinfo, BOUNDS, "bounds");
-	fill = sp_parameter_choice(fcinfo, FILL, "fill", fills);
-	if (strcmp(fill, "none") != 0)
-		sp_parameter_not_yet_value("fill", fill, "\"none\"");
-}
-
-/* What closes, ends or begins means nothing for running totals. */
-static void
-check_global(FunctionCallInfo fcinfo)
-{
-	const char *object = "a window of kind \"global\"";
-
-	sp_parameter_refuse(fcinfo, SIZE, "size", object);
-	sp_parameter_refuse(fcinfo, ORIGIN, "origin", object);
-	sp_parameter_refuse(fcinfo, RETENTION, "retention", object);
-	if (sp_definition_interval_us(PG_GETARG_INTERVAL_P(GRACE)) != 0)
-		sp_parameter_refuse(fcinfo, GRACE, "grace", object);
-}
-
-static void
-check_size(FunctionCallInfo fcinfo, const Draft *draft)
-{
-	const char *problem;
-
-	if (draft->size == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a window of kind \"tumbling\" needs parameter \"size\""),
-				 errhint("For example, size => '1 minute'.")));
-	problem = sp_tumbling_check_size(draft->size);
-	if (problem != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("parameter \"size\" %s: %s", problem, sp_parameter_value(fcinfo, SIZE)),
-				 errhint("Write it in months, or in days, or in hours and below.")));
-	if (draft->stream->time_type == DATEOID && draft->size->time != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("parameter \"size\" must have whole days: %s",
-						sp_parameter_value(fcinfo, SIZE)),
-				 errdetail("The time column of stream \"%s\" is of type date.",
-						   get_rel_name(draft->stream->o.relid))));
-}
-
-static void
-check_origin(FunctionCallInfo fcinfo, const Draft *draft)
-{
-	Timestamp	origin;
-
-	if (PG_ARGISNULL(ORIGIN))
+	if (upstream == NULL)
 		return;
-	origin = PG_GETARG_TIMESTAMP(ORIGIN);
-	if (TIMESTAMP_NOT_FINITE(origin))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("parameter \"origin\" must be finite: %s",
-						sp_parameter_value(fcinfo, ORIGIN))));
-	/* In any time zone it must be an instant, too; they differ by less than a day. */
-	if (origin < MIN_TIMESTAMP + USECS_PER_DAY || origin >= END_TIMESTAMP - USECS_PER_DAY)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("parameter \"origin\" is out of range: %s",
-						sp_parameter_value(fcinfo, ORIGIN))));
-	if (draft->stream->time_type == DATEOID && origin % USECS_PER_DAY != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("parameter \"origin\" must be a midnight: %s",
-						sp_parameter_value(fcinfo, ORIGIN)),
-				 errdetail("The time column of stream \"%s\" is of type date.",
-						   get_rel_name(draft->stream->o.relid))));
-}
-
-/* A column without time zone is taken as it is: another zone than the stream's is a mistake. */
-static void
-check_time_zone(const Draft *draft)
-{
-	if (draft->stream->time_type != TIMESTAMPTZOID &&
-		strcmp(draft->time_zone, "UTC") != 0 &&
-		strcmp(draft->time_zone, draft->stream->time_zone) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("parameter \"time_zone\" is \"%s\", but that of stream \"%s\" is \"%s\"",
-						draft->time_zone, get_rel_name(draft->stream->o.relid),
-						draft->stream->time_zone),
-				 errdetail("The time column has no time zone, and windows are made of its values "
-						   "as they are.")));
-}
-
-/* Everything but names and expressions. */
-static void
-read_parameters(FunctionCallInfo fcinfo, Draft *draft)
-{
-	draft->kind = read_kind(fcinfo);
-	check_not_yet(fcinfo);
-	draft->emit = read_emit(fcinfo, draft->kind);
-	draft->time_zone = sp_parameter_time_zone(fcinfo, TIME_ZONE, "time_zone");
-	sp_parameter_require(fcinfo, TRIGGER, "trigger");
-	sp_parameter_interval(fcinfo, TRIGGER, "trigger", SP_INTERVAL_ANY);
-	sp_parameter_require(fcinfo, GRACE, "grace");
-	sp_parameter_interval(fcinfo, GRACE, "grace", SP_INTERVAL_ANY);
-	sp_parameter_interval(fcinfo, RETENTION, "retention", SP_INTERVAL_LONG);
-	sp_parameter_require(fcinfo, BACKFILL, "backfill");
-	draft->size = PG_ARGISNULL(SIZE) ? NULL : PG_GETARG_INTERVAL_P(SIZE);
-	if (draft->kind == SP_WINDOW_GLOBAL)
-		check_global(fcinfo);
-	else
+	if (draft->filter != NULL)
+		clauses = lappend(clauses, draft->filter);
+	foreach(cell, clauses)
+		pull_varattnos(((SpClause *) lfirst(cell))->expr, 1, &attributes);
+	while ((attribute = bms_next_member(attributes, attribute)) >= 0)
 	{
-		check_size(fcinfo, draft);
-		check_origin(fcinfo, draft);
-		check_time_zone(draft);
+		int			attnum = attribute + FirstLowInvalidHeapAttributeNumber;
+
+		if (attnum > 2 + upstream->nkeys + upstream->ncarry + upstream->naggs)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of window \"%s\" can't be used",
+							get_attname(draft->source.relid, attnum, false), draft->source.name),
+					 errdetail("A window on a window takes its times, keys and aggregates.")));
 	}
 }
 
 static void
-read_expressions(FunctionCallInfo fcinfo, Draft *draft)
+read_expressions(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 {
-	Oid			source = draft->stream->o.relid;
-	char	   *filter = sp_parameter_text(fcinfo, FILTER, "filter");
+	Oid			source = draft->source.relid;
+	char	   *filter = sp_parameter_text(fcinfo, SP_WINDOW_FILTER, "filter");
 
 	draft->keys = sp_clause_parse_list(SP_CLAUSE_KEY, "keys",
-									   sp_parameter_strings(fcinfo, KEYS, "keys"), source);
+									   sp_parameter_strings(fcinfo, SP_WINDOW_KEYS, "keys"), source);
+	draft->carry = sp_clause_parse_list(SP_CLAUSE_GATHER, "carry",
+										sp_parameter_strings(fcinfo, SP_WINDOW_CARRY, "carry"),
+										source);
 	draft->aggregates = sp_clause_parse_list(SP_CLAUSE_AGGREGATE, "aggregates",
-											 sp_parameter_strings(fcinfo, AGGREGATES, "aggregates"),
-											 source);
+											 sp_parameter_strings(fcinfo, SP_WINDOW_AGGREGATES,
+																  "aggregates"), source);
 	if (draft->keys == NIL && draft->aggregates == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("parameters \"keys\" and \"aggregates\" are both empty"),
 				 errhint("For example, aggregates => '{count(*) AS n}'.")));
-	sp_clause_check_names(list_concat_copy(draft->keys, draft->aggregates), reserved_names);
+	sp_clause_check_names(list_clauses(draft), reserved_names);
+	if (draft->kind == SP_WINDOW_SLIDING)
+		sp_clause_check_names(list_clauses(draft), sliding_names);
 	if (filter != NULL)
 		draft->filter = sp_clause_parse(SP_CLAUSE_FILTER, "filter", filter, source);
+	check_columns(draft);
 }
 
 /* ---- Relations. ---- */
 
-/* The constraint that makes (window_start, keys) unique. */
+/* ", name, ..." of the keys; without the comma before the first of all. */
 static void
-append_constraint(StringInfo sql, const Draft *draft)
+append_key_names(StringInfo sql, const SpWindowDraft *draft, bool first)
 {
-	bool		can_be_null = false;
-	bool		first = true;
 	ListCell   *cell;
 
-	foreach(cell, draft->keys)
-		can_be_null |= ((SpClause *) lfirst(cell))->can_be_null;
-	appendStringInfoString(sql, can_be_null ? "UNIQUE NULLS NOT DISTINCT (" : "PRIMARY KEY (");
-	if (draft->kind != SP_WINDOW_GLOBAL)
-	{
-		appendStringInfoString(sql, "window_start");
-		first = false;
-	}
 	foreach(cell, draft->keys)
 	{
 		appendStringInfo(sql, "%s%s", first ? "" : ", ",
 						 quote_identifier(((SpClause *) lfirst(cell))->name));
 		first = false;
 	}
-	/* Running totals without keys: one row. */
-	if (first)
-		appendStringInfoString(sql, "is_final");
+}
+
+static bool
+keys_can_be_null(const SpWindowDraft *draft)
+{
+	ListCell   *cell;
+
+	foreach(cell, draft->keys)
+	{
+		if (((SpClause *) lfirst(cell))->can_be_null)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What makes rows unique: the window and the keys; of windows that share a start, their end
+ * tells them apart.  A sliding window has a row for each of its source's.
+ */
+static void
+append_constraint(StringInfo sql, const SpWindowDraft *draft)
+{
+	if (draft->kind == SP_WINDOW_SLIDING)
+	{
+		appendStringInfoString(sql, "UNIQUE (lsn, ordinal)");
+		return;
+	}
+	appendStringInfoString(sql, keys_can_be_null(draft) ? "UNIQUE NULLS NOT DISTINCT (" :
+						   "PRIMARY KEY (");
+	if (draft->kind != SP_WINDOW_GLOBAL)
+		appendStringInfoString(sql, draft->kind == SP_WINDOW_CUMULATIVE ? "window_end" :
+							   "window_start");
+	else if (draft->keys == NIL)
+		appendStringInfoString(sql, "is_final");	/* running totals of everything: one row */
+	append_key_names(sql, draft, draft->kind == SP_WINDOW_GLOBAL);
 	appendStringInfoChar(sql, ')');
 }
 
-/* Half of each page stays free, so that rows can be updated in their place. */
 static void
-create_result_table(const Draft *draft)
+append_columns(StringInfo sql, const SpWindowDraft *draft)
 {
-	StringInfoData sql;
 	ListCell   *cell;
-	char	   *comment = psprintf("results of a window over %s, written by streamproc",
-								   sp_relation_quote(draft->stream->o.relid));
 
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE TABLE %s (", draft->name.quoted);
 	if (draft->kind != SP_WINDOW_GLOBAL)
 	{
-		sp_relation_append_column(&sql, "window_start", draft->stream->time_type, -1,
-								  InvalidOid, true);
-		sp_relation_append_column(&sql, "window_end", draft->stream->time_type, -1,
-								  InvalidOid, true);
+		sp_relation_append_column(sql, "window_start", draft->stream->time_type, -1, InvalidOid,
+								  true);
+		sp_relation_append_column(sql, "window_end", draft->stream->time_type, -1, InvalidOid,
+								  true);
 	}
-	foreach(cell, list_concat_copy(draft->keys, draft->aggregates))
+	foreach(cell, list_clauses(draft))
 	{
 		SpClause   *clause = lfirst(cell);
 
-		sp_relation_append_column(&sql, clause->name, clause->type, clause->typmod,
+		sp_relation_append_column(sql, clause->name, clause->type, clause->typmod,
 								  clause->collation,
 								  clause->role == SP_CLAUSE_KEY && !clause->can_be_null);
 	}
-	appendStringInfoString(&sql, "is_final boolean NOT NULL, revision integer NOT NULL, ");
+	appendStringInfoString(sql, "is_final boolean NOT NULL, revision integer NOT NULL, ");
+	if (draft->kind == SP_WINDOW_SLIDING)
+		appendStringInfoString(sql, "lsn pg_lsn NOT NULL, ordinal bigint NOT NULL, ");
+}
+
+/* Half of each page stays free where rows are updated in their place. */
+static void
+create_result_table(const SpWindowDraft *draft)
+{
+	StringInfoData sql;
+	bool		updates = strcmp(draft->emit, "update") == 0 && draft->kind != SP_WINDOW_SLIDING;
+	char	   *comment = psprintf("results of a window over %s, written by streamproc",
+								   sp_relation_quote(draft->source.relid));
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TABLE %s (", draft->name.quoted);
+	append_columns(&sql, draft);
 	append_constraint(&sql, draft);
-	appendStringInfo(&sql, ") USING heap%s",
-					 strcmp(draft->emit, "update") == 0 ? " WITH (fillfactor = 50)" : "");
+	appendStringInfo(&sql, ") USING heap%s", updates ? " WITH (fillfactor = 50)" : "");
 	sp_relation_run(sql.data, InvalidOid);
 	sp_relation_run(psprintf("COMMENT ON TABLE %s IS %s", draft->name.quoted,
 							 quote_literal_cstr(comment)), InvalidOid);
 }
 
 static Oid
-create_twin(FunctionCallInfo fcinfo, const Draft *draft, int32 id)
+create_twin(const SpWindowDraft *draft, int32 id)
 {
 	SpTwin		twin = {0};
-	Timestamp	origin;
 
 	if (sp_twin_obstacle(draft->stream) != NULL)
 		return InvalidOid;
-	if (!PG_ARGISNULL(ORIGIN))
-	{
-		origin = PG_GETARG_TIMESTAMP(ORIGIN);
-		twin.origin = &origin;
-	}
+	twin.origin = draft->origin;
 	twin.window = &draft->name;
 	twin.stream = draft->stream;
 	twin.id = id;
@@ -351,46 +223,45 @@ set_argument(SpObjectRow *row, FunctionCallInfo fcinfo, int n, const char *colum
 }
 
 static void
-insert_window(FunctionCallInfo fcinfo, const Draft *draft, int32 id, Oid relid, Oid expressions,
-			  Oid twin)
+insert_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft, int32 id, Oid relid,
+			  Oid expressions, Oid twin)
 {
 	SpObjectRow row = {0};
 
 	sp_object_set(&row, "id", INT4OID, Int32GetDatum(id), false);
 	sp_object_set_relation(&row, "relation", relid);
-	sp_object_set_relation(&row, "source", draft->stream->o.relid);
+	sp_object_set_relation(&row, "source", draft->source.relid);
 	sp_object_set_relation(&row, "expressions", expressions);
 	sp_object_set_relation(&row, "twin", twin);
 	sp_object_set_text(&row, "emit", draft->emit);
 	sp_object_set(&row, "session_settings", TEXTARRAYOID, sp_lifecycle_session_settings(), false);
-	set_argument(&row, fcinfo, KIND, "kind");
-	set_argument(&row, fcinfo, SIZE, "size");
-	set_argument(&row, fcinfo, SLIDE, "slide");
-	set_argument(&row, fcinfo, GAP, "gap");
-	set_argument(&row, fcinfo, FILTER, "filter");
-	set_argument(&row, fcinfo, GROUP_FILTER, "group_filter");
-	set_argument(&row, fcinfo, TRIGGER, "trigger");
-	set_argument(&row, fcinfo, WATERMARK, "watermark");
-	set_argument(&row, fcinfo, GRACE, "grace");
-	set_argument(&row, fcinfo, ORIGIN, "origin");
-	set_argument(&row, fcinfo, TIME_ZONE, "time_zone");
-	set_argument(&row, fcinfo, BOUNDS, "bounds");
-	set_argument(&row, fcinfo, FILL, "fill");
-	set_argument(&row, fcinfo, RETENTION, "retention");
-	set_argument(&row, fcinfo, BACKFILL, "backfill");
-	sp_object_set_strings(&row, "keys", sp_parameter_strings(fcinfo, KEYS, "keys"));
+	set_argument(&row, fcinfo, SP_WINDOW_KIND, "kind");
+	set_argument(&row, fcinfo, SP_WINDOW_SIZE, "size");
+	set_argument(&row, fcinfo, SP_WINDOW_SLIDE, "slide");
+	set_argument(&row, fcinfo, SP_WINDOW_GAP, "gap");
+	set_argument(&row, fcinfo, SP_WINDOW_FILTER, "filter");
+	set_argument(&row, fcinfo, SP_WINDOW_GROUP_FILTER, "group_filter");
+	set_argument(&row, fcinfo, SP_WINDOW_TRIGGER, "trigger");
+	set_argument(&row, fcinfo, SP_WINDOW_WATERMARK, "watermark");
+	set_argument(&row, fcinfo, SP_WINDOW_GRACE, "grace");
+	set_argument(&row, fcinfo, SP_WINDOW_ORIGIN, "origin");
+	set_argument(&row, fcinfo, SP_WINDOW_TIME_ZONE, "time_zone");
+	set_argument(&row, fcinfo, SP_WINDOW_BOUNDS, "bounds");
+	set_argument(&row, fcinfo, SP_WINDOW_FILL, "fill");
+	set_argument(&row, fcinfo, SP_WINDOW_RETENTION, "retention");
+	set_argument(&row, fcinfo, SP_WINDOW_BACKFILL, "backfill");
+	sp_object_set_strings(&row, "keys", sp_parameter_strings(fcinfo, SP_WINDOW_KEYS, "keys"));
 	sp_object_set_strings(&row, "aggregates",
-						  sp_parameter_strings(fcinfo, AGGREGATES, "aggregates"));
-	sp_object_set_strings(&row, "carry", NIL);
+						  sp_parameter_strings(fcinfo, SP_WINDOW_AGGREGATES, "aggregates"));
+	sp_object_set_strings(&row, "carry", sp_parameter_strings(fcinfo, SP_WINDOW_CARRY, "carry"));
 	sp_object_insert(SP_WINDOW, &row);
 }
 
 static Oid
-create_window(FunctionCallInfo fcinfo, const Draft *draft)
+create_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 {
 	int32		id = sp_object_new_id();
-	List	   *clauses = list_concat_copy(draft->keys, draft->aggregates);
-	Query	   *query = sp_clause_query(clauses, draft->filter, draft->stream->o.relid,
+	Query	   *query = sp_clause_query(list_clauses(draft), draft->filter, draft->source.relid,
 										list_length(draft->keys));
 	Oid			relid;
 	Oid			expressions;
@@ -402,7 +273,7 @@ create_window(FunctionCallInfo fcinfo, const Draft *draft)
 												 psprintf("window \"%s\"", draft->name.relation));
 	sp_relation_bind_view(expressions, relid);
 	sp_relation_check_access(expressions);
-	twin = create_twin(fcinfo, draft, id);
+	twin = create_twin(draft, id);
 	if (OidIsValid(twin))
 		sp_relation_bind_view(twin, relid);
 	insert_window(fcinfo, draft, id, relid, expressions, twin);
@@ -413,16 +284,17 @@ create_window(FunctionCallInfo fcinfo, const Draft *draft)
 Datum
 sp_create_window(PG_FUNCTION_ARGS)
 {
-	Draft		draft = {0};
-	SpObject	source;
+	SpWindowDraft draft = {0};
 
-	sp_parameter_name(fcinfo, NAME, "name");
-	source = sp_lifecycle_open_source(fcinfo, SOURCE, false);
-	draft.stream = sp_lifecycle_stream(&source);
-	read_parameters(fcinfo, &draft);
-	sp_relation_resolve(&draft.name, PG_GETARG_TEXT_PP(NAME));
-	if (!sp_lifecycle_make_room(fcinfo, IF_NOT_EXISTS, REPLACE, SP_WINDOW, draft.name.existing,
-								draft.name.relation))
+	sp_parameter_name(fcinfo, SP_WINDOW_NAME, "name");
+	draft.source = sp_lifecycle_open_source(fcinfo, SP_WINDOW_SOURCE);
+	draft.stream = sp_lifecycle_stream(&draft.source);
+	if (draft.source.kind == SP_WINDOW)
+		draft.upstream = sp_lifecycle_window(&draft.source);
+	sp_window_parameter_read(fcinfo, &draft);
+	sp_relation_resolve(&draft.name, PG_GETARG_TEXT_PP(SP_WINDOW_NAME));
+	if (!sp_lifecycle_make_room(fcinfo, SP_WINDOW_IF_NOT_EXISTS, SP_WINDOW_REPLACE, SP_WINDOW,
+								draft.name.existing, draft.name.relation))
 		PG_RETURN_OID(draft.name.existing);
 	read_expressions(fcinfo, &draft);
 	PG_RETURN_OID(create_window(fcinfo, &draft));
