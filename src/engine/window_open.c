@@ -127,6 +127,11 @@ find_ops(SpWindowKind kind)
 		case SP_WINDOW_TUMBLING:
 		case SP_WINDOW_GLOBAL:
 			return &sp_bucket_window_ops;
+		case SP_WINDOW_HOPPING:
+		case SP_WINDOW_CUMULATIVE:
+		case SP_WINDOW_SESSION:
+		case SP_WINDOW_SLIDING:
+			break;
 	}
 	elog(ERROR, "unknown kind of window: %d", (int) kind);
 	return NULL;
