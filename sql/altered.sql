@@ -51,10 +51,13 @@ END $$;
 CREATE VIEW states AS SELECT name, state, regexp_replace(reason, 'expressions_\d+', 'expressions_N', 'g') AS reason
 	FROM streamproc.status WHERE name::text IN ('reading', 'hourly', 'odd', 'many', 'other', 'others') ORDER BY name::text;
 CREATE FUNCTION said(command text, OUT message text) LANGUAGE plpgsql AS $$
+DECLARE
+	detail text;
 BEGIN
 	EXECUTE command;
 EXCEPTION WHEN OTHERS THEN
-	message := SQLERRM;
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+	message := concat_ws('. ', message, nullif(detail, ''));
 END $$;
 SELECT streamproc.wait_for();
 CALL change('hourly', 'SELECT n FROM ONLY hourly');

@@ -214,8 +214,8 @@ refuse_unusable(const SpDefinitions *definitions, const SpObject *object)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("%s \"%s\" can't be used: %s", sp_object_kind_name(object->kind), object->name,
-					problem != NULL ? problem : "it was dropped, or its stream"),
+			 errmsg("%s \"%s\" can't be used", sp_object_kind_name(object->kind), object->name),
+			 errdetail("The reason: %s.", problem != NULL ? problem : "it was dropped, or its stream"),
 			 errhint("Mend it and call streamproc.resume(), or create it again with "
 					 "replace => true.")));
 }
