@@ -74,3 +74,29 @@ AS 'MODULE_PATHNAME', 'sp_cumulate_date';
 
 COMMENT ON FUNCTION streamproc.cumulate(date, interval, interval, timestamp, text) IS
 	'the cumulative windows of a time, in order; size and step in days or months';
+
+/* The session of a row among those of its partition. */
+
+CREATE FUNCTION streamproc.session_start(ts timestamptz, gap interval)
+RETURNS timestamptz
+LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_session_start_timestamptz';
+
+COMMENT ON FUNCTION streamproc.session_start(timestamptz, interval) IS
+	'OVER (PARTITION BY key ORDER BY ts): the first time of the row''s session; rows less than gap apart are one';
+
+CREATE FUNCTION streamproc.session_start(ts timestamp, gap interval)
+RETURNS timestamp
+LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_session_start_timestamp';
+
+COMMENT ON FUNCTION streamproc.session_start(timestamp, interval) IS
+	'OVER (PARTITION BY key ORDER BY ts): the first time of the row''s session, without zone';
+
+CREATE FUNCTION streamproc.session_start(ts date, gap interval)
+RETURNS date
+LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_session_start_date';
+
+COMMENT ON FUNCTION streamproc.session_start(date, interval) IS
+	'OVER (PARTITION BY key ORDER BY ts): the first date of the row''s session';
