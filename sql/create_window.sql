@@ -128,8 +128,6 @@ SELECT streamproc.create_window('w', 'payments', 'global', aggregates => '{amoun
 SELECT streamproc.create_window('w', 'payments', 'global', aggregates => '{sum(amount) / count(*) AS x}');
 SELECT streamproc.create_window('w', 'payments', 'global', aggregates => '{sum(sum(amount)) AS x}');
 SELECT streamproc.create_window('w', 'payments', 'global', aggregates => '{sum(amount * random()) AS x}');
-SELECT streamproc.create_window('w', 'payments', 'global', aggregates => '{count(DISTINCT shop) AS x}');
-SELECT streamproc.create_window('w', 'payments', 'global', aggregates => '{percentile_cont(0.5) WITHIN GROUP (ORDER BY amount) AS x}');
 SELECT streamproc.create_window('w', 'payments', 'global', filter => 'amount', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'global', filter => 'count(*) > 1', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'global', filter => 'shop = ''a'' AS b', aggregates => '{count(*) AS n}');

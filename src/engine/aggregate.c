@@ -74,9 +74,9 @@ static const NativeAggregate native_aggregates[] = {
 
 /* ---- binding ---- */
 
-/* The kernel of a native aggregate, or NULL. */
-static const SpAggKernel *
-find_kernel(Oid aggfnoid)
+/* The kernel of one of the server's own aggregates; NULL: there is none. */
+const SpAggKernel *
+sp_aggregate_find_kernel(Oid aggfnoid)
 {
 	for (int i = 0; i < lengthof(native_aggregates); i++)
 		if (native_aggregates[i].aggfnoid == aggfnoid)
@@ -95,37 +95,51 @@ sp_aggregate_refuse(const SpAggregate *agg, const char *detail, const char *hint
 			 errhint("%s", hint)));
 }
 
-/* Refuse what no running state can answer, or we have no room for. */
+/* Is the result of these values the same in any order? */
+static bool
+ignores_order(const SpAggKernel *kernel)
+{
+	return kernel->state_kind != SP_AGG_STATE_SUM_FLOAT &&
+		kernel->state_kind != SP_AGG_STATE_MOMENTS;
+}
+
+/* Leave out of a call what doesn't change its result, so that no rows are kept for it. */
+static void
+simplify_call(Aggref *aggref)
+{
+	const SpAggKernel *kernel = sp_aggregate_find_kernel(aggref->aggfnoid);
+	List	   *args = NIL;
+	ListCell   *lc;
+
+	if (kernel == NULL || !ignores_order(kernel))
+		return;
+	if (kernel->state_kind == SP_AGG_STATE_EXTREME)
+		aggref->aggdistinct = NIL;
+	if (aggref->aggdistinct != NIL)
+		return;
+	aggref->aggorder = NIL;
+	foreach(lc, aggref->args)
+	{
+		if (!lfirst_node(TargetEntry, lc)->resjunk)
+			args = lappend(args, lfirst(lc));
+	}
+	aggref->args = args;
+}
+
+/* Refuse what can't be computed again, or we have no room for. */
 static void
 check_call(const SpAggregate *agg)
 {
 	const Aggref *aggref = agg->aggref;
-	bool		is_extreme = agg->kernel != NULL &&
-		(agg->kernel->function == SP_AGG_MIN || agg->kernel->function == SP_AGG_MAX);
 
-	if (aggref->aggkind != AGGKIND_NORMAL)
-		sp_aggregate_refuse(agg,
-							"An ordered-set aggregate (WITHIN GROUP) keeps and sorts all its rows.",
-							"Use an aggregate with a running state, such as tdigest_percentile "
-							"of the extension tdigest.");
-	if (aggref->aggdistinct != NIL)
-		sp_aggregate_refuse(agg,
-							"DISTINCT keeps all the different values of each group.",
-							is_extreme ? "Leave DISTINCT out: it doesn't change min and max." :
-							"Put the column among the keys, or use an approximate count such as "
-							"hll_add_agg of the extension hll.");
-	if (aggref->aggorder != NIL)
-		sp_aggregate_refuse(agg,
-							"ORDER BY in an aggregate sorts all the rows of each group.",
-							"Leave ORDER BY out: rows are aggregated in the order in which they "
-							"were committed.");
 	if (agg->nargs > SP_MAX_AGG_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_TOO_MANY_ARGUMENTS),
-				 errmsg("aggregate \"%s\" has %d arguments, more than %d",
+				 errmsg("aggregate \"%s\" has %d arguments and sort keys, more than %d",
 						agg->name, agg->nargs, SP_MAX_AGG_ARGS),
 				 errhint("Pass an array or a row instead.")));
 	if (contain_volatile_functions((Node *) aggref->args) ||
+		contain_volatile_functions((Node *) aggref->aggdirectargs) ||
 		contain_volatile_functions((Node *) aggref->aggfilter))
 		sp_aggregate_refuse(agg,
 							"Its argument or FILTER calls a volatile function.",
@@ -187,6 +201,23 @@ kernel_suffices(const SpAggKernel *kernel, int needs)
 	return kernel != NULL && ((needs & SP_AGG_RETRACT) == 0 || sp_agg_can_retract(kernel));
 }
 
+/* Choose how the aggregate is maintained: the kind that keeps its rows can do everything. */
+static void
+bind_kind(SpAggregate *agg, HeapTuple tuple, int needs)
+{
+	const Aggref *aggref = agg->aggref;
+	const SpAggKernel *kernel = sp_aggregate_find_kernel(aggref->aggfnoid);
+	bool		plain = aggref->aggkind == AGGKIND_NORMAL && aggref->aggdistinct == NIL &&
+		aggref->aggorder == NIL;
+
+	if (plain && kernel_suffices(kernel, needs))
+		agg->kernel = kernel;
+	else if (plain && sp_generic_suffices(agg, tuple, needs))
+		agg->generic = sp_generic_bind(agg, tuple, needs);
+	else
+		agg->keeper = sp_replay_bind(agg, tuple, needs);
+}
+
 /* Bind an aggregate call; its state is then made by sp_aggregate_init(). */
 SpAggregate *
 sp_aggregate_bind(Aggref *aggref, MemoryContext context, int needs)
@@ -201,22 +232,27 @@ sp_aggregate_bind(Aggref *aggref, MemoryContext context, int needs)
 	agg->context = context;
 	agg->aggref = copyObject(aggref);
 	agg->name = make_name(aggref);
-	agg->nargs = list_length(aggref->args);
-	agg->kernel = find_kernel(aggref->aggfnoid);
+	simplify_call(agg->aggref);
+	agg->nargs = list_length(agg->aggref->args);
 	check_call(agg);
-	if (!kernel_suffices(agg->kernel, needs))
-		agg->kernel = NULL;
 
 	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggref->aggfnoid));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for aggregate %u", aggref->aggfnoid);
 	check_permissions(aggref->aggfnoid, (Form_pg_aggregate) GETSTRUCT(tuple));
-	if (agg->kernel == NULL)
-		agg->generic = sp_generic_bind(agg, tuple, needs);
+	bind_kind(agg, tuple, needs);
 	ReleaseSysCache(tuple);
 
 	MemoryContextSwitchTo(old);
 	return agg;
+}
+
+/* Several aggregates share the room there is for the rows of a group. */
+void
+sp_aggregate_share(SpAggregate *agg, int n)
+{
+	if (agg->keeper != NULL)
+		agg->keeper->limit /= n;
 }
 
 /* ---- properties ---- */
@@ -226,10 +262,10 @@ Size
 sp_aggregate_state_size(const SpAggregate *agg)
 {
 	return MAXALIGN(agg->kernel ? agg->kernel->state_size :
-					sp_generic_state_size(agg->generic));
+					agg->generic ? sp_generic_state_size(agg->generic) : sp_keeper_state_size());
 }
 
-/* Number of arguments: 0 for count(*). */
+/* Number of arguments and sort keys: 0 for count(*). */
 int
 sp_aggregate_nargs(const SpAggregate *agg)
 {
@@ -254,22 +290,22 @@ sp_aggregate_is_native(const SpAggregate *agg)
 bool
 sp_aggregate_is_kept(const SpAggregate *agg)
 {
-	return false;
+	return agg->keeper != NULL;
 }
 
 /* Can two states become one? */
 bool
 sp_aggregate_can_combine(const SpAggregate *agg)
 {
-	return agg->kernel != NULL || agg->generic->combine.fcinfo != NULL;
+	return agg->generic == NULL || agg->generic->combine.fcinfo != NULL;
 }
 
 /* Can rows be taken away again? */
 bool
 sp_aggregate_can_retract(const SpAggregate *agg)
 {
-	return agg->kernel != NULL ? sp_agg_can_retract(agg->kernel) :
-		agg->generic->inverse.fcinfo != NULL;
+	return agg->kernel ? sp_agg_can_retract(agg->kernel) :
+		agg->generic == NULL || agg->generic->inverse.fcinfo != NULL;
 }
 
 /* Its name, for messages. */
@@ -279,7 +315,7 @@ sp_aggregate_name(const SpAggregate *agg)
 	return agg->name;
 }
 
-/* The argument expressions; the list is new, in the current memory context. */
+/* The argument expressions and sort keys; the list is new, in the current memory context. */
 List *
 sp_aggregate_args(const SpAggregate *agg)
 {
@@ -302,7 +338,8 @@ sp_aggregate_filter(const SpAggregate *agg)
 bool
 sp_aggregate_by_reference(const SpAggregate *agg)
 {
-	return agg->kernel == NULL && sp_generic_by_reference(agg->generic);
+	return agg->kernel == NULL &&
+		(agg->generic == NULL || sp_generic_by_reference(agg->generic));
 }
 
 /* ---- running ---- */
@@ -334,22 +371,24 @@ sp_aggregate_init(SpAggregate *agg, char *state)
 {
 	if (agg->kernel)
 		sp_agg_init(agg->kernel, state);
-	else
+	else if (agg->generic)
 		sp_generic_init(agg, state);
+	else
+		sp_keeper_init(state);
 }
 
 /* One row; returns NULL, or the message of a native aggregate's error. */
 const char *
 sp_aggregate_advance(SpAggregate *agg, char *state, const NullableDatum *args, int *sqlstate)
 {
-	SpAggError	error;
+	SpAggError	error = SP_AGG_OK;
 
-	if (agg->kernel == NULL)
-	{
+	if (agg->kernel != NULL)
+		error = agg->kernel->advance(state, (const SpValue *) args);
+	else if (agg->generic != NULL)
 		sp_generic_advance(agg, state, args);
-		return NULL;
-	}
-	error = agg->kernel->advance(state, (const SpValue *) args);
+	else
+		error = sp_keeper_advance(agg, state, args);
 	if (likely(error == SP_AGG_OK))
 		return NULL;
 	return describe_error(error, sqlstate);
@@ -372,14 +411,14 @@ sp_aggregate_advance_many(SpAggregate *agg, char *state, int n, const NullableDa
 const char *
 sp_aggregate_combine(SpAggregate *agg, char *to, const char *from, int *sqlstate)
 {
-	SpAggError	error;
+	SpAggError	error = SP_AGG_OK;
 
-	if (agg->kernel == NULL)
-	{
+	if (agg->kernel != NULL)
+		error = sp_agg_combine(agg->kernel, to, from);
+	else if (agg->generic != NULL)
 		sp_generic_combine(agg, to, from);
-		return NULL;
-	}
-	error = sp_agg_combine(agg->kernel, to, from);
+	else
+		sp_keeper_combine(agg, to, from);
 	return error == SP_AGG_OK ? NULL : describe_error(error, sqlstate);
 }
 
@@ -387,31 +426,54 @@ sp_aggregate_combine(SpAggregate *agg, char *to, const char *from, int *sqlstate
 const char *
 sp_aggregate_retract(SpAggregate *agg, char *state, const NullableDatum *args, int *sqlstate)
 {
-	SpAggError	error;
+	SpAggError	error = SP_AGG_OK;
 
-	if (agg->kernel == NULL)
-	{
+	if (agg->kernel != NULL)
+		error = sp_agg_retract(agg->kernel, state, (const SpValue *) args);
+	else if (agg->generic != NULL)
 		sp_generic_retract(agg, state, args);
-		return NULL;
-	}
-	error = sp_agg_retract(agg->kernel, state, (const SpValue *) args);
+	else
+		sp_keeper_retract(agg, state, args);
 	return error == SP_AGG_OK ? NULL : describe_error(error, sqlstate);
+}
+
+/* The result of a kernel's state. */
+static Datum
+finish_kernel(const SpAggKernel *kernel, const void *state, bool *isnull)
+{
+	SpAggResult result;
+
+	sp_agg_result(kernel, state, &result);
+	*isnull = result.kind == SP_AGG_RESULT_NULL;
+	if (result.kind == SP_AGG_RESULT_NULL || result.kind == SP_AGG_RESULT_BITS)
+		return (Datum) result.bits;
+	return sp_aggregate_numeric(kernel->function, &result);
+}
+
+/* The result of kept rows by a kernel; throws what the server would. */
+static Datum
+finish_total(SpAggregate *agg, const char *state, bool *isnull)
+{
+	const void *total;
+	int			sqlstate = 0;
+	const char *message = describe_error(sp_keeper_total(agg, state, &total), &sqlstate);
+
+	if (message != NULL)
+		ereport(ERROR, (errcode(sqlstate), errmsg_internal("%s", message)));
+	return finish_kernel(agg->keeper->total, total, isnull);
 }
 
 /* The result, by-reference ones in the current memory context. */
 Datum
 sp_aggregate_result(SpAggregate *agg, const char *state, bool *isnull)
 {
-	SpAggResult result;
-
-	if (agg->kernel == NULL)
+	if (agg->kernel != NULL)
+		return finish_kernel(agg->kernel, state, isnull);
+	if (agg->generic != NULL)
 		return sp_generic_result(agg, state, isnull);
-
-	sp_agg_result(agg->kernel, state, &result);
-	*isnull = result.kind == SP_AGG_RESULT_NULL;
-	if (result.kind == SP_AGG_RESULT_NULL || result.kind == SP_AGG_RESULT_BITS)
-		return (Datum) result.bits;
-	return sp_aggregate_numeric(agg->kernel->function, &result);
+	if (agg->keeper->total != NULL)
+		return finish_total(agg, state, isnull);
+	return sp_replay_result(agg, state, isnull);
 }
 
 /* Raise the error of states that don't come back as they were written. */
@@ -437,8 +499,10 @@ sp_aggregate_serialize(SpAggregate *agg, const char *state, StringInfo buf)
 		buf->len += size;
 		buf->data[buf->len] = '\0';
 	}
-	else
+	else if (agg->generic)
 		sp_generic_serialize(agg, state, buf);
+	else
+		sp_keeper_serialize(agg, state, buf);
 }
 
 /* Make a state of the durable form at *p, which moves behind it. */
@@ -451,8 +515,10 @@ sp_aggregate_deserialize(SpAggregate *agg, char *state, const char **p, const ch
 		if (*p == NULL)
 			sp_aggregate_damaged(agg);
 	}
-	else
+	else if (agg->generic)
 		sp_generic_deserialize(agg, state, p, end);
+	else
+		sp_keeper_deserialize(agg, state, p, end);
 }
 
 /* Copy a state to where there is none. */
@@ -461,14 +527,18 @@ sp_aggregate_copy(SpAggregate *agg, char *to, const char *from)
 {
 	if (agg->kernel)
 		memcpy(to, from, agg->kernel->state_size);
-	else
+	else if (agg->generic)
 		sp_generic_copy(agg, to, from);
+	else
+		sp_keeper_copy(agg, to, from);
 }
 
 /* Give up what a state has outside of its group. */
 void
 sp_aggregate_release(SpAggregate *agg, char *state)
 {
-	if (agg->kernel == NULL)
+	if (agg->generic)
 		sp_generic_release(agg, state);
+	else if (agg->keeper)
+		sp_keeper_release(agg, state);
 }

@@ -3,13 +3,15 @@
  *	  One aggregate of a window: binding, transitions, results, durable form.
  *
  * count, sum, min, max, avg, var_* and stddev_* over int2/4/8 and float4/8 (min and max
- * also over date, timestamp, timestamptz) run natively, in kernel/aggregate.h.  Any
- * other runs through its own transition function, called with an AggState so that it
- * may update its state in place.
+ * also over date, timestamp, timestamptz) run natively, in kernel/aggregate.h.  Others run
+ * through their own functions, called with an AggState so that they may update their state
+ * in place.  What neither can do (DISTINCT, ORDER BY, WITHIN GROUP; states that can't be
+ * saved; combining and retracting where the aggregate has no function for it) keeps its
+ * rows, and its result is what the server's executor makes of them.
  *
  * The state of an aggregate lives in state_size bytes inside its group, MAXALIGNed.
- * By-reference parts of a generic state live in the memory context given to
- * sp_aggregate_bind and are freed by sp_aggregate_release.
+ * By-reference parts of it live in the memory context given to sp_aggregate_bind and are
+ * freed by sp_aggregate_release.
  */
 #ifndef SP_AGGREGATE_H
 #define SP_AGGREGATE_H
@@ -25,33 +27,36 @@ typedef struct SpAggregate SpAggregate;
 
 /*
  * Bind an aggregate call, so that it can do what it needs.  Lifetime and by-reference
- * states: context.  Raises an error
- * (ERRCODE_FEATURE_NOT_SUPPORTED, with the reason and a hint) for what can't be
- * maintained: DISTINCT, ORDER BY, ordered-set, hypothetical-set, a state of type
- * internal without serial, deserial and combine functions, more than SP_MAX_AGG_ARGS
- * arguments, volatile functions.  Checks that the current user may execute the aggregate,
- * as the executor does: bind as the object's owner.  Used by create_window to check, and
- * by the engine.
+ * states: context.  Raises an error (ERRCODE_FEATURE_NOT_SUPPORTED, with the reason and a
+ * hint) for what can't be maintained: volatile functions, direct arguments that depend on
+ * rows, records of no named type where rows are kept; and for more than SP_MAX_AGG_ARGS
+ * arguments and sort keys.  Checks that the current user may execute the aggregate, as the
+ * executor does: bind as the object's owner.  Used by create_window to check, and by the
+ * engine.
  *
  * The definitions of the aggregate's functions are looked up once: bind again when they
  * may have changed.
  */
-#define SP_MAX_AGG_ARGS 8
+#define SP_MAX_AGG_ARGS 16
 extern SpAggregate *sp_aggregate_bind(Aggref *aggref, MemoryContext context, int needs);
+
+/* n aggregates of one object keep rows, which one value of the object must have room for. */
+extern void sp_aggregate_share(SpAggregate *agg, int n);
 
 extern Size sp_aggregate_state_size(const SpAggregate *agg);
 extern int	sp_aggregate_nargs(const SpAggregate *agg);
 extern Oid	sp_aggregate_result_type(const SpAggregate *agg);
 extern bool sp_aggregate_is_native(const SpAggregate *agg);
-extern bool sp_aggregate_is_kept(const SpAggregate *agg);	/* keeps its rows: memory grows */
+extern bool sp_aggregate_is_kept(const SpAggregate *agg);	/* memory grows with its rows */
 extern bool sp_aggregate_can_combine(const SpAggregate *agg);
 extern bool sp_aggregate_can_retract(const SpAggregate *agg);
 extern const char *sp_aggregate_name(const SpAggregate *agg);	/* with argument types */
 
 /*
  * The argument expressions (list of Expr, nargs of them, coerced to what the transition
- * takes) and the FILTER clause (NULL: none), as they stand in the Aggref given to bind:
- * the caller evaluates them, and advances only for rows whose filter is true.
+ * takes; behind them the ORDER BY expressions that are not among them) and the FILTER clause
+ * (NULL: none), as they stand in the Aggref given to bind: the caller evaluates them, and
+ * advances only for rows whose filter is true.
  */
 extern List *sp_aggregate_args(const SpAggregate *agg);
 extern Expr *sp_aggregate_filter(const SpAggregate *agg);
@@ -62,7 +67,7 @@ extern void sp_aggregate_init(SpAggregate *agg, char *state);
 /*
  * One row.  args: nargs values.  Native: never throws, returns NULL or the message of the
  * error that PostgreSQL would raise (e.g. "value out of range: overflow"; then the state is
- * unchanged and *sqlstate is set).  Generic: may throw; the state is then undefined.
+ * unchanged and *sqlstate is set).  Others: may also throw; the state is then undefined.
  */
 extern const char *sp_aggregate_advance(SpAggregate *agg, char *state,
 										const NullableDatum *args, int *sqlstate);

@@ -75,11 +75,6 @@ bind_combine(SpAggregate *agg, SpGeneric *g, Oid combinefn, Oid transtype)
 	Oid			states[] = {transtype, transtype};
 	Expr	   *expr;
 
-	if (!OidIsValid(combinefn))
-		sp_aggregate_refuse(agg,
-							"It has no function to combine two states (COMBINEFUNC).",
-							"Use an aggregate that can run in parallel.");
-	check_volatility(agg, combinefn);
 	build_aggregate_transfn_expr(states, 2, 0, false, transtype, agg->aggref->inputcollid,
 								 combinefn, InvalidOid, &expr, NULL);
 	prepare_function(g, &g->combine, combinefn, expr, 2, agg->aggref->inputcollid);
@@ -121,13 +116,6 @@ bind_inverse(SpAggregate *agg, SpGeneric *g, HeapTuple tuple, const Oid *argtype
 	Expr	   *transition;
 	Expr	   *inverse;
 
-	if (!has_inverse(tuple))
-		sp_aggregate_refuse(agg,
-							"It has no function to take a row away (MINVFUNC, with the MSFUNC "
-							"and MSTYPE of its SFUNC and STYPE).",
-							"Use an aggregate that can be moved exactly, such as those of "
-							"integers and numeric.");
-	check_volatility(agg, form->aggminvtransfn);
 	build_aggregate_transfn_expr(unconstify(Oid *, argtypes), nargs, 0, aggref->aggvariadic,
 								 aggref->aggtranstype, aggref->inputcollid, form->aggtransfn,
 								 form->aggminvtransfn, &transition, &inverse);
@@ -136,29 +124,56 @@ bind_inverse(SpAggregate *agg, SpGeneric *g, HeapTuple tuple, const Oid *argtype
 	g->counted = true;
 }
 
+/* Can the functions of the aggregate do all that is needed? */
+bool
+sp_generic_suffices(const SpAggregate *agg, HeapTuple tuple, int needs)
+{
+	Form_pg_aggregate form = (Form_pg_aggregate) GETSTRUCT(tuple);
+
+	/* An internal state is restored by combining it with none, which strict functions don't. */
+	if (form->aggtranstype == INTERNALOID &&
+		(!OidIsValid(form->aggserialfn) || !OidIsValid(form->aggdeserialfn) ||
+		 !OidIsValid(form->aggcombinefn) || func_strict(form->aggcombinefn)))
+		return false;
+	if ((needs & SP_AGG_COMBINE) != 0 && !OidIsValid(form->aggcombinefn))
+		return false;
+	return (needs & SP_AGG_RETRACT) == 0 || has_inverse(tuple);
+}
+
+/* Refuse what is volatile, of all that may be called. */
+void
+sp_generic_check_functions(const SpAggregate *agg, HeapTuple tuple)
+{
+	Form_pg_aggregate form = (Form_pg_aggregate) GETSTRUCT(tuple);
+
+	check_volatility(agg, form->aggtransfn);
+	check_volatility(agg, form->aggfinalfn);
+	check_volatility(agg, form->aggcombinefn);
+	check_volatility(agg, form->aggminvtransfn);
+}
+
+/* The transition type: the planner would have stored it; this Aggref may not have met it. */
+Oid
+sp_generic_resolve(SpAggregate *agg, HeapTuple tuple)
+{
+	Form_pg_aggregate form = (Form_pg_aggregate) GETSTRUCT(tuple);
+	Oid			argtypes[FUNC_MAX_ARGS];
+	int			nargs = get_aggregate_argtypes(agg->aggref, argtypes);
+
+	return resolve_aggregate_transtype(agg->aggref->aggfnoid, form->aggtranstype, argtypes, nargs);
+}
+
 /* The functions that pack and unpack an internal state. */
 static void
 bind_internal(SpAggregate *agg, SpGeneric *g, Form_pg_aggregate form)
 {
 	Expr	   *expr;
 
-	if (!OidIsValid(form->aggserialfn) || !OidIsValid(form->aggdeserialfn) ||
-		!OidIsValid(form->aggcombinefn))
-		sp_aggregate_refuse(agg,
-							"Its state is of type internal, and it has no functions to save and "
-							"restore it (SERIALFUNC, DESERIALFUNC, COMBINEFUNC).",
-							"Use an aggregate that can run in parallel, or one whose state is of "
-							"an ordinary type.");
-
 	build_aggregate_serialfn_expr(form->aggserialfn, &expr);
 	prepare_function(g, &g->serial, form->aggserialfn, expr, 1, InvalidOid);
 	build_aggregate_deserialfn_expr(form->aggdeserialfn, &expr);
 	prepare_function(g, &g->deserial, form->aggdeserialfn, expr, 2, InvalidOid);
 	bind_combine(agg, g, form->aggcombinefn, INTERNALOID);
-	if (g->combine.flinfo.fn_strict)
-		sp_aggregate_refuse(agg,
-							"Its combine function is strict, so that a state can't be restored.",
-							"Create the combine function without STRICT.");
 }
 
 /* The AggState that the functions get to see. */
@@ -231,15 +246,11 @@ sp_generic_bind(SpAggregate *agg, HeapTuple tuple, int needs)
 	Aggref	   *aggref = agg->aggref;
 	Oid			argtypes[FUNC_MAX_ARGS];
 	int			nargs = get_aggregate_argtypes(aggref, argtypes);
-	Oid			transtype;
+	Oid			transtype = sp_generic_resolve(agg, tuple);
 	Expr	   *expr;
 
-	/* The planner would have stored the type; this Aggref may not have met it. */
-	transtype = resolve_aggregate_transtype(aggref->aggfnoid, form->aggtranstype,
-											argtypes, nargs);
 	aggref->aggtranstype = transtype;
-	check_volatility(agg, form->aggtransfn);
-	check_volatility(agg, form->aggfinalfn);
+	sp_generic_check_functions(agg, tuple);
 	make_aggstate(agg, g);
 	dlist_init(&g->live);
 	get_typlenbyval(transtype, &g->typlen, &g->typbyval);

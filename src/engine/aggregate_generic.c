@@ -71,8 +71,8 @@ reset_temp(SpGeneric *g)
  * A flat copy in the current memory context.  It must not depend on a TOAST table, whose
  * rows may be gone when it is used again.
  */
-static Datum
-copy_flat(Datum value, int16 typlen)
+Datum
+sp_generic_copy_flat(Datum value, int16 typlen)
 {
 	if (typlen == -1)
 	{
@@ -95,7 +95,7 @@ adopt_value(SpAggregate *agg, Datum value)
 		MemoryContextGetParent(DatumGetEOHP(value)->eoh_context) == agg->context)
 		return value;
 	old = MemoryContextSwitchTo(agg->context);
-	value = copy_flat(value, g->typlen);
+	value = sp_generic_copy_flat(value, g->typlen);
 	MemoryContextSwitchTo(old);
 	return value;
 }
@@ -390,7 +390,7 @@ value_for_final(SpAggregate *agg, const SpGenericState *s)
 	if (g->kind == SP_STATE_BY_VALUE)
 		return s->value;
 	if (g->kind == SP_STATE_BY_REFERENCE)
-		return g->final_modifies ? copy_flat(s->value, g->typlen) : s->value;
+		return g->final_modifies ? sp_generic_copy_flat(s->value, g->typlen) : s->value;
 
 	internal = internal_of(s);
 	if (g->final_modifies)
@@ -425,7 +425,7 @@ sp_generic_result(SpAggregate *agg, const char *state, bool *isnull)
 	if (*isnull)
 		result = (Datum) 0;
 	else if (!g->result_typbyval)
-		result = copy_flat(result, g->result_typlen);
+		result = sp_generic_copy_flat(result, g->result_typlen);
 	reset_temp(g);
 	return result;
 }
@@ -461,7 +461,7 @@ sp_generic_serialize(SpAggregate *agg, const char *state, StringInfo buf)
 	else if (g->kind == SP_STATE_BY_REFERENCE)
 	{
 		MemoryContext old = MemoryContextSwitchTo(g->temp);
-		Datum		flat = copy_flat(s->value, g->typlen);
+		Datum		flat = sp_generic_copy_flat(s->value, g->typlen);
 
 		MemoryContextSwitchTo(old);
 		append_counted(buf, DatumGetPointer(flat), datumGetSize(flat, false, g->typlen));
@@ -565,7 +565,7 @@ sp_generic_copy(SpAggregate *agg, char *to, const char *from)
 	{
 		MemoryContext old = MemoryContextSwitchTo(agg->context);
 
-		copy->value = copy_flat(s->value, g->typlen);
+		copy->value = sp_generic_copy_flat(s->value, g->typlen);
 		MemoryContextSwitchTo(old);
 	}
 	else

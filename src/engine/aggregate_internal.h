@@ -7,6 +7,8 @@
  *	aggregate_bind.c	the functions of the generic kind
  *	aggregate_generic.c	the generic kind
  *	aggregate_packed.c	its states of type internal
+ *	aggregate_kept.c	the kind that keeps its rows (aggregate_rows.c, aggregate_image.c)
+ *	aggregate_replay.c	binding it, and its results
  */
 #ifndef SP_AGGREGATE_INTERNAL_H
 #define SP_AGGREGATE_INTERNAL_H
@@ -22,15 +24,18 @@
 #include "nodes/execnodes.h"
 
 typedef struct SpGeneric SpGeneric;
+typedef struct SpKeeper SpKeeper;
 
+/* One of the three kinds. */
 struct SpAggregate
 {
 	MemoryContext context;
 	Aggref	   *aggref;			/* a copy */
 	char	   *name;
-	int			nargs;
-	const SpAggKernel *kernel;	/* native; NULL: generic */
+	int			nargs;			/* with sort keys */
+	const SpAggKernel *kernel;	/* native */
 	SpGeneric  *generic;
+	SpKeeper   *keeper;
 };
 
 typedef enum SpStateKind
@@ -85,6 +90,41 @@ typedef struct SpInternal
 	bytea	   *packed;
 } SpInternal;
 
+/* An argument or a sort key of kept rows. */
+typedef struct SpKeptColumn
+{
+	int16		typlen;
+	bool		typbyval;
+	bool		packable;		/* a varlena that may have a short header */
+	bool		is_record;		/* of no named type, */
+	int32		record_typmod;	/* but registered in this process as that one */
+} SpKeptColumn;
+
+typedef struct SpReplay SpReplay;
+
+struct SpKeeper
+{
+	int			ncolumns;		/* arguments, then sort keys */
+	SpKeptColumn *columns;
+	int			nstrict;		/* the aggregate ignores rows with a null in the first columns */
+	bool		counted;		/* equal rows are one: their order doesn't matter */
+	bool		distinct;		/* and neither does how often they came */
+	Size		limit;			/* bytes of a state's rows */
+	MemoryContext temp;			/* of one call */
+	const SpAggKernel *total;	/* whose result over the rows, each once, is the aggregate's */
+	SpReplay   *replay;			/* else they are run through the aggregate */
+};
+
+typedef struct SpKeptBody SpKeptBody;
+
+/* Reading the rows of a state, which must not change meanwhile. */
+typedef struct SpKeptCursor
+{
+	const SpKeeper *keeper;
+	const SpKeptBody *body;
+	Size		at;
+} SpKeptCursor;
+
 /* What is said of a row that is taken away and was never there. */
 #define SP_AGG_INCONSISTENT "the row to take away is not among those that were aggregated"
 
@@ -95,10 +135,16 @@ pg_noreturn extern void sp_aggregate_damaged(const SpAggregate *agg);
 pg_noreturn extern void sp_aggregate_refuse(const SpAggregate *agg, const char *detail,
 											const char *hint);
 
+/* The kernel of one of the server's own aggregates; NULL: there is none. */
+extern const SpAggKernel *sp_aggregate_find_kernel(Oid aggfnoid);
+
 /* aggregate_numeric.c: results of integers that are numeric, in the current context. */
 extern Datum sp_aggregate_numeric(SpAggFunction function, const SpAggResult *result);
 
 /* aggregate_bind.c: in the current context, which is the aggregate's. */
+extern bool sp_generic_suffices(const SpAggregate *agg, HeapTuple tuple, int needs);
+extern Oid	sp_generic_resolve(SpAggregate *agg, HeapTuple tuple);
+extern void sp_generic_check_functions(const SpAggregate *agg, HeapTuple tuple);
 extern SpGeneric *sp_generic_bind(SpAggregate *agg, HeapTuple tuple, int needs);
 
 /* aggregate_generic.c */
@@ -113,6 +159,26 @@ extern void sp_generic_serialize(SpAggregate *agg, const char *state, StringInfo
 extern void sp_generic_deserialize(SpAggregate *agg, char *state, const char **p, const char *end);
 extern void sp_generic_copy(SpAggregate *agg, char *to, const char *from);
 extern void sp_generic_release(SpAggregate *agg, char *state);
+
+extern Datum sp_generic_copy_flat(Datum value, int16 typlen);
+
+/* aggregate_kept.c */
+extern Size sp_keeper_state_size(void);
+extern void sp_keeper_init(char *state);
+extern SpAggError sp_keeper_advance(SpAggregate *agg, char *state, const NullableDatum *args);
+extern void sp_keeper_retract(SpAggregate *agg, char *state, const NullableDatum *args);
+extern void sp_keeper_combine(SpAggregate *agg, char *to, const char *from);
+extern SpAggError sp_keeper_total(SpAggregate *agg, const char *state, const void **total);
+extern void sp_keeper_begin(SpAggregate *agg, const char *state, SpKeptCursor *cursor);
+extern bool sp_keeper_next(SpKeptCursor *cursor, Datum *values, bool *nulls, uint64 *count);
+extern void sp_keeper_serialize(SpAggregate *agg, const char *state, StringInfo buf);
+extern void sp_keeper_deserialize(SpAggregate *agg, char *state, const char **p, const char *end);
+extern void sp_keeper_copy(SpAggregate *agg, char *to, const char *from);
+extern void sp_keeper_release(SpAggregate *agg, char *state);
+
+/* aggregate_replay.c */
+extern SpKeeper *sp_replay_bind(SpAggregate *agg, HeapTuple tuple, int needs);
+extern Datum sp_replay_result(SpAggregate *agg, const char *state, bool *isnull);
 
 /* aggregate_packed.c; these don't reset temp, in which some of them run functions */
 extern SpInternal *sp_packed_make(SpAggregate *agg, bytea *packed);

@@ -16,6 +16,7 @@ bind_aggregates(SpWindow *w)
 {
 	SpExpressions *exprs = w->expressions;
 	SpUserContext user;
+	int			nkept = 0;
 	int			i;
 
 	w->aggs = palloc(sizeof(SpAggregate *) * w->naggs);
@@ -44,6 +45,7 @@ bind_aggregates(SpWindow *w)
 		w->agg_offset[i] = w->value_size;
 		w->value_size += MAXALIGN(sp_aggregate_state_size(agg));
 		w->native &= sp_aggregate_is_native(agg);
+		nkept += sp_aggregate_is_kept(agg);
 		w->agg_filter[i] = -1;
 		if (sp_aggregate_filter(agg) != NULL)
 		{
@@ -64,6 +66,8 @@ bind_aggregates(SpWindow *w)
 		}
 	}
 	sp_user_leave(&user, true);
+	for (i = 0; i < w->naggs; i++)
+		sp_aggregate_share(w->aggs[i], Max(nkept, 1));
 }
 
 /* The columns of the result table that the worker writes, and its key: see definition.h. */
@@ -104,15 +108,16 @@ describe_result(SpWindow *w)
 	RelationClose(rel);
 }
 
-/* Is an aggregate not PostgreSQL's own?  Its functions may depend on settings. */
+/* Is an aggregate not PostgreSQL's own, or run as a whole?  That may depend on settings. */
 static bool
-has_foreign_aggregate(const SpWindow *w)
+depends_on_settings(const SpWindow *w)
 {
 	int			a;
 
 	for (a = 0; a < w->naggs; a++)
 	{
-		if (((Aggref *) w->expressions->nodes[w->nkeys + a])->aggfnoid >= FirstNormalObjectId)
+		if (((Aggref *) w->expressions->nodes[w->nkeys + a])->aggfnoid >= FirstNormalObjectId ||
+			sp_aggregate_is_kept(w->aggs[a]))
 			return true;
 	}
 	return false;
@@ -170,7 +175,7 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 	bind_aggregates(w);
 	settings = w->expressions->settings;
 	sp_expressions_finish(w->expressions, w->evaluated, w->nevaluated);
-	if (has_foreign_aggregate(w))
+	if (depends_on_settings(w))
 		w->expressions->settings = settings;
 	w->ops->open(w);
 	sp_group_init(&w->groups,

@@ -11,6 +11,7 @@
 
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
+#include "common/hashfn.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -227,4 +228,15 @@ pg_qsort(void *base, size_t nel, size_t elsize, int (*cmp) (const void *, const 
 {
 	if (nel > 1)
 		qsort(base, nel, elsize, cmp);
+}
+
+/* Fowler, Noll and Vo's. */
+uint32
+hash_bytes(const unsigned char *k, int keylen)
+{
+	uint32		hash = 2166136261u;
+
+	for (int i = 0; i < keylen; i++)
+		hash = (hash ^ k[i]) * 16777619u;
+	return hash;
 }
