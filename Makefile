@@ -74,6 +74,7 @@ SCRIPT_PARTS = \
 	src/feed/feed.sql \
 	src/face/stream.sql \
 	src/face/windowing.sql \
+	src/face/duplicate.sql \
 	src/face/window.sql \
 	src/face/detector.sql \
 	src/face/lifecycle.sql \

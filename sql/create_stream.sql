@@ -56,7 +56,7 @@ DROP TABLE payments;
 SELECT (SELECT count(*) FROM streamproc.stream WHERE id = :id) AS streams, to_regclass(:'view') AS view;
 
 -- values that make no sense
-CREATE TABLE payments (id bigint, ts timestamptz, amount float8);
+CREATE TABLE payments (id bigint, ts timestamptz, amount float8, raw json);
 SELECT streamproc.create_stream(NULL);
 SELECT streamproc.create_stream(0);
 SELECT streamproc.create_stream(4294967295);
@@ -75,9 +75,28 @@ SELECT streamproc.create_stream('payments', time_zone => 'Mars/Olympus');
 SELECT streamproc.create_stream('payments', late => 'amend');
 SELECT streamproc.create_stream('payments', on_update => 'shrug');
 
--- not yet
+-- a dedup_key and how far apart its rows may be
 SELECT streamproc.create_stream('payments', dedup_key => '{id}');
 SELECT streamproc.create_stream('payments', dedup_within => '1 hour');
+SELECT streamproc.create_stream('payments', dedup_key => '{}', dedup_within => '1 hour');
+SELECT streamproc.create_stream('payments', dedup_key => '{id, NULL}', dedup_within => '1 hour');
+SELECT streamproc.create_stream('payments', dedup_key => '{{id}}', dedup_within => '1 hour');
+SELECT streamproc.create_stream('payments', dedup_key => array_fill('id'::name, '{33}'), dedup_within => '1 hour');
+SELECT streamproc.create_stream('payments', dedup_key => '{id, idd}', dedup_within => '1 hour');
+SELECT streamproc.create_stream('payments', dedup_key => '{ctid}', dedup_within => '1 hour');
+SELECT streamproc.create_stream('payments', dedup_key => '{id, ts, id}', dedup_within => '1 hour');
+SELECT streamproc.create_stream('payments', dedup_key => '{raw}', dedup_within => '1 hour');
+SELECT streamproc.create_stream('payments', dedup_key => '{id}', dedup_within => '0');
+SELECT streamproc.create_stream('payments', dedup_key => '{id}', dedup_within => '-1 second');
+SELECT streamproc.create_stream('payments', dedup_key => '{id}', dedup_within => '1 month');
+SELECT streamproc.create_stream('payments', dedup_key => '{id}', dedup_within => '1 month -20 days');
+SELECT streamproc.create_stream('payments', dedup_key => '{id}', dedup_within => '300000 years');
+SELECT streamproc.create_stream('payments', dedup_key => '{id}', dedup_within => '1 hour', on_update => 'retract');
+SELECT streamproc.create_stream('payments', 'ts', dedup_key => '{ts, id}', dedup_within => '1 day 1 hour');
+SELECT time_column, dedup_key, dedup_within FROM streamproc.stream WHERE relation = 'payments'::regclass;
+SELECT streamproc.drop_stream('payments');
+
+-- not yet
 SELECT streamproc.create_stream('payments', on_update => 'retract');
 SELECT streamproc.create_stream('payments', on_update => 'error');
 

@@ -16,6 +16,8 @@
 #include <math.h>
 #include <signal.h>
 
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
@@ -318,4 +320,22 @@ double
 sp_shared_latency_us(int bucket)
 {
 	return pow(2.0, (bucket + 0.5) / 2.0);
+}
+
+/*
+ * The end of the last record in the WAL.  The insert pointer at the beginning of a
+ * page stands behind the page's header, which is not written yet: then the record
+ * ends where the page begins.
+ */
+XLogRecPtr
+sp_shared_insert_end(void)
+{
+	XLogRecPtr	lsn = GetXLogInsertRecPtr();
+
+	if (XLogSegmentOffset(lsn, wal_segment_size) == SizeOfXLogLongPHD)
+		lsn -= SizeOfXLogLongPHD;
+	else if (lsn % XLOG_BLCKSZ == SizeOfXLogShortPHD &&
+			 XLogSegmentOffset(lsn, wal_segment_size) > XLOG_BLCKSZ)
+		lsn -= SizeOfXLogShortPHD;
+	return lsn;
 }

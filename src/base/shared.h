@@ -120,4 +120,7 @@ extern double sp_shared_latency_us(int bucket);
 /* Raise an LSN that only grows; a full memory barrier. */
 extern void sp_shared_raise_lsn(pg_atomic_uint64 *lsn, XLogRecPtr to);
 
+/* The end of the last record in the WAL. */
+extern XLogRecPtr sp_shared_insert_end(void);
+
 #endif

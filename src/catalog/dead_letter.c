@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_authid_d.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
@@ -33,6 +34,7 @@
 
 #include "base/compat.h"
 #include "catalog/dead_letter.h"
+#include "catalog/query.h"
 #include "catalog/table.h"
 
 enum
@@ -277,4 +279,19 @@ sp_dead_letter_add(const SpObjectDef *object, Oid source, const char *reason,
 
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
+}
+
+void
+sp_dead_letter_move(int32 object, const SpObjectDef *stream)
+{
+	Oid			types[] = {INT4OID, INT4OID, REGCLASSOID};
+	Datum		values[3] = {Int32GetDatum(object), Int32GetDatum(stream->id),
+	ObjectIdGetDatum(stream->relid)};
+	SpQueryScope scope;
+
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "UPDATE streamproc.rejected_row SET object = $2, relation = $3 "
+				 "WHERE object = $1 AND reason IN ('duplicate', 'dedup_late', 'dedup_key')",
+				 SPI_OK_UPDATE, 3, types, values, NULL);
+	sp_query_close(&scope);
 }

@@ -27,4 +27,7 @@ extern void sp_dead_letter_add(const SpObjectDef *object, Oid source, const char
 							   int64 event_time, XLogRecPtr lsn, int64 ordinal,
 							   TupleDesc desc, const Datum *values, const bool *nulls);
 
+/* Rows that an object has rejected for its stream, by the dedup_key, become the stream's. */
+extern void sp_dead_letter_move(int32 object, const SpObjectDef *stream);
+
 #endif

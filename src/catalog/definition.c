@@ -218,29 +218,39 @@ find_broken_source(const SpDefinitions *definitions, const SpObjectDef *object)
 }
 
 /*
- * The time column as it is now: renames and other changes are followed by the view.
- * Returns false when the view holds no column.
+ * The time column and those of the dedup_key as they are now: renames and other changes are
+ * followed by the view.  Returns false when the view doesn't hold these columns.
  */
 static bool
-load_time_column(SpStreamDef *stream)
+load_columns(SpStreamDef *stream, bool has_time)
 {
 	Query	   *query;
-	Var		   *column;
+	ListCell   *cell;
+	int			n = 0;
 
 	stream->time_attnum = 0;
 	stream->time_type = TIMESTAMPTZOID;
+	stream->dedup_attnum = palloc0(Max(1, stream->ndedup) * sizeof(AttrNumber));
 	if (!OidIsValid(stream->o.expressions))
-		return true;
-	query = sp_intact_view(&stream->o, 1, 0);
+		return !has_time && stream->ndedup == 0;
+	query = sp_intact_view(&stream->o, (has_time ? 1 : 0) + stream->ndedup, 0);
 	if (query == NULL)
 		return false;
-	column = (Var *) linitial_node(TargetEntry, query->targetList)->expr;
-	if (IsA(column, Var) && column->varattno > 0)
+	foreach(cell, query->targetList)
 	{
-		stream->time_attnum = column->varattno;
-		stream->time_type = column->vartype;
+		Var		   *column = (Var *) lfirst_node(TargetEntry, cell)->expr;
+
+		if (!IsA(column, Var) || column->varattno <= 0)
+			return false;
+		if (has_time && stream->time_attnum == 0)
+		{
+			stream->time_attnum = column->varattno;
+			stream->time_type = column->vartype;
+		}
+		else
+			stream->dedup_attnum[n++] = column->varattno;
 	}
-	return stream->time_attnum > 0;
+	return true;
 }
 
 static void
@@ -249,7 +259,9 @@ load_streams(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContex
 	MemoryContext spi_context;
 
 	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.watermark, d.idle_timeout, d.max_future, "
-				 "d.time_zone, d.late FROM streamproc.stream d" OBJECT_JOINS "ORDER BY d.id",
+				 "d.time_zone, d.late, d.time_column::text AS time_column, "
+				 "d.dedup_key::text[] AS dedup_key, d.dedup_within "
+				 "FROM streamproc.stream d" OBJECT_JOINS "ORDER BY d.id",
 				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
 	spi_context = MemoryContextSwitchTo(context);
 	for (uint64 row = 0; row < SPI_processed; row++)
@@ -257,7 +269,9 @@ load_streams(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContex
 		SpStreamDef *stream = palloc0(sizeof(SpStreamDef));
 
 		load_object(&stream->o, SP_STREAM, row);
-		if (!load_time_column(stream))
+		stream->ndedup = list_length(field_strings(row, "dedup_key"));
+		stream->dedup_within_us = field_us(row, "dedup_within", 0);
+		if (!load_columns(stream, field_text(row, "time_column") != NULL))
 		{
 			add_broken(definitions, &stream->o, sp_intact_describe_view(&stream->o));
 			continue;

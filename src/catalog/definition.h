@@ -106,6 +106,9 @@ typedef struct SpStreamDef
 	int64		max_future_us;
 	char	   *time_zone;		/* of a timestamp or date column */
 	bool		late_dead_letter;	/* or drop */
+	int			ndedup;			/* columns of the dedup_key; 0: none */
+	AttrNumber *dedup_attnum;
+	int64		dedup_within_us;
 } SpStreamDef;
 
 typedef struct SpWindowDef

@@ -19,6 +19,7 @@ enum
 	PROGRESS_UPDATES,
 	PROGRESS_DELETES,
 	PROGRESS_TRUNCATES,
+	PROGRESS_DUPLICATES,
 	PROGRESS_COLUMNS
 };
 
@@ -46,6 +47,7 @@ sp_progress_store(const SpProgress *progress, int n)
 		values[PROGRESS_UPDATES] = Int64GetDatum((int64) p->updates);
 		values[PROGRESS_DELETES] = Int64GetDatum((int64) p->deletes);
 		values[PROGRESS_TRUNCATES] = Int64GetDatum((int64) p->truncates);
+		values[PROGRESS_DUPLICATES] = Int64GetDatum((int64) p->duplicates);
 		ItemPointerSetInvalid(&tid);
 		if (!sp_table_update(table, &tid, PROGRESS_COLUMNS, values, nulls))
 			sp_table_insert(table, values, nulls, NULL);

@@ -16,6 +16,7 @@ typedef struct SpProgress
 	uint64		updates;
 	uint64		deletes;
 	uint64		truncates;
+	uint64		duplicates;
 } SpProgress;
 
 /* Write n rows, in the current transaction. */

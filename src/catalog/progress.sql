@@ -4,12 +4,13 @@
  */
 CREATE TABLE streamproc.object_progress (
 	id int4 PRIMARY KEY,
-	watermark timestamptz,			-- streams; times without zone: as instants
+	watermark timestamptz,			-- streams and windows; times without zone: as instants
 	rows int8 NOT NULL,				-- taken, since the object was activated
-	late int8 NOT NULL,				-- not taken by a window, too old
+	late int8 NOT NULL,				-- not taken by a window, or its stream: too old
 	updates int8 NOT NULL,			-- of a stream's rows, not followed; likewise:
 	deletes int8 NOT NULL,
-	truncates int8 NOT NULL
+	truncates int8 NOT NULL,
+	duplicates int8 NOT NULL		-- of a stream's rows: taken by nobody
 ) WITH (fillfactor = 50);
 
 REVOKE ALL ON streamproc.object_progress FROM PUBLIC;

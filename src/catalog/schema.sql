@@ -16,14 +16,15 @@ CREATE SEQUENCE streamproc.object_id AS int4;
 CREATE TABLE streamproc.stream (
 	id int4 PRIMARY KEY DEFAULT pg_catalog.nextval('streamproc.object_id'),
 	relation regclass NOT NULL UNIQUE,
-	expressions regclass,			-- view streamproc.expressions_<id>: the time column; NULL: commit time
+	expressions regclass,			-- view streamproc.expressions_<id>: the time column, if there is one, and
+									-- those of the dedup_key; NULL: commit time and no such key
 	time_column name,				-- as typed; renames are followed by the view
 	watermark interval NOT NULL,
 	idle_timeout interval NOT NULL,
 	max_future interval NOT NULL,
 	time_zone text NOT NULL,
 	late text NOT NULL CHECK (late OPERATOR(pg_catalog.=) ANY (ARRAY['dead_letter', 'drop'])),
-	dedup_key name[],
+	dedup_key name[],				-- likewise
 	dedup_within interval,
 	on_update text NOT NULL CHECK (on_update OPERATOR(pg_catalog.=) ANY (ARRAY['ignore', 'retract', 'error'])),
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()

@@ -32,6 +32,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "catalog/query.h"
+#include "engine/history.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -359,36 +360,8 @@ sp_backfill_clear(const SpObjectDef *def)
 				 SPI_OK_DELETE, 1, &type, &id, NULL);
 	sp_query_close(&scope);
 	sp_page_delete_all(def->id);
+	sp_page_delete_all(-def->id);
 	CommandCounterIncrement();
-}
-
-/* The query that reads the stream's history; *map tells the attribute of each column. */
-static char *
-history_query(const SpStream *s, AttrNumber **map)
-{
-	StringInfoData buf;
-	int			n = 0;
-	int			i;
-
-	*map = palloc(sizeof(AttrNumber) * s->desc->natts);
-	initStringInfo(&buf);
-	appendStringInfoString(&buf, "SELECT ");
-	for (i = 0; i < s->desc->natts; i++)
-	{
-		Form_pg_attribute attr = TupleDescAttr(s->desc, i);
-
-		if (attr->attisdropped)
-			continue;
-		appendStringInfo(&buf, "%st.%s", n > 0 ? ", " : "", quote_identifier(NameStr(attr->attname)));
-		(*map)[n++] = i + 1;
-	}
-	appendStringInfo(&buf, " FROM %s%s t ORDER BY ", s->partitioned ? "" : "ONLY ",
-					 sp_registry_relation_name(s->def->o.relid));
-	if (s->def->time_attnum > 0)
-		appendStringInfo(&buf, "t.%s, ",
-						 quote_identifier(NameStr(TupleDescAttr(s->desc, s->def->time_attnum - 1)->attname)));
-	appendStringInfoString(&buf, "t.tableoid, t.ctid");
-	return buf.data;
 }
 
 /* The query that reads a window's rows that end no later than what is sealed. */
@@ -528,6 +501,11 @@ apply_fetched(HistoryScan *scan, const AttrNumber *map)
 	scan->ordinal += rows.n;
 	MemoryContextSwitchTo(old);
 	note_times(scan, &rows);
+	if (source == NULL && s->dedup != NULL)
+	{
+		sp_dedup_apply(s, &rows);
+		sp_dedup_advance(s->dedup, sp_clock_behind(scan->max_time, s->def->watermark_us));
+	}
 	if (scan->window != NULL)
 		apply_to_window(scan, &rows);
 	else
@@ -547,7 +525,7 @@ report_progress(const HistoryScan *scan)
 
 /* Run the query under the active snapshot, a rowset at a time. */
 static void
-scan_query(HistoryScan *scan, const char *query, const AttrNumber *map, Oid reader)
+scan_query(HistoryScan *scan, SpHistoryQuery *query, Oid reader)
 {
 	List	   *settings = list_make1("search_path=pg_catalog, pg_temp");
 	SpUserContext user;
@@ -557,10 +535,10 @@ scan_query(HistoryScan *scan, const char *query, const AttrNumber *map, Oid read
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	sp_user_enter(&user, reader, settings);
-	plan = SPI_prepare(query, 0, NULL);
+	plan = SPI_prepare(query->sql, query->nargs, query->types);
 	if (plan == NULL)
-		elog(ERROR, "the query over history can't be prepared: %s", query);
-	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+		elog(ERROR, "the query over history can't be prepared: %s", query->sql);
+	portal = SPI_cursor_open(NULL, plan, query->args, NULL, true);
 	sp_user_leave(&user, true);
 	for (;;)
 	{
@@ -571,7 +549,7 @@ scan_query(HistoryScan *scan, const char *query, const AttrNumber *map, Oid read
 		sp_user_leave(&user, true);
 		if (SPI_processed == 0)
 			break;
-		apply_fetched(scan, map);
+		apply_fetched(scan, query->map);
 		SPI_freetuptable(SPI_tuptable);
 		if (before / REPORT_EVERY_ROWS != scan->ordinal / REPORT_EVERY_ROWS)
 			report_progress(scan);
@@ -586,7 +564,6 @@ static void
 scan_history(HistoryScan *scan, int64 sealed)
 {
 	SpStream   *s = scan->stream;
-	AttrNumber *map = NULL;
 
 	if (scan->source == NULL)
 	{
@@ -595,10 +572,14 @@ scan_history(HistoryScan *scan, int64 sealed)
 		sp_registry_refresh_stream(s);
 		scan->limit = sp_time_from_utc(now, s->def->time_type, s->zone);
 		scan->limit += Min(s->def->max_future_us, PG_INT64_MAX - 1 - Max(scan->limit, 0));
-		scan_query(scan, history_query(s, &map), map, s->def->o.owner);
+		scan_query(scan, sp_history_query(s), s->def->o.owner);
 	}
 	else
-		scan_query(scan, results_query(scan->source, sealed), NULL, scan->source->def->o.owner);
+	{
+		SpHistoryQuery query = {results_query(scan->source, sealed)};
+
+		scan_query(scan, &query, scan->source->def->o.owner);
+	}
 }
 
 /*
@@ -634,6 +615,13 @@ drop_repeated(const SpObjectDef *def)
 
 /* ---- the helper ---- */
 
+/* The stream whose rows are read, if it has a memory of them; else NULL. */
+static SpStream *
+get_dedup_stream(const HistoryScan *scan)
+{
+	return scan->source == NULL && scan->stream->dedup != NULL ? scan->stream : NULL;
+}
+
 /* In one transaction: the cut, what is before it, results, state. */
 static void
 fill(SpBackfillArea *area, HistoryScan *scan)
@@ -648,6 +636,12 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	cut(area, source);
 	scan->lsn = area->lsn;
 	scan->max_time = PG_INT64_MIN;
+	if (get_dedup_stream(scan) != NULL)
+	{
+		scan->stream->dedup->horizon_limit = area->horizon;
+		scan->stream->dedup->output = scan->window ? &scan->window->output :
+			&scan->detector->output;
+	}
 	sp_backfill_clear(scan->def);
 	report_progress(scan);
 	if (wants_history(scan))
@@ -655,7 +649,7 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	sp_write_backfill(scan->window, scan->detector);
 	if (scan->detector != NULL)
 		drop_repeated(scan->def);
-	sp_checkpoint_save_filled(scan->window, scan->detector);
+	sp_checkpoint_save_filled(scan->window, scan->detector, get_dedup_stream(scan));
 	area->max_time = scan->source ? PG_INT64_MIN : scan->max_time;
 	PopActiveSnapshot();
 	CommitTransactionCommand();

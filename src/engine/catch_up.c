@@ -14,7 +14,9 @@
 #include "base/compat.h"
 #include "base/debug.h"
 #include "base/shared.h"
+#include "catalog/dead_letter.h"
 #include "catalog/message.h"
+#include "catalog/page.h"
 #include "engine/starting.h"
 #include "portability/instr_time.h"
 #include "utils/memutils.h"
@@ -24,6 +26,7 @@
 #define SLICE_MS			10
 #define WRITE_EVERY_ROWS	20000
 #define BEHIND_RETRY_MS		5
+#define DISAGREEMENTS		5		/* so often is filled anew */
 
 static inline SpOutput *
 object_output(void)
@@ -56,6 +59,27 @@ sp_catch_up_follow_definition(void)
 	copy->start_lsn = InvalidXLogRecPtr;
 }
 
+/* The dedup memory of the shadow, which has history as well; NULL: there is none. */
+static inline SpDedup *
+shadow_dedup(void)
+{
+	return sp_starting->reads_window ? NULL : sp_starting->shadow->dedup;
+}
+
+/*
+ * What the shadow rejects and the real stream doesn't, for it doesn't know history yet, is
+ * written with the object's output, and becomes the stream's at publication.
+ */
+static void
+direct_dead_letters(void)
+{
+	SpDedup    *d = shadow_dedup();
+
+	if (d != NULL)
+		d->output = sp_starting_stream()->dedup->has_history ? &sp_starting->shadow->output :
+			object_output();
+}
+
 /* Open the object on a stream of its own, with the state that the helper has left. */
 void
 sp_catch_up_open(void)
@@ -69,6 +93,8 @@ sp_catch_up_open(void)
 		sp_starting->shadow = sp_registry_open_stream(s->def);
 		sp_starting->shadow->output.replaying = true;	/* its dead letters are the real one's */
 		sp_starting->shadow->output.output_lsn = PG_UINT64_MAX;
+		if (shadow_dedup() != NULL)
+			sp_checkpoint_load_dedup(sp_starting->shadow, def->id);
 		sp_pipeline_raise_clock(sp_starting->shadow, sp_starting->max_time, sp_starting->watermark);
 		sp_pipeline_raise_clock(sp_starting->shadow, sp_starting->history_max,
 								sp_clock_behind(sp_starting->history_max, s->def->watermark_us));
@@ -94,9 +120,31 @@ sp_catch_up_open(void)
 	}
 	sp_catch_up_follow_definition();
 	object_output()->output_lsn = sp_engine.upto;
+	direct_dead_letters();
 }
 
 /* ---- catching up ---- */
+
+/*
+ * The shadow has judged the commit's rows.  It knows what the real stream knows, once that
+ * has history, so that they can disagree only where the snapshot saw a commit, but not a
+ * duplicate of its rows that was committed before: another snapshot sees both.
+ */
+static void
+check_duplicates(SpDedup *d)
+{
+	const SpStream *s = sp_starting_stream();
+
+	sp_dedup_advance(d, sp_clock_behind(sp_starting->event.max_time, s->def->watermark_us));
+	if (sp_starting->skip || !s->dedup->has_history || !s->def->late_dead_letter ||
+		d->admitted == sp_starting->event.admitted ||
+		sp_engine.activation_failures > DISAGREEMENTS)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("duplicates were committed just when the history of %s was cut off",
+					sp_starting->def->name)));
+}
 
 /* The event being applied is complete: the clock moves, windows close. */
 static void
@@ -107,6 +155,8 @@ finish_event(void)
 	sp_starting->in_event = false;
 	if (sp_starting->shadow == NULL)
 		return;
+	if (shadow_dedup() != NULL)
+		check_duplicates(shadow_dedup());
 	sp_pipeline_raise_clock(sp_starting->shadow, sp_starting->event.max_time, sp_starting->event.watermark);
 	sp_pipeline_close_windows(sp_starting->shadow, sp_starting->event.lsn, sp_starting->event.time);
 }
@@ -122,6 +172,8 @@ begin_event(const SpKeptEvent *event)
 		return;
 	sp_starting->shadow->txn_max = PG_INT64_MIN;
 	sp_starting->shadow->txn_ordinal = 0;
+	if (shadow_dedup() != NULL)
+		shadow_dedup()->admitted = 0;
 }
 
 /* Rows of a window that were sealed. */
@@ -220,12 +272,40 @@ raise_real_clock(const SpStream *s)
 	return false;
 }
 
+/*
+ * From here on the stream knows history, too: its own memory is part of the shadow's.  In
+ * the transaction that publishes the object.
+ */
+static void
+hand_over_duplicates(SpStream *s)
+{
+	if (shadow_dedup() == NULL)
+		return;
+	sp_dead_letter_move(sp_starting->id, &s->def->o);
+	sp_page_delete_all(s->def->o.id);
+	sp_dedup_exchange(s, sp_starting->shadow);
+	sp_starting->exchanged = true;
+	sp_dedup_replace(s, sp_starting->shadow->dedup);
+}
+
+/* And back. */
+static void
+take_back_duplicates(SpStream *s)
+{
+	if (!sp_starting->exchanged)
+		return;
+	sp_dedup_exchange(s, sp_starting->shadow);
+	sp_starting->exchanged = false;
+	direct_dead_letters();
+}
+
 /* Put the object among those that are alive. */
 static void
 attach(SpStream *s)
 {
 	SpWindow   *upstream = sp_starting_upstream();
 
+	hand_over_duplicates(s);
 	sp_starting->def->state = SP_STATE_RUNNING;
 	sp_starting->def->start_lsn = sp_engine.upto;
 	if (sp_starting->window != NULL)
@@ -259,6 +339,7 @@ attach(SpStream *s)
 static void
 detach(SpStream *s)
 {
+	take_back_duplicates(s);
 	sp_starting->def->state = SP_STATE_NEW;
 	if (sp_starting->window != NULL)
 	{
@@ -323,6 +404,11 @@ publish(void)
 	MemoryContextSwitchTo(TopMemoryContext);
 	sp_checkpoint_committed(sp_engine.upto);
 	sp_engine.activation_failures = 0;
+	if (sp_starting->exchanged)
+	{
+		MemoryContextDelete(sp_starting->shadow->dedup->context);
+		sp_starting->shadow->dedup = NULL;
+	}
 	/* the object's expressions point to the descriptor that they were made for */
 	if (sp_starting->shadow != NULL)
 		MemoryContextSetParent(sp_starting->shadow->context,

@@ -31,6 +31,10 @@ typedef struct StreamHead
 	uint64		updates;
 	uint64		deletes;
 	uint64		truncates;
+	int64		horizon;		/* of the dedup_key; likewise: */
+	uint64		duplicates;
+	uint64		late;
+	uint64		has_history;
 } StreamHead;
 
 typedef struct WindowHead
@@ -50,19 +54,38 @@ typedef struct DetectorHead
 	uint64		rows;
 } DetectorHead;
 
-StaticAssertDecl(sizeof(StreamHead) == 64, "StreamHead is a durable format");
+StaticAssertDecl(sizeof(StreamHead) == 96, "StreamHead is a durable format");
 StaticAssertDecl(sizeof(WindowHead) == 40, "WindowHead is a durable format");
 StaticAssertDecl(sizeof(DetectorHead) == 16, "DetectorHead is a durable format");
 
-/* Write a stream's page. */
+/* Write a stream's pages as those of the object. */
 static void
-save_stream(SpStream *s)
+save_stream(SpStream *s, int32 object)
 {
 	StreamHead	head = {HEAD_VERSION, 0, s->max_time, s->watermark, s->last_input, s->rows,
 	s->updates, s->deletes, s->truncates};
+	SpDedup    *d = s->dedup;
 
-	if (s->changed)
-		sp_page_store(s->def->o.id, 0, (char *) &head, sizeof(head));
+	if (d != NULL)
+	{
+		head.horizon = d->horizon;
+		head.duplicates = d->duplicates;
+		head.late = d->late;
+		head.has_history = d->has_history;
+		sp_group_save(&d->groups, object, sp_dedup_write_value, d);
+	}
+	sp_page_store(object, 0, (char *) &head, sizeof(head));
+}
+
+/* A window's watermark as an instant; DT_NOBEGIN: it has none. */
+static TimestampTz
+watermark_of(const SpWindow *w)
+{
+	int64		watermark = sp_clock_watermark(w);
+
+	if (watermark == SP_NO_WATERMARK || w->def->window_kind == SP_WINDOW_GLOBAL)
+		return DT_NOBEGIN;
+	return sp_time_to_utc(watermark, w->stream->def->time_type, w->stream->zone);
 }
 
 /* Tell people how far things are. */
@@ -86,6 +109,11 @@ sp_checkpoint_progress(void)
 		p->updates = s->updates;
 		p->deletes = s->deletes;
 		p->truncates = s->truncates;
+		if (s->dedup != NULL)
+		{
+			p->late = s->dedup->late;
+			p->duplicates = s->dedup->duplicates;
+		}
 		p++;
 	}
 	foreach(lc, sp_engine.windows)
@@ -93,7 +121,7 @@ sp_checkpoint_progress(void)
 		SpWindow   *w = lfirst(lc);
 
 		p->id = w->def->o.id;
-		p->watermark = DT_NOBEGIN;
+		p->watermark = watermark_of(w);
 		p->rows = w->rows;
 		p->late = w->late;
 		p++;
@@ -131,11 +159,20 @@ save_detector(SpDetector *d)
 	sp_group_save(&d->groups, d->def->o.id, sp_detector_write_value, d);
 }
 
-/* In the helper: write the state of the object that it has filled. */
+/* Under which number a filled object's pages of its stream's dedup memory stand. */
+static inline int32
+dedup_number(int32 filled)
+{
+	return -filled;
+}
+
+/* In the helper: write the state of the object that it has filled, and of its stream. */
 void
-sp_checkpoint_save_filled(SpWindow *w, SpDetector *d)
+sp_checkpoint_save_filled(SpWindow *w, SpDetector *d, SpStream *s)
 {
 	sp_page_begin();
+	if (s != NULL)
+		save_stream(s, dedup_number(w ? w->def->o.id : d->def->o.id));
 	if (w != NULL)
 		save_window(w);
 	else
@@ -183,7 +220,12 @@ sp_checkpoint_write(XLogRecPtr state_lsn)
 
 	sp_page_begin();
 	foreach(lc, sp_engine.streams)
-		save_stream(lfirst(lc));
+	{
+		SpStream   *s = lfirst(lc);
+
+		if (s->changed)
+			save_stream(s, s->def->o.id);
+	}
 	foreach(lc, sp_engine.windows)
 	{
 		SpWindow   *w = lfirst(lc);
@@ -213,7 +255,13 @@ sp_checkpoint_committed(XLogRecPtr state_lsn)
 
 	settle_states(true);
 	foreach(lc, sp_engine.streams)
-		((SpStream *) lfirst(lc))->changed = false;
+	{
+		SpStream   *s = lfirst(lc);
+
+		s->changed = false;
+		if (s->dedup != NULL)
+			sp_group_saved(&s->dedup->groups);
+	}
 	foreach(lc, sp_engine.windows)
 		sp_group_saved(&((SpWindow *) lfirst(lc))->groups);
 	foreach(lc, sp_engine.detectors)
@@ -250,6 +298,12 @@ load_stream_page(int32 page, const char *data, Size size, void *arg)
 	SpStream   *s = arg;
 	StreamHead	head;
 
+	if (page > 0)
+	{
+		if (s->dedup != NULL)
+			sp_group_load_page(&s->dedup->groups, page, data, size, sp_dedup_read_value, s->dedup);
+		return;
+	}
 	read_head(data, size, &head, sizeof(head));
 	s->max_time = head.max_time;
 	s->watermark = head.watermark;
@@ -258,6 +312,12 @@ load_stream_page(int32 page, const char *data, Size size, void *arg)
 	s->updates = head.updates;
 	s->deletes = head.deletes;
 	s->truncates = head.truncates;
+	if (s->dedup == NULL)
+		return;
+	s->dedup->horizon = head.horizon;
+	s->dedup->duplicates = head.duplicates;
+	s->dedup->late = head.late;
+	s->dedup->has_history = head.has_history != 0;
 }
 
 /* SpPageReader for windows. */
@@ -299,6 +359,17 @@ void
 sp_checkpoint_load_stream(SpStream *s)
 {
 	sp_page_load(s->def->o.id, load_stream_page, s);
+	if (s->dedup != NULL)
+		sp_dedup_loaded(s->dedup);
+}
+
+/* The dedup memory that the helper has left with the object that it filled. */
+void
+sp_checkpoint_load_dedup(SpStream *s, int32 filled)
+{
+	sp_page_load(dedup_number(filled), load_stream_page, s);
+	sp_page_delete_all(dedup_number(filled));
+	sp_dedup_loaded(s->dedup);
 }
 
 void

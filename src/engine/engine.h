@@ -35,6 +35,8 @@ typedef struct SpBackfillArea
 	uint32		xip_allocated;	/* [worker, before the launch] */
 	XLogRecPtr	lsn;			/* [worker, before the cut] of alerts from history: before all that is
 								 * kept, and where no record begins */
+	int64		horizon;		/* [worker, before the launch] no row older than that is looked up in
+								 * the dedup memory; PG_INT64_MAX: history decides */
 	int64		sealed;			/* [worker] before may_cut: rows of the window that is read and end no
 								 * later are history */
 	pg_atomic_uint32 may_cut;	/* [worker] 1: what the object is to read is in its tables */
@@ -55,7 +57,8 @@ typedef struct SpBackfillArea
 typedef struct SpHelperRoutine
 {
 	/* Start one for the object; NULL, and *reason, when there can be none now. */
-	SpBackfillArea *(*launch) (int32 object, XLogRecPtr lsn, const char **reason);
+	SpBackfillArea *(*launch) (int32 object, XLogRecPtr lsn, int64 horizon,
+							   const char **reason);
 	bool		(*is_running) (void);
 	/* Terminate it if it runs, wait until it is gone, give the area back. */
 	void		(*end) (void);

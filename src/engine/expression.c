@@ -269,6 +269,11 @@ evaluate_row(SpExpressions *exprs, SpEvaluated *out, const SpRowSet *rows, int i
 {
 	int			j;
 
+	if (rows->skip != NULL && rows->skip[i])
+	{
+		out->pass[i] = false;
+		return;
+	}
 	set_row(exprs, rows, i);
 	if (exprs->filter != NULL)
 	{
@@ -330,7 +335,8 @@ evaluate_simple(SpEvaluated *out, const SpRowSet *rows)
 			null += rows->natts;
 		}
 	}
-	memset(out->pass, true, rows->n);
+	for (i = 0; i < rows->n; i++)
+		out->pass[i] = rows->skip == NULL || !rows->skip[i];
 }
 
 /* Likely the machine's or the administrator's doing, not the row's. */

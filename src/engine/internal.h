@@ -66,6 +66,7 @@ typedef struct SpRowSet
 	Oid			time_type;
 	pg_tz	   *zone;
 	bool	   *no_time;		/* [n] event time is null */
+	bool	   *skip;			/* [n] nobody shall see the row; NULL: all are seen */
 	int64		first_ordinal;	/* of the first row, within the transaction and source */
 	XLogRecPtr	lsn;			/* commit record; no record's in a backfill */
 	TimestampTz commit_time;
@@ -303,6 +304,8 @@ struct SpStream
 	uint64		truncates;
 	bool		changed;		/* since the last checkpoint */
 
+	struct SpDedup *dedup;		/* NULL: there is no dedup_key; has state as well */
+
 	/* the transaction at work */
 	int64		txn_max;		/* PG_INT64_MIN: no row moved it */
 	int64		txn_ordinal;	/* rows seen */
@@ -523,6 +526,38 @@ extern void sp_rowset_full_row(const SpRowSet *rows, int i, TupleDesc *desc,
 extern int64 sp_time_to_utc(int64 time, Oid type, pg_tz *zone);
 extern int64 sp_time_from_utc(TimestampTz time, Oid type, pg_tz *zone);
 
+/* dedup.c: rows that repeat others */
+typedef struct SpDedup
+{
+	MemoryContext context;
+	SpExpressions *user;		/* whose rights the functions of the key's types have */
+	int			nkeys;
+	AttrNumber *attnum;			/* [nkeys] */
+	int64		within_us;
+	int64		shelf_us;
+	SpGroups	groups;			/* a row that was admitted each: its slice, key and time */
+	SpBuckets	shelves;		/* of the groups: what is forgotten together */
+	int64		newest;			/* the last slice that has rows */
+	SpOutput   *output;			/* takes dead letters */
+	int64		horizon_limit;	/* in a backfill: how far it may come */
+	uint64		admitted;		/* tells which rows of the transaction at work were */
+
+	/* state, saved in page 0 of the stream */
+	int64		horizon;		/* older rows can't be told from duplicates; PG_INT64_MIN */
+	bool		has_history;	/* rows from before the stream are among the groups */
+	uint64		duplicates;
+	uint64		late;			/* older than the horizon */
+} SpDedup;
+
+extern SpDedup *sp_dedup_open(SpStream *stream);
+extern void sp_dedup_apply(SpStream *stream, SpRowSet *rows);
+extern void sp_dedup_advance(SpDedup *d, int64 data_watermark);
+extern void sp_dedup_exchange(SpStream *a, SpStream *b);
+extern void sp_dedup_replace(SpStream *s, const SpDedup *old);
+extern void sp_dedup_write_value(void *dedup, SpGroup *group, StringInfo buf);
+extern void sp_dedup_read_value(void *dedup, SpGroup *group, const char **p, const char *end);
+extern void sp_dedup_loaded(SpDedup *d);
+
 /* output.c */
 extern void sp_output_init(SpOutput *output, MemoryContext parent);
 extern void sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,
@@ -684,8 +719,9 @@ extern void sp_starting_abandon(void);
 extern void sp_checkpoint_write(XLogRecPtr state_lsn);
 extern void sp_checkpoint_committed(XLogRecPtr state_lsn);
 extern void sp_checkpoint_progress(void);
-extern void sp_checkpoint_save_filled(SpWindow *w, SpDetector *d);
+extern void sp_checkpoint_save_filled(SpWindow *w, SpDetector *d, SpStream *s);
 extern void sp_checkpoint_load_stream(SpStream *s);
+extern void sp_checkpoint_load_dedup(SpStream *s, int32 filled);
 extern void sp_checkpoint_load_window(SpWindow *w);
 extern void sp_checkpoint_load_detector(SpDetector *d);
 

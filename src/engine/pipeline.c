@@ -62,6 +62,8 @@ sp_pipeline_stream_rows(SpStream *s, SpRowSet *rows)
 		else if (rows->time[i] > s->txn_max && rows->time[i] <= limit)
 			s->txn_max = rows->time[i];
 	}
+	if (s->dedup != NULL)
+		sp_dedup_apply(s, rows);
 	foreach(lc, s->windows)
 	{
 		SpWindow   *w = lfirst(lc);
@@ -99,6 +101,8 @@ end_commit(SpStream *s, const SpEvent *event)
 		s->max_time = s->txn_max;
 		s->watermark = Max(s->watermark, sp_clock_behind(s->max_time, s->def->watermark_us));
 	}
+	if (s->dedup != NULL)
+		sp_dedup_advance(s->dedup, sp_clock_behind(s->max_time, s->def->watermark_us));
 	sp_pipeline_close_windows(s, event->lsn, event->commit_time);
 	sp_starting_keep_commit(s, event);
 }
@@ -139,6 +143,8 @@ apply_commit(SpEvent *event)
 
 		s->txn_max = PG_INT64_MIN;
 		s->txn_ordinal = 0;
+		if (s->dedup != NULL)
+			s->dedup->admitted = 0;
 	}
 	sp_spool_rewind(event->spool);
 	while ((chunk = sp_spool_next(event->spool)) != NULL)
@@ -186,6 +192,8 @@ apply_history_clock(SpStream *s, const SpEvent *event)
 							sp_clock_behind(event->tick_max_time, s->def->watermark_us));
 	if (s->last_input == 0)
 		s->last_input = event->tick_time;
+	if (s->dedup != NULL)
+		sp_dedup_advance(s->dedup, sp_clock_behind(s->max_time, s->def->watermark_us));
 	s->changed = true;
 	sp_pipeline_close_windows(s, event->lsn, event->tick_time);
 	sp_starting_keep_tick(s, event);

@@ -106,6 +106,8 @@ sp_registry_open_stream(SpStreamDef *def)
 	s->max_time = PG_INT64_MIN;
 	s->watermark = SP_NO_WATERMARK;
 	sp_output_init(&s->output, context);
+	if (def->ndedup > 0)
+		s->dedup = sp_dedup_open(s);
 	MemoryContextSwitchTo(old);
 	return s;
 }

@@ -116,9 +116,12 @@ sp_starting_begin(SpObjectDef *def, const char **reason)
 	SpStream   *s = sp_registry_find_stream(def->source);
 	MemoryContext context;
 	SpBackfillArea *area;
+	int64		horizon = PG_INT64_MAX;
 
 	Assert(sp_starting == NULL);
-	area = sp_engine.helper->launch(def->id, sp_engine.upto - 1, reason);
+	if (s != NULL && s->dedup != NULL && s->dedup->has_history)
+		horizon = s->dedup->horizon;
+	area = sp_engine.helper->launch(def->id, sp_engine.upto - 1, horizon, reason);
 	if (area == NULL)
 		return false;
 	context = AllocSetContextCreate(sp_engine.context, "streamproc starting",
@@ -237,7 +240,7 @@ sp_starting_in_history(TransactionId xid)
 
 static void
 keep_event(XLogRecPtr lsn, TransactionId xid, TimestampTz time, int64 max_time, int64 watermark,
-		   int64 first_ordinal)
+		   int64 first_ordinal, uint64 admitted)
 {
 	SpKeptEvent	event = {{0}};
 
@@ -249,6 +252,7 @@ keep_event(XLogRecPtr lsn, TransactionId xid, TimestampTz time, int64 max_time, 
 	event.max_time = max_time;
 	event.watermark = watermark;
 	event.first_ordinal = first_ordinal;
+	event.admitted = admitted;
 	sp_kept_add(sp_starting->kept, &event.chunk);
 }
 
@@ -288,7 +292,8 @@ sp_starting_keep_commit(const SpStream *s, const SpEvent *event)
 	PG_TRY();
 	{
 		keep_event(event->lsn, clock_only ? InvalidTransactionId : event->xid,
-				   event->commit_time, s->max_time, s->watermark, 0);
+				   event->commit_time, s->max_time, s->watermark, 0,
+				   s->dedup ? s->dedup->admitted : 0);
 		sp_spool_rewind(event->spool);
 		while (!clock_only && (chunk = sp_spool_next(event->spool)) != NULL)
 		{
@@ -309,7 +314,7 @@ sp_starting_keep_tick(const SpStream *s, const SpEvent *event)
 {
 	if (reads_stream(s) || reads_window_of(s))
 		keep_event(event->lsn, InvalidTransactionId, event->tick_time, s->max_time,
-				   s->watermark, 0);
+				   s->watermark, 0, 0);
 }
 
 /* Rows of a window are sealed.  The clock moves behind all that an event seals. */
@@ -323,7 +328,7 @@ sp_starting_keep_rows(const SpWindow *w, const SpRowSet *rows)
 	if (!sp_starting_reads(w))
 		return;
 	keep_event(rows->lsn, InvalidTransactionId, rows->commit_time, PG_INT64_MIN, SP_NO_WATERMARK,
-			   rows->first_ordinal);
+			   rows->first_ordinal, 0);
 	initStringInfo(&buf);
 	sp_chunk_start(&buf, w->def->o.relid, w->result_desc, false);
 	for (i = 0; i < rows->n; i++)

@@ -26,6 +26,7 @@ typedef struct SpKeptEvent
 	int64		max_time;		/* the stream's clock after it */
 	int64		watermark;
 	int64		first_ordinal;	/* of a window's rows */
+	uint64		admitted;		/* tells which of its rows the stream has admitted */
 } SpKeptEvent;
 
 typedef struct SpStarting
@@ -66,6 +67,7 @@ typedef struct SpStarting
 	bool		skip;			/* the snapshot has seen it */
 	int			postponed;		/* how often others' results stood in the way */
 	bool		broken;			/* what was to be kept couldn't be */
+	bool		exchanged;		/* the streams' dedup memories are */
 	bool		publishing;		/* nothing but publication is left, and may be tried again */
 	TimestampTz retry_at;		/* not before; 0: now */
 } SpStarting;

@@ -494,8 +494,8 @@ sp_pause(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-static bool
-is_stream_table(Oid relid)
+bool
+sp_lifecycle_is_stream_table(Oid relid)
 {
 	Relation	relation = relation_open(relid, AccessShareLock);
 	bool		result = sp_table_am_is_ours(relation->rd_rel->relam);
@@ -546,7 +546,7 @@ continues(const SpObject *object)
 				backfill = ((SpDetectorDef *) definition)->backfill;
 			/* It may have been paused before it ever ran. */
 			return !XLogRecPtrIsInvalid(definition->start_lsn) &&
-				(!backfill || is_stream_table(definition->source) ||
+				(!backfill || sp_lifecycle_is_stream_table(definition->source) ||
 				 has_no_times(definitions, definition));
 		}
 	}

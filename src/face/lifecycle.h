@@ -44,4 +44,7 @@ extern const SpStreamDef *sp_lifecycle_stream(const SpObject *object);
 /* The session's settings that expressions may depend on, as text[]. */
 extern Datum sp_lifecycle_session_settings(void);
 
+/* Does the table keep no rows? */
+extern bool sp_lifecycle_is_stream_table(Oid relid);
+
 #endif

@@ -139,6 +139,7 @@ sp_parameter_strings(FunctionCallInfo fcinfo, int n, const char *name)
 	bool	   *nulls;
 	int			nelements;
 	ArrayType  *array;
+	bool		is_name;
 
 	if (PG_ARGISNULL(n))
 		return NIL;
@@ -148,7 +149,12 @@ sp_parameter_strings(FunctionCallInfo fcinfo, int n, const char *name)
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 				 errmsg("parameter \"%s\" must be an array of one dimension: %s", name,
 						sp_parameter_value(fcinfo, n))));
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &nelements);
+	is_name = ARR_ELEMTYPE(array) == NAMEOID;
+	if (is_name)
+		deconstruct_array(array, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &elements, &nulls,
+						  &nelements);
+	else
+		deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &nelements);
 	for (int i = 0; i < nelements; i++)
 	{
 		if (nulls[i])
@@ -156,7 +162,8 @@ sp_parameter_strings(FunctionCallInfo fcinfo, int n, const char *name)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("parameter \"%s\" must not contain nulls: %s", name,
 							sp_parameter_value(fcinfo, n))));
-		strings = lappend(strings, TextDatumGetCString(elements[i]));
+		strings = lappend(strings, is_name ? pstrdup(NameStr(*DatumGetName(elements[i]))) :
+						  TextDatumGetCString(elements[i]));
 	}
 	return strings;
 }

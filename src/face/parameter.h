@@ -39,7 +39,7 @@ extern void sp_parameter_name(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *sp_parameter_choice(FunctionCallInfo fcinfo, int n, const char *name,
 								 const char *const *choices);
 
-/* Elements of a text[] as strings; NIL when null.  Null elements are an error. */
+/* Elements of a text[] or name[] as strings; NIL when null.  Null elements are an error. */
 extern List *sp_parameter_strings(FunctionCallInfo fcinfo, int n, const char *name);
 
 typedef enum SpIntervalRule

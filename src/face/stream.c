@@ -17,6 +17,7 @@
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -105,34 +106,114 @@ check_relation(Relation relation)
 	sp_relation_check_row_security(RelationGetRelid(relation));
 }
 
-/* The view of the time column, which keeps it from being dropped; invalid: commit time. */
-static Oid
-create_time_view(FunctionCallInfo fcinfo, int32 id, Oid relid)
+/* A column that a parameter names. */
+static SpClause *
+parse_column(SpClauseRole role, const char *parameter, const char *column, Oid relid)
 {
-	char	   *column;
-	SpClause   *clause;
-	Oid			view;
-
-	if (PG_ARGISNULL(TIME_COLUMN))
-		return InvalidOid;
-	column = NameStr(*PG_GETARG_NAME(TIME_COLUMN));
 	if (get_attnum(relid, column) <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of table \"%s\" does not exist", column,
 						get_rel_name(relid)),
-				 errdetail("It is the value of parameter \"time_column\".")));
-	clause = sp_clause_parse(SP_CLAUSE_CARRY, "time_column", quote_identifier(column), relid);
+				 errdetail("It is the value of parameter \"%s\".", parameter)));
+	return sp_clause_parse(role, parameter, quote_identifier(column), relid);
+}
+
+static SpClause *
+parse_time_column(FunctionCallInfo fcinfo, Oid relid)
+{
+	char	   *column = NameStr(*PG_GETARG_NAME(TIME_COLUMN));
+	SpClause   *clause = parse_column(SP_CLAUSE_CARRY, "time_column", column, relid);
+
 	if (clause->type != TIMESTAMPTZOID && clause->type != TIMESTAMPOID && clause->type != DATEOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("parameter \"time_column\" names a column of type %s: \"%s\"",
 						format_type_be(clause->type), column),
 				 errhint("It must be of type timestamp with time zone, timestamp or date.")));
-	view = sp_relation_create_expressions(id, sp_clause_query(list_make1(clause), NULL, relid, 0),
+	return clause;
+}
+
+/* The columns of the dedup_key; their names in the view are not those of any other. */
+static List *
+parse_dedup_key(FunctionCallInfo fcinfo, Oid relid)
+{
+	List	   *clauses = NIL;
+	List	   *seen = NIL;
+	ListCell   *cell;
+
+	foreach(cell, sp_parameter_strings(fcinfo, DEDUP_KEY, "dedup_key"))
+	{
+		char	   *column = lfirst(cell);
+		SpClause   *clause = parse_column(SP_CLAUSE_KEY, "dedup_key", column, relid);
+
+		if (list_member(seen, makeString(column)))
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("column \"%s\" appears twice in parameter \"dedup_key\"", column)));
+		seen = lappend(seen, makeString(column));
+		clause->name = psprintf("dedup_key %d", foreach_current_index(cell) + 1);
+		clauses = lappend(clauses, clause);
+	}
+	return clauses;
+}
+
+/*
+ * The view of the time column and the dedup_key, which keeps them from being dropped;
+ * invalid: commit time, and no such key.
+ */
+static Oid
+create_view(FunctionCallInfo fcinfo, int32 id, Oid relid)
+{
+	List	   *clauses = parse_dedup_key(fcinfo, relid);
+	Oid			view;
+
+	if (!PG_ARGISNULL(TIME_COLUMN))
+	{
+		SpClause   *clause = parse_time_column(fcinfo, relid);
+
+		if (clauses != NIL)
+			clause->name = "time_column";
+		clauses = lcons(clause, clauses);
+	}
+	if (clauses == NIL)
+		return InvalidOid;
+	view = sp_relation_create_expressions(id, sp_clause_query(clauses, NULL, relid, 0),
 										  psprintf("stream \"%s\"", get_rel_name(relid)));
 	sp_relation_bind_view(view, relid);
 	return view;
+}
+
+/* A key and a distance make sense together only, and not where rows may be taken back. */
+static void
+check_dedup(FunctionCallInfo fcinfo, const char *on_update)
+{
+	bool		has_key = !PG_ARGISNULL(DEDUP_KEY);
+	bool		has_within = !PG_ARGISNULL(DEDUP_WITHIN);
+	int			nkeys = list_length(sp_parameter_strings(fcinfo, DEDUP_KEY, "dedup_key"));
+
+	sp_parameter_interval(fcinfo, DEDUP_WITHIN, "dedup_within", SP_INTERVAL_POSITIVE);
+	if (has_key != has_within)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"%s\" needs \"%s\"", has_key ? "dedup_key" : "dedup_within",
+						has_key ? "dedup_within" : "dedup_key"),
+				 has_key ?
+				 errhint("Say how far apart two rows of one key may be and still be one, for "
+						 "example dedup_within => '1 hour'.") :
+				 errhint("Name the columns that tell rows apart, for example "
+						 "dedup_key => '{id}'.")));
+	if (has_key && (nkeys == 0 || nkeys > INDEX_MAX_KEYS))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"dedup_key\" must name 1 to %d columns, not %d",
+						INDEX_MAX_KEYS, nkeys)));
+	if (has_key && strcmp(on_update, "retract") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"dedup_key\" and on_update \"retract\" exclude one another"),
+				 errdetail("Of a row that is taken back nobody knows whether another one was "
+						   "left out for it.")));
 }
 
 static void
@@ -150,9 +231,8 @@ check_parameters(FunctionCallInfo fcinfo)
 	sp_parameter_interval(fcinfo, MAX_FUTURE, "max_future", SP_INTERVAL_ANY);
 	sp_parameter_time_zone(fcinfo, TIME_ZONE, "time_zone");
 	sp_parameter_choice(fcinfo, LATE, "late", late);
-	sp_parameter_not_yet(fcinfo, DEDUP_KEY, "dedup_key");
-	sp_parameter_not_yet(fcinfo, DEDUP_WITHIN, "dedup_within");
 	value = sp_parameter_choice(fcinfo, ON_UPDATE, "on_update", on_update);
+	check_dedup(fcinfo, value);
 	if (strcmp(value, "ignore") != 0)
 		sp_parameter_not_yet_value("on_update", value, "\"ignore\"");
 }
@@ -165,7 +245,7 @@ insert_stream(FunctionCallInfo fcinfo, Oid relid)
 
 	sp_object_set(&row, "id", INT4OID, Int32GetDatum(id), false);
 	sp_object_set_relation(&row, "relation", relid);
-	sp_object_set_relation(&row, "expressions", create_time_view(fcinfo, id, relid));
+	sp_object_set_relation(&row, "expressions", create_view(fcinfo, id, relid));
 	sp_object_set(&row, "time_column", NAMEOID, fcinfo->args[TIME_COLUMN].value,
 				  PG_ARGISNULL(TIME_COLUMN));
 	sp_object_set(&row, "watermark", INTERVALOID, PG_GETARG_DATUM(WATERMARK), false);
@@ -173,6 +253,10 @@ insert_stream(FunctionCallInfo fcinfo, Oid relid)
 	sp_object_set(&row, "max_future", INTERVALOID, PG_GETARG_DATUM(MAX_FUTURE), false);
 	sp_object_set(&row, "time_zone", TEXTOID, PG_GETARG_DATUM(TIME_ZONE), false);
 	sp_object_set(&row, "late", TEXTOID, PG_GETARG_DATUM(LATE), false);
+	sp_object_set(&row, "dedup_key", NAMEARRAYOID, fcinfo->args[DEDUP_KEY].value,
+				  PG_ARGISNULL(DEDUP_KEY));
+	sp_object_set(&row, "dedup_within", INTERVALOID, fcinfo->args[DEDUP_WITHIN].value,
+				  PG_ARGISNULL(DEDUP_WITHIN));
 	sp_object_set(&row, "on_update", TEXTOID, PG_GETARG_DATUM(ON_UPDATE), false);
 	sp_object_insert(SP_STREAM, &row);
 }

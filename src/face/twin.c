@@ -18,6 +18,10 @@
  *	WHERE filter
  *	GROUP BY 1, 2, keys
  *
+ * Where the stream has a dedup_key, duplicates are left out as well: of the rows that the
+ * stream hasn't rejected, in order of time.  One that the window has rejected still has its
+ * duplicates.
+ *
  * OFFSET 0 is a fence: neither the filter nor other expressions run over rejected rows,
  * which may have been rejected because these fail.
  *
@@ -42,9 +46,15 @@
 #include "catalog/query.h"
 #include "face/twin.h"
 
-/* Names inside the view; a column may have the same, but for the last two. */
+/* Names inside the view; a column may have the same as w, s, r or i, but not these. */
 #define NUMBER "\"row number among equal ones\""
 #define COPIES "\"rejected copies\""
+#define TABLE "\"table of the row\""
+#define PLACE "\"place of the row\""
+#define DUPLICATE "\"is a duplicate\""
+#define REJECTED "\"is rejected\""
+#define LEFT_OUT "\"copies left out\""
+#define EQUAL "\"equal ones\""
 
 const char *
 sp_twin_obstacle(const SpStreamDef *stream)
@@ -61,9 +71,16 @@ sp_twin_obstacle(const SpStreamDef *stream)
 	return NULL;
 }
 
-/* The columns that expressions use, and the time column: "s.a, s.b". */
+/* A column of the source, as one of "s". */
+static const char *
+source_column(const SpStreamDef *stream, AttrNumber attnum)
+{
+	return psprintf("s.%s", quote_identifier(get_attname(stream->o.relid, attnum, false)));
+}
+
+/* The columns that expressions use, the time column, and with_key the dedup_key: "s.a, s.b". */
 static char *
-list_columns(const SpTwin *twin)
+list_columns(const SpTwin *twin, bool with_key)
 {
 	StringInfoData list;
 	Bitmapset  *attributes = NULL;
@@ -77,45 +94,68 @@ list_columns(const SpTwin *twin)
 		pull_varattnos(((SpClause *) lfirst(cell))->expr, 1, &attributes);
 	attributes = bms_add_member(attributes, twin->stream->time_attnum -
 								FirstLowInvalidHeapAttributeNumber);
+	for (int i = 0; with_key && i < twin->stream->ndedup; i++)
+		attributes = bms_add_member(attributes, twin->stream->dedup_attnum[i] -
+									FirstLowInvalidHeapAttributeNumber);
 
 	initStringInfo(&list);
 	while ((attribute = bms_next_member(attributes, attribute)) >= 0)
-		appendStringInfo(&list, "%ss.%s", list.len > 0 ? ", " : "",
-						 quote_identifier(get_attname(twin->stream->o.relid, attribute +
-													  FirstLowInvalidHeapAttributeNumber, false)));
+		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "",
+						 source_column(twin->stream, attribute +
+									   FirstLowInvalidHeapAttributeNumber));
 	return list.data;
 }
 
-/* The event time as dead letters have it: a timestamp or date as if UTC. */
+/*
+ * The event time as dead letters have it: a timestamp or date as if UTC.  A date that no
+ * timestamp can hold is infinite.
+ */
 static const char *
-format_time(const SpStreamDef *stream, const char *column)
+format_time(const SpStreamDef *stream)
 {
+	const char *column = source_column(stream, stream->time_attnum);
+
 	switch (stream->time_type)
 	{
 		case TIMESTAMPOID:
-			return psprintf("(s.%s AT TIME ZONE 'UTC')", column);
+			return psprintf("(%s AT TIME ZONE 'UTC')", column);
 		case DATEOID:
-			return psprintf("(s.%s::timestamp AT TIME ZONE 'UTC')", column);
+			return psprintf("(CASE WHEN %s > '294276-12-31' THEN 'infinity' "
+							"ELSE %s::timestamp END AT TIME ZONE 'UTC')", column, column);
 		default:
-			return psprintf("s.%s", column);
+			return column;
 	}
 }
 
-/* FROM item "(...) s" with the admitted rows. */
+/* A value as its type's output function writes it, quoted. */
+static char *
+quote_value(PGFunction output, Datum value)
+{
+	return quote_literal_cstr(DatumGetCString(DirectFunctionCall1(output, value)));
+}
+
+/* The source as "s". */
+static const char *
+source_table(const SpStreamDef *stream)
+{
+	Oid			source = stream->o.relid;
+
+	return psprintf("%s%s s", get_rel_relkind(source) == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
+					sp_relation_quote(source));
+}
+
+/* FROM item "(...) s" with the rows that were not rejected. */
 static void
-append_admitted(StringInfo sql, const SpTwin *twin)
+append_accepted(StringInfo sql, const SpTwin *twin)
 {
 	const SpStreamDef *stream = twin->stream;
-	Oid			source = stream->o.relid;
-	const char *columns = list_columns(twin);
-	const char *column = quote_identifier(get_attname(source, stream->time_attnum, false));
-	const char *time = format_time(stream, column);
-	const char *from = psprintf("%s%s s",
-								get_rel_relkind(source) == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
-								sp_relation_quote(source));
+	const char *columns = list_columns(twin, false);
+	const char *column = source_column(stream, stream->time_attnum);
+	const char *time = format_time(stream);
+	const char *from = source_table(stream);
 	const char *ours = psprintf("r.object IN (%d, %d)", stream->o.id, twin->id);
 
-	appendStringInfo(sql, "(SELECT * FROM (SELECT %s FROM %s WHERE s.%s IS NOT NULL AND NOT EXISTS "
+	appendStringInfo(sql, "(SELECT * FROM (SELECT %s FROM %s WHERE %s IS NOT NULL AND NOT EXISTS "
 					 "(SELECT FROM streamproc.rejection r WHERE %s AND r.event_time = %s)",
 					 columns, from, column, ours, time);
 	appendStringInfo(sql, " UNION ALL SELECT %s FROM (SELECT %s, r.copies AS " COPIES ", "
@@ -129,6 +169,88 @@ append_admitted(StringInfo sql, const SpTwin *twin)
 					 "WHERE %s AND r.event_time = %s)) s "
 					 "WHERE s." NUMBER " > coalesce(s." COPIES ", 0)) s OFFSET 0) s",
 					 columns, columns, from, ours, time, ours, time);
+}
+
+/* ---- With a dedup_key. ---- */
+
+/* "s.a, s.b" of the dedup_key, or with something behind and between them. */
+static char *
+list_dedup_key(const SpStreamDef *stream, const char *between, const char *behind)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < stream->ndedup; i++)
+		appendStringInfo(&list, "%s%s%s", i > 0 ? between : "",
+						 source_column(stream, stream->dedup_attnum[i]), behind);
+	return list.data;
+}
+
+/*
+ * FROM item "(...) s": all rows but those that the stream has rejected, with a mark on those
+ * that the window has.  Of equal rows the first one was admitted, if any was: the window
+ * has rejected that, the stream the others.
+ */
+static void
+append_marked(StringInfo sql, const SpTwin *twin)
+{
+	const SpStreamDef *stream = twin->stream;
+	const char *columns = list_columns(twin, true);
+	const char *column = source_column(stream, stream->time_attnum);
+	const char *time = format_time(stream);
+	const char *from = source_table(stream);
+	const char *any = psprintf("SELECT FROM streamproc.rejection r WHERE r.object IN (%d, %d) "
+							   "AND r.event_time = %s", stream->o.id, twin->id, time);
+
+	appendStringInfo(sql, "(SELECT %s, s.tableoid AS " TABLE ", s.ctid AS " PLACE ", "
+					 "false AS " REJECTED " FROM %s WHERE %s IS NOT NULL AND NOT EXISTS (%s)",
+					 columns, from, column, any);
+	appendStringInfo(sql, " UNION ALL SELECT %s, s." TABLE ", s." PLACE ", "
+					 "s." NUMBER " <= s." COPIES " FROM (SELECT %s, s.tableoid AS " TABLE ", "
+					 "s.ctid AS " PLACE ", coalesce(r.copies, 0) AS " COPIES ", "
+					 "coalesce(r.left_out, 0) AS " LEFT_OUT ", "
+					 "row_number() OVER (PARTITION BY i.digest ORDER BY s.tableoid, s.ctid) "
+					 "AS " NUMBER ", count(*) OVER (PARTITION BY i.digest) AS " EQUAL " FROM %s ",
+					 columns, columns, from);
+	appendStringInfo(sql, "CROSS JOIN LATERAL (SELECT streamproc.digest(streamproc.row_image(s.*)) "
+					 "AS digest OFFSET 0) i LEFT JOIN (SELECT r.event_time, r.digest, "
+					 "sum(r.copies) FILTER (WHERE r.object = %d) AS copies, "
+					 "sum(r.copies) FILTER (WHERE r.object = %d) AS left_out "
+					 "FROM streamproc.rejection r WHERE r.object IN (%d, %d) GROUP BY 1, 2) r "
+					 "ON r.event_time = %s AND r.digest = i.digest WHERE EXISTS (%s)) s "
+					 "WHERE s." NUMBER " <= s." EQUAL " - s." LEFT_OUT ") s",
+					 twin->id, stream->o.id, stream->o.id, twin->id, time, any);
+}
+
+/* FROM item "(...) s" with the rows that were neither rejected nor duplicates. */
+static void
+append_unrepeated(StringInfo sql, const SpTwin *twin)
+{
+	const SpStreamDef *stream = twin->stream;
+	const char *time = source_column(stream, stream->time_attnum);
+	Interval	within = {.time = stream->dedup_within_us};
+
+	appendStringInfo(sql, "(SELECT %s FROM (SELECT %s, s." REJECTED ", "
+					 "streamproc.is_duplicate(%s, %s::interval) "
+						  "OVER (PARTITION BY %s ORDER BY %s, s." TABLE ", "
+					 "s." PLACE ") AS " DUPLICATE " FROM ",
+					 list_columns(twin, false), list_columns(twin, true), time,
+					 quote_value(interval_out, IntervalPGetDatum(&within)),
+					 list_dedup_key(stream, ", ", ""), time);
+	append_marked(sql, twin);
+	appendStringInfo(sql, ") s WHERE NOT s." REJECTED " AND (NOT s." DUPLICATE " OR %s) "
+					 "OFFSET 0) s",
+					 list_dedup_key(stream, " OR ", " IS NOT DISTINCT FROM NULL"));
+}
+
+/* FROM item "(...) s" with the admitted rows. */
+static void
+append_admitted(StringInfo sql, const SpTwin *twin)
+{
+	if (twin->stream->ndedup > 0)
+		append_unrepeated(sql, twin);
+	else
+		append_accepted(sql, twin);
 }
 
 /* ", expression AS name" of each clause; without the comma before the first. */
@@ -146,13 +268,6 @@ append_targets(StringInfo sql, List *clauses, List *context, bool first)
 						 quote_identifier(clause->name));
 		first = false;
 	}
-}
-
-/* A value as its type's output function writes it, quoted. */
-static char *
-quote_value(PGFunction output, Datum value)
-{
-	return quote_literal_cstr(DatumGetCString(DirectFunctionCall1(output, value)));
 }
 
 /* CROSS JOIN LATERAL streamproc.tumble(...) w */

@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "access/relation.h"
+#include "catalog/pg_class_d.h"
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -214,6 +215,24 @@ format_start(const SpStreamDef *stream, bool tumbling)
 					quote_literal_cstr(stream->time_zone), start);
 }
 
+/*
+ * Of rows that have the same dedup_key and the same time the first one to be committed
+ * counts, which no column tells: are there any that are not alike?
+ */
+static void
+append_unlike_duplicates(StringInfo sql, const SpStreamDef *stream)
+{
+	appendStringInfo(sql, "WHEN (SELECT EXISTS (SELECT FROM %s%s s GROUP BY s.%s",
+					 get_rel_relkind(stream->o.relid) == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
+					 sp_relation_quote(stream->o.relid),
+					 column_name(stream->o.relid, stream->time_attnum));
+	for (int i = 0; i < stream->ndedup; i++)
+		appendStringInfo(sql, ", s.%s", column_name(stream->o.relid, stream->dedup_attnum[i]));
+	appendStringInfoString(sql, " HAVING pg_catalog.count(DISTINCT s.*::pg_catalog.text) "
+						   "OPERATOR(pg_catalog.>) 1)) THEN 'of rows with the same dedup_key and "
+						   "event time the first to be committed counts, and these differ' ");
+}
+
 /* Differences that the definition itself accounts for. */
 static const char *
 format_explanation(const SpWindowDef *window, const SpStreamDef *stream)
@@ -228,6 +247,8 @@ format_explanation(const SpWindowDef *window, const SpStreamDef *stream)
 	if (!stream->late_dead_letter)
 		appendStringInfoString(&sql, "WHEN e.g IS NOT NULL THEN 'late rows were dropped: "
 							   "late => ''drop''' ");
+	if (stream->ndedup > 0)
+		append_unlike_duplicates(&sql, stream);
 	appendStringInfoString(&sql, "WHEN s.n OPERATOR(pg_catalog.>) 0 THEN 'rows of the source were "
 						   "updated or deleted, which is ignored: on_update => ''ignore''' "
 						   "ELSE NULL END");

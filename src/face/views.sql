@@ -41,6 +41,7 @@ CREATE VIEW streamproc.status WITH (security_barrier) AS
 		g.watermark,
 		g.rows,
 		g.late,
+		g.duplicates,
 		g.updates + g.deletes + g.truncates AS ignored,
 		(SELECT pg_catalog.count(*) FROM streamproc.rejected_row r WHERE r.object = o.id) AS rejected,
 		s.changed_at AS state_since
@@ -88,11 +89,13 @@ COMMENT ON COLUMN streamproc.status.output_lsn IS
 COMMENT ON COLUMN streamproc.status.retained_bytes IS
 	'WAL that the server keeps for the worker of this database';
 COMMENT ON COLUMN streamproc.status.watermark IS
-	'of a stream: no row older than that is expected any more';
+	'of a stream: no row older than that is expected any more; of a window: windows that end there or before are final';
 COMMENT ON COLUMN streamproc.status.rows IS
-	'rows taken, as of the last checkpoint or wait_for(); likewise late and ignored';
+	'rows taken, as of the last checkpoint or wait_for(); likewise watermark, late, duplicates and ignored';
 COMMENT ON COLUMN streamproc.status.late IS
-	'rows that a window did not take, for they were too old';
+	'rows that a window did not take, for they were too old; of a stream: too old to be told from duplicates';
+COMMENT ON COLUMN streamproc.status.duplicates IS
+	'rows of a stream that repeat another one within dedup_within: nobody took them';
 COMMENT ON COLUMN streamproc.status.ignored IS
 	'updates, deletes and truncates of a stream''s table, which are not followed';
 COMMENT ON COLUMN streamproc.status.rejected IS

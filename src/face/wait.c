@@ -228,7 +228,7 @@ skip_page_header(XLogRecPtr lsn)
 static void
 request_flush(SpWorkerSlot *slot, XLogRecPtr lsn)
 {
-	XLogRecPtr	end = Min(lsn, sp_wakeup_insert_end());
+	XLogRecPtr	end = Min(lsn, sp_shared_insert_end());
 
 	XLogFlush(end);
 	sp_shared_raise_lsn(&slot->flush_request, end);
@@ -281,7 +281,7 @@ sp_wait_for(PG_FUNCTION_ARGS)
 				 errmsg("cannot wait: %d other databases have a streamproc worker",
 						SP_MAX_WORKERS)));
 
-	lsn = PG_ARGISNULL(0) ? sp_wakeup_insert_end() : skip_page_header(PG_GETARG_LSN(0));
+	lsn = PG_ARGISNULL(0) ? sp_shared_insert_end() : skip_page_header(PG_GETARG_LSN(0));
 
 	pg_atomic_fetch_add_u32(&slot->nwaiters, 1);
 	PG_ENSURE_ERROR_CLEANUP(end_wait, PointerGetDatum(slot));

@@ -12,6 +12,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/steps.h"
+#include "face/lifecycle.h"
 #include "face/parameter.h"
 #include "face/window.h"
 
@@ -305,6 +306,23 @@ check_upstream(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 						"a window on a window, which has that of its source");
 }
 
+/* Of rows without a time nobody can tell how far apart they are. */
+static void
+check_dedup_history(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
+{
+	const SpStreamDef *stream = draft->stream;
+
+	if (draft->kind != SP_WINDOW_GLOBAL || stream->ndedup == 0 || stream->time_attnum > 0 ||
+		!PG_GETARG_BOOL(SP_WINDOW_BACKFILL) || sp_lifecycle_is_stream_table(stream->o.relid))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("which rows of \"%s\" are duplicates can't be told: their commit times are not "
+					"known any more", get_rel_name(stream->o.relid)),
+			 errdetail("The stream has a dedup_key and no time column."),
+			 errhint("backfill => false counts the rows that come from now on.")));
+}
+
 /* What the worker can't do yet. */
 static void
 check_not_yet(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
@@ -334,5 +352,6 @@ sp_window_parameter_read(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 	read_sizes(fcinfo, draft);
 	read_origin(fcinfo, draft);
 	check_upstream(fcinfo, draft);
+	check_dedup_history(fcinfo, draft);
 	check_not_yet(fcinfo, draft);
 }

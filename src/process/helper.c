@@ -134,7 +134,7 @@ end(void)
 
 /* SpHelperRoutine.launch */
 static SpBackfillArea *
-launch(int32 object, XLogRecPtr lsn, const char **reason)
+launch(int32 object, XLogRecPtr lsn, int64 horizon, const char **reason)
 {
 	SpBackfillArea *area;
 
@@ -145,6 +145,7 @@ launch(int32 object, XLogRecPtr lsn, const char **reason)
 		return NULL;
 	}
 	area = create_area(object, lsn);
+	area->horizon = horizon;
 	if (register_helper())
 		return area;
 	handle = NULL;

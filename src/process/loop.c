@@ -494,7 +494,7 @@ begin_loop(void)
 	MemoryContextSwitchTo(loop_context);
 
 	/* Nobody announced what was committed before we listened. */
-	sp_shared_raise_lsn(&sp_my_worker->announced_lsn, sp_wakeup_insert_end());
+	sp_shared_raise_lsn(&sp_my_worker->announced_lsn, sp_shared_insert_end());
 
 	checkpoint_time = GetCurrentTimestamp();
 	checkpoint_position = sp_decode_position();

@@ -124,21 +124,3 @@ sp_wakeup_launcher_at_commit(void)
 {
 	launcher_wanted = sp_shared != NULL;
 }
-
-/*
- * The end of the last record in the WAL.  The insert pointer at the beginning of a
- * page stands behind the page's header, which is not written yet: then the record
- * ends where the page begins.
- */
-XLogRecPtr
-sp_wakeup_insert_end(void)
-{
-	XLogRecPtr	lsn = GetXLogInsertRecPtr();
-
-	if (XLogSegmentOffset(lsn, wal_segment_size) == SizeOfXLogLongPHD)
-		lsn -= SizeOfXLogLongPHD;
-	else if (lsn % XLOG_BLCKSZ == SizeOfXLogShortPHD &&
-			 XLogSegmentOffset(lsn, wal_segment_size) > XLOG_BLCKSZ)
-		lsn -= SizeOfXLogShortPHD;
-	return lsn;
-}

@@ -16,7 +16,4 @@ extern void sp_wakeup_init(void);
  */
 extern void sp_wakeup_launcher_at_commit(void);
 
-/* The end of the last record that anyone has written: what may be flushed. */
-extern XLogRecPtr sp_wakeup_insert_end(void);
-
 #endif

@@ -1,0 +1,386 @@
+/*
+ * dedup.c
+ *	  Rows that repeat one that the stream has admitted.
+ *
+ * A row is a duplicate when the stream has admitted one with the same dedup_key and an event
+ * time less than dedup_within from its own, before or after.  It is counted, moves the
+ * watermark as any row does, and reaches neither windows nor detectors.  Rows are looked at in
+ * the order of the WAL; duplicates are not remembered, so that a key that keeps coming is
+ * admitted once each dedup_within.
+ *
+ * Never a duplicate, and not remembered: a row with a NULL in its key (as in a UNIQUE
+ * constraint), without an event time, or with an infinite one.  A row far in the future is
+ * remembered until the watermark gets there.
+ *
+ * The horizon is dedup_within behind the watermark that the data alone has made; the clock
+ * doesn't move it, so that old data loaded in pauses is not too old.  No row behind it can be
+ * told from a duplicate: such a row is a dead letter ("dedup_late").  So rows that were
+ * admitted more than dedup_within before the horizon are of no use any more, and forgotten,
+ * some at a time: when doesn't matter.
+ *
+ *		 forgotten			   needed			   any row may come
+ *	---------------------|--------------------|---------------------|-------->
+ *			horizon - dedup_within		   horizon				watermark
+ *
+ * Where no duplicate comes before what it repeats in time, the admitted rows are those that
+ * one finds by going through each key's rows in order of time (is_duplicate() in SQL; the
+ * twins, and history).  A duplicate of a later row only is a dead letter ("duplicate"), which
+ * twins and history leave out: then it is true of the rest.
+ *
+ * Time is cut into slices of dedup_within.  Two admitted rows of a key are never in one, so a
+ * row's neighbours are in its own slice and the two beside it: hashed by slice and key.
+ */
+#include "engine/internal.h"
+
+#include "access/xact.h"
+#include "base/compat.h"
+#include "common/int.h"
+#include "nodes/makefuncs.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define SHELVES			64		/* for dedup_within, but none is shorter than a second */
+#define FORGET_AT_ONCE	20000
+
+/* What a row is. */
+typedef enum Verdict
+{
+	ADMITTED,
+	DUPLICATE,					/* of an earlier row, in time */
+	DUPLICATE_OF_LATER,
+	TOO_OLD
+} Verdict;
+
+/* Rows at work. */
+typedef struct CheckWork
+{
+	SpStream   *stream;
+	SpRowSet   *rows;
+	int			at;				/* the next row */
+	int			end;
+} CheckWork;
+
+static inline int64 *
+time_of(SpDedup *d, SpGroup *group)
+{
+	return (int64 *) sp_group_value(&d->groups, group);
+}
+
+/* The number of the span of that width that holds the time. */
+static inline int64
+span_of(int64 time, int64 width)
+{
+	return time / width - (time % width < 0 ? 1 : 0);
+}
+
+/* ---- memory ---- */
+
+/* Remember a group on the shelf of its time. */
+static void
+put_on_shelf(SpDedup *d, SpGroup *group)
+{
+	int64		shelf = span_of(*time_of(d, group), d->shelf_us);
+	int64		end;
+	SpBucket   *bucket;
+
+	if (pg_mul_s64_overflow(shelf + 1, d->shelf_us, &end))
+		end = shelf < 0 ? DT_NOBEGIN : DT_NOEND;
+	bucket = sp_bucket_get(&d->shelves, shelf, 0, end);
+	sp_bucket_attach(&d->shelves, bucket, group);
+	d->newest = Max(d->newest, group->start);
+}
+
+/* Forget some of the rows of which no row that can be told from a duplicate is one. */
+static void
+forget(SpDedup *d)
+{
+	int64		before = sp_clock_behind(d->horizon, d->within_us);
+	int			n = 0;
+
+	while (d->shelves.first < d->shelves.n)
+	{
+		SpBucket   *shelf = d->shelves.array[d->shelves.first];
+
+		if (shelf->end > before)
+			return;
+		while (shelf->ngroups > 0)
+		{
+			SpGroup    *group = dlist_container(SpGroup, node, dlist_head_node(&shelf->groups));
+
+			if (n++ == FORGET_AT_ONCE)
+				return;
+			sp_bucket_detach(group);
+			sp_group_remove(&d->groups, group);
+		}
+		sp_bucket_shift(&d->shelves);
+	}
+}
+
+/* The data has come as far as to make this the watermark. */
+void
+sp_dedup_advance(SpDedup *d, int64 data_watermark)
+{
+	int64		horizon = sp_clock_behind(data_watermark, d->within_us);
+
+	d->horizon = Max(d->horizon, Min(horizon, d->horizon_limit));
+	if (d->horizon != SP_NO_WATERMARK)
+		forget(d);
+}
+
+/* Two streams swap their memories. */
+void
+sp_dedup_exchange(SpStream *a, SpStream *b)
+{
+	SpDedup    *d = a->dedup;
+
+	a->dedup = b->dedup;
+	b->dedup = d;
+	MemoryContextSetParent(a->dedup->context, a->context);
+	MemoryContextSetParent(b->dedup->context, b->context);
+	a->dedup->output = &a->output;
+	b->dedup->output = &b->output;
+}
+
+/*
+ * The stream has got a memory that knows history and all that its old one did, whose pages
+ * are gone: the next checkpoint writes all of it.
+ */
+void
+sp_dedup_replace(SpStream *s, const SpDedup *old)
+{
+	SpDedup    *d = s->dedup;
+	int32		p;
+
+	d->has_history = true;
+	d->horizon = Max(d->horizon, old->horizon);
+	d->duplicates = old->duplicates;
+	d->late = old->late;
+	s->changed = true;
+	for (p = 1; p < d->groups.npages; p++)
+	{
+		if (d->groups.pages[p] == NULL)
+			continue;
+		d->groups.pages[p]->dirty = true;
+		d->groups.pages[p]->stored = false;
+	}
+	d->groups.any_dirty = true;
+}
+
+/* ---- rows ---- */
+
+/* Is there a row of the key in the slice, less than dedup_within from time? */
+static bool
+is_near(SpDedup *d, int64 slice, int64 time, const Datum *keys, const bool *nulls, int64 *found)
+{
+	uint32		hash = sp_group_hash(&d->groups, slice, keys, nulls);
+	SpGroup    *group = sp_group_find(&d->groups, hash, slice, keys, nulls);
+	int64		distance;
+
+	if (group == NULL)
+		return false;
+	*found = *time_of(d, group);
+	return !pg_sub_s64_overflow(Max(time, *found), Min(time, *found), &distance) &&
+		distance < d->within_us;
+}
+
+/* Judge a row, and remember one that is admitted.  May throw where a key type's functions do. */
+static Verdict
+judge(SpDedup *d, int64 time, bool can_be_old, const Datum *keys, const bool *nulls)
+{
+	int64		slice = span_of(time, d->within_us);
+	int64		found;
+	bool		later;
+	SpGroup    *group;
+
+	if (can_be_old && time < d->horizon)
+		return TOO_OLD;
+	if (is_near(d, slice - 1, time, keys, nulls, &found))
+		return DUPLICATE;
+	later = is_near(d, slice, time, keys, nulls, &found);
+	if (later && found <= time)
+		return DUPLICATE;
+	if (later || (slice < d->newest && is_near(d, slice + 1, time, keys, nulls, &found)))
+		return DUPLICATE_OF_LATER;
+	group = sp_group_add(&d->groups, sp_group_hash(&d->groups, slice, keys, nulls), slice,
+						 keys, nulls);
+	*time_of(d, group) = time;
+	put_on_shelf(d, group);
+	return ADMITTED;
+}
+
+/* The row's key; false when it has a null. */
+static inline bool
+get_key(const SpDedup *d, const SpRowSet *rows, int i, Datum *keys)
+{
+	int			k;
+
+	for (k = 0; k < d->nkeys; k++)
+	{
+		Size		at = (Size) i * rows->natts + d->attnum[k] - 1;
+
+		if (rows->nulls[at])
+			return false;
+		keys[k] = rows->values[at];
+	}
+	return true;
+}
+
+/* Nobody takes row i; who wants to see those that were rejected for their time finds it. */
+static void
+leave_out(SpStream *s, SpRowSet *rows, int i, Verdict verdict)
+{
+	SpDedup    *d = s->dedup;
+
+	rows->skip[i] = true;
+	if (verdict == TOO_OLD)
+		d->late++;
+	else
+		d->duplicates++;
+	if (verdict == DUPLICATE || !s->def->late_dead_letter)
+		return;
+	if (verdict == TOO_OLD)
+		sp_output_dead(d->output, rows, i, "dedup_late", NULL,
+					   "the row is too old to be told from a duplicate");
+	else
+		sp_output_dead(d->output, rows, i, "duplicate", NULL,
+					   "the row repeats a later one, which came before it");
+}
+
+/* Judge rows; for sp_run_guarded(). */
+static void
+check_rows(void *arg)
+{
+	static const bool no_nulls[INDEX_MAX_KEYS] = {false};
+	CheckWork  *work = arg;
+	SpDedup    *d = work->stream->dedup;
+	SpRowSet   *rows = work->rows;
+	Datum		keys[INDEX_MAX_KEYS];
+
+	for (; work->at < work->end; work->at++)
+	{
+		int			i = work->at;
+		uint64		number = rows->first_ordinal + i + 1;
+		Verdict		verdict;
+
+		if (rows->no_time[i] || TIMESTAMP_NOT_FINITE(rows->time[i]) ||
+			!get_key(d, rows, i, keys))
+			continue;
+		verdict = judge(d, rows->time[i], !rows->backfill, keys, no_nulls);
+		if (verdict == ADMITTED)
+			d->admitted += number * number * UINT64CONST(0x9e3779b97f4a7c15);
+		else
+			leave_out(work->stream, rows, i, verdict);
+	}
+}
+
+/* Have rows skipped that aren't admitted. */
+void
+sp_dedup_apply(SpStream *s, SpRowSet *rows)
+{
+	SpDedup    *d = s->dedup;
+	CheckWork	work = {s, rows, 0, rows->n};
+	ErrorData  *error;
+
+	rows->skip = MemoryContextAllocZero(rows->context, rows->n);
+	if (d->groups.builtin)
+	{
+		check_rows(&work);
+		return;
+	}
+	d->user->owner = s->def->o.owner;
+	while (!sp_run_guarded(d->user, rows->context, check_rows, &work, &error))
+	{
+		/* those before it are done */
+		work.end = work.at + 1;
+		if (!sp_run_patiently(d->user, rows->context, check_rows, &work, &error))
+		{
+			rows->skip[work.at] = true;
+			sp_output_dead(d->output, rows, work.at++, "dedup_key",
+						   unpack_sql_state(error->sqlerrcode), error->message);
+		}
+		work.end = rows->n;
+	}
+}
+
+/* ---- opening, durable form ---- */
+
+/* A column of the key, as an expression. */
+static SpExpression *
+make_key(const SpStream *s, AttrNumber attnum)
+{
+	SpExpression *e = palloc0(sizeof(SpExpression));
+	Form_pg_attribute attr = TupleDescAttr(s->desc, attnum - 1);
+
+	e->expr = (Expr *) makeVar(1, attnum, attr->atttypid, attr->atttypmod, attr->attcollation, 0);
+	e->type = attr->atttypid;
+	e->typlen = attr->attlen;
+	e->typbyval = attr->attbyval;
+	e->attnum = attnum;
+	return e;
+}
+
+/* The memory of a stream with a dedup_key, without state; the stream needs its columns. */
+SpDedup *
+sp_dedup_open(SpStream *s)
+{
+	MemoryContext context = AllocSetContextCreate(s->context, "streamproc dedup",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SpDedup    *d = palloc0(sizeof(SpDedup));
+	SpExpression **keys = palloc(sizeof(SpExpression *) * s->def->ndedup);
+	int			k;
+
+	d->context = context;
+	d->user = palloc0(sizeof(SpExpressions));
+	d->nkeys = s->def->ndedup;
+	d->attnum = palloc(sizeof(AttrNumber) * d->nkeys);
+	for (k = 0; k < d->nkeys; k++)
+	{
+		AttrNumber	attnum = s->def->dedup_attnum[k];
+
+		d->attnum[k] = attnum;
+		keys[k] = make_key(s, attnum);
+		s->max_attnum = Max(s->max_attnum, attnum);
+	}
+	d->within_us = s->def->dedup_within_us;
+	d->shelf_us = Max(d->within_us / SHELVES, USECS_PER_SEC);
+	sp_group_init(&d->groups,
+				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
+				  d->nkeys, keys, sizeof(int64));
+	sp_bucket_init(&d->shelves, context);
+	d->newest = PG_INT64_MIN;
+	d->output = &s->output;
+	d->horizon = SP_NO_WATERMARK;
+	d->horizon_limit = PG_INT64_MAX;
+	MemoryContextSwitchTo(s->context);
+	for (k = 0; k < d->nkeys; k++)
+		s->attributes = bms_add_member(s->attributes, d->attnum[k]);
+	MemoryContextSwitchTo(old);
+	return d;
+}
+
+/* SpValueWrite. */
+void
+sp_dedup_write_value(void *dedup, SpGroup *group, StringInfo buf)
+{
+	appendBinaryStringInfo(buf, (char *) time_of(dedup, group), sizeof(int64));
+}
+
+/* SpValueRead. */
+void
+sp_dedup_read_value(void *dedup, SpGroup *group, const char **p, const char *end)
+{
+	sp_read_bytes(p, end, time_of(dedup, group), sizeof(int64));
+}
+
+/* All pages are loaded: what is on which shelf? */
+void
+sp_dedup_loaded(SpDedup *d)
+{
+	List	   *groups = sp_bucket_sorted_groups(&d->groups);
+	ListCell   *lc;
+
+	foreach(lc, groups)
+		put_on_shelf(d, lfirst(lc));
+	list_free(groups);
+}

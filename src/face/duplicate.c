@@ -1,0 +1,91 @@
+/*
+ * duplicate.c
+ *	  is_duplicate(ts, within) OVER (PARTITION BY key ORDER BY ts): the dedup_key of a stream in
+ *	  plain SQL.
+ *
+ * A row is a duplicate when its time is less than within from that of the last row of its
+ * partition that was none.  NULL and infinite times never are, and don't count: see
+ * engine/dedup.c.
+ */
+#include "postgres.h"
+
+#include "common/int.h"
+#include "fmgr.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+#include "windowapi.h"
+
+#include "base/compat.h"
+#include "catalog/definition.h"
+
+/* Of a partition. */
+typedef struct DuplicateState
+{
+	bool		any;
+	int64		last;			/* time of the last row that was no duplicate */
+} DuplicateState;
+
+PG_FUNCTION_INFO_V1(sp_is_duplicate);
+PG_FUNCTION_INFO_V1(sp_is_duplicate_date);
+
+/* The distance that makes duplicates. */
+static int64
+get_within(WindowObject window)
+{
+	bool		isnull;
+	Datum		value = WinGetFuncArgCurrent(window, 1, &isnull);
+	int64		within = isnull ? 0 : sp_definition_interval_us(DatumGetIntervalP(value));
+
+	if (within <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"within\" must be more than 0"),
+				 errhint("For example, '1 hour'.")));
+	return within;
+}
+
+/* Is the current row, of that time, a duplicate?  Remembers it when it isn't. */
+static bool
+is_duplicate(WindowObject window, int64 time)
+{
+	DuplicateState *state = WinGetPartitionLocalMemory(window, sizeof(DuplicateState));
+	int64		within = get_within(window);
+	int64		distance;
+
+	WinSetMarkPosition(window, WinGetCurrentPosition(window));
+	if (TIMESTAMP_NOT_FINITE(time))
+		return false;
+	if (state->any &&
+		!pg_sub_s64_overflow(Max(time, state->last), Min(time, state->last), &distance) &&
+		distance < within)
+		return true;
+	state->any = true;
+	state->last = time;
+	return false;
+}
+
+/* With or without time zone. */
+Datum
+sp_is_duplicate(PG_FUNCTION_ARGS)
+{
+	WindowObject window = PG_WINDOW_OBJECT();
+	bool		isnull;
+	Datum		time = WinGetFuncArgCurrent(window, 0, &isnull);
+
+	PG_RETURN_BOOL(is_duplicate(window, isnull ? DT_NOBEGIN : DatumGetInt64(time)));
+}
+
+/* A date that no timestamp can hold is as far away as infinity, for streams as well. */
+Datum
+sp_is_duplicate_date(PG_FUNCTION_ARGS)
+{
+	WindowObject window = PG_WINDOW_OBJECT();
+	bool		isnull;
+	Datum		value = WinGetFuncArgCurrent(window, 0, &isnull);
+	DateADT		date = isnull ? DATEVAL_NOBEGIN : DatumGetDateADT(value);
+
+	if (DATE_NOT_FINITE(date) || date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
+		PG_RETURN_BOOL(is_duplicate(window, DT_NOEND));
+	PG_RETURN_BOOL(is_duplicate(window, (int64) date * USECS_PER_DAY));
+}
