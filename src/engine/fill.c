@@ -1,0 +1,70 @@
+/*
+ * fill.c
+ *	  Windows without rows of keys that are alive (fill => 'zero').
+ *
+ * When a window is closed, each of its keys that has no group in the next one gets an empty
+ * one there: so a key lives on from window to window without being kept anywhere else, and
+ * comes back after a restart with the groups.  It dies when it has been silent for the
+ * window's retention or, without one, for MOST_SILENT windows.
+ */
+#include "engine/internal.h"
+
+#include "base/compat.h"
+
+#define MOST_SILENT 10000
+
+/* Windows of that length after which a key is dead. */
+static int64
+most_silent(const SpWindow *w, const SpBucket *bucket)
+{
+	int64		length = bucket->end - bucket->start;
+
+	if (w->def->retention_us == 0 || length <= 0)
+		return MOST_SILENT;
+	return Max(1, Min(w->def->retention_us / length, MOST_SILENT));
+}
+
+/* How many windows has the key been silent at the end of this group's? */
+static int64
+silent_after(SpWindow *w, SpGroup *group)
+{
+	SpTally    *tally = sp_window_tally(w, group);
+
+	return tally->rows > 0 ? 0 : tally->silent + 1;
+}
+
+/* The keys of a bucket that is being closed live on in the next one. */
+void
+sp_fill_carry(SpWindow *w, SpBucket *bucket, int64 at, int64 start, int64 end)
+{
+	int64		most = most_silent(w, bucket);
+	dlist_iter	iter;
+
+	if (!w->def->fill_zero)
+		return;
+	dlist_foreach(iter, &bucket->groups)
+	{
+		SpGroup    *group = dlist_container(SpGroup, node, iter.cur);
+		const Datum *keys = sp_group_keys(&w->groups, group);
+		const bool *nulls = sp_group_nulls(&w->groups, group);
+		int64		silent = silent_after(w, group);
+		uint32		hash;
+		SpGroup    *next;
+
+		if (silent >= most)
+			continue;
+		hash = sp_group_hash(&w->groups, at, keys, nulls);
+		next = sp_group_find(&w->groups, hash, at, keys, nulls);
+		if (next == NULL)
+		{
+			next = sp_group_add(&w->groups, hash, at, keys, nulls);
+			sp_bucket_attach(&w->buckets, sp_bucket_get(&w->buckets, at, start, end), next);
+			sp_window_init_value(w, next);
+			w->ops->added(w, next);
+			sp_window_tally(w, next)->silent = silent;
+			w->ops->changed(w, next);
+		}
+		else
+			sp_window_tally(w, next)->silent = silent;
+	}
+}

@@ -1,0 +1,644 @@
+/*
+ * pane.c
+ *	  Hopping and cumulative windows that appear when they are closed.
+ *
+ * A row goes into one pane, however many windows the pane is part of (base/steps.h); the
+ * groups of w->groups are panes by key.  When the watermark passes the end of a window, the
+ * panes of each key make a result, a group of w->results, which is final from the start:
+ *
+ *	rows -> panes (w->groups, w->buckets) -> results (w->results, w->closed)
+ *
+ * Both are known by their end, and durable: panes for what comes, results until they are
+ * written and past grace.  Partial aggregates (pane_key.c) are derived.
+ *
+ * w->closed_until is the watermark up to which windows have been closed.  A pane that gets a
+ * row after one of its windows was closed (within grace, or because only the clock closed
+ * it) is amended: at the commit's end the windows concerned are computed again.
+ *
+ * A row that is late in some of its windows counts in the others; the former take no more
+ * rows from then on, whatever their time: the pane has a row now that they must not have.
+ * That is w->floor.
+ *
+ * Keys are visited in the order of their turns, which they get when they first have a pane
+ * in a window that is closed, and lose when they have none any more; turns are durable with
+ * the panes, so that after a restart results come in the same order.
+ */
+#include "engine/pane.h"
+
+#include "base/compat.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* SpWindowOps.open */
+static void
+open_panes(SpWindow *w)
+{
+	SpPanes    *panes = palloc0(sizeof(SpPanes));
+	int			a;
+
+	panes->context = AllocSetContextCreate(w->context, "streamproc panes", ALLOCSET_DEFAULT_SIZES);
+	sp_steps_init(&panes->steps, w->def->window_kind == SP_WINDOW_HOPPING ? SP_STEPS_HOPPING :
+				  SP_STEPS_CUMULATIVE, &w->def->size, &w->def->slide, w->def->origin,
+				  w->def->time_zone, w->stream->def->time_type);
+	dlist_init(&panes->listed);
+	for (a = 0; a < w->naggs; a++)
+		panes->walks |= sp_aggregate_is_kept(w->aggs[a]);
+	w->panes = panes;
+	sp_bucket_init(&w->buckets, w->context);
+	sp_bucket_init(&w->closed, w->context);
+	sp_group_init(&w->results,
+				  AllocSetContextCreate(w->context, "streamproc results", ALLOCSET_DEFAULT_SIZES),
+				  w->nkeys, w->evaluated, w->value_size);
+	w->result_groups = &w->results;
+	w->closed_until = SP_NO_WATERMARK;
+}
+
+/* ---- rows ---- */
+
+/* Place row i; it misses the windows that end no later than missed, if any. */
+static void
+place_partly(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, int i, const SpPlacement *p,
+			 int64 missed)
+{
+	uint64		before = w->rows;
+
+	sp_window_place(w, rows, ev, p, 1);
+	if (w->rows == before)
+		return;					/* it counts nowhere, and that is reported */
+	w->floor = Max(w->floor, missed);
+	sp_late_partly(w, rows, i, p->end, missed);
+}
+
+/* The last window that takes nothing of row i, which is in the pane; PG_INT64_MIN: all take it. */
+static int64
+last_missed(SpWindow *w, SpRowSet *rows, int i, const SpPlacement *p, int64 last_end)
+{
+	int64		missed = PG_INT64_MIN;
+	int64		end = p->end;
+
+	while (sp_clock_is_late(w, rows, rows->time[i], end))
+	{
+		missed = end;
+		if (end >= last_end || !sp_steps_next_end(&w->panes->steps, end, &end))
+			break;
+	}
+	return missed;
+}
+
+/* SpWindowOps.apply */
+static void
+apply_rows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev)
+{
+	SpSteps    *steps = &w->panes->steps;
+	SpPlacement *placements = MemoryContextAlloc(rows->context, sizeof(SpPlacement) * rows->n);
+	int64		watermark = sp_clock_watermark(w);
+	int			n = 0;
+	int			i;
+
+	for (i = 0; i < rows->n; i++)
+	{
+		SpPlacement *p = &placements[n];
+		int64		last_end = 0;
+		int64		missed;
+
+		if (!ev->pass[i])
+			continue;
+		p->row = i;
+		if (!sp_steps_pane(steps, rows->time[i], &p->start, &p->end))
+		{
+			sp_output_dead(&w->output, rows, i, "time_range", "22008",
+						   "a window of the row's event time is out of range");
+			continue;
+		}
+		p->at = p->end;
+		if ((p->end > watermark && p->end > w->floor) ||
+			!sp_steps_last_end(steps, p->start, &last_end) ||
+			(missed = last_missed(w, rows, i, p, last_end)) == PG_INT64_MIN)
+		{
+			n++;
+			continue;
+		}
+		if (missed >= last_end)
+		{
+			sp_late_reject(w, rows, i);
+			continue;
+		}
+		/* rows in their order */
+		sp_window_place(w, rows, ev, placements, n);
+		placements[0] = *p;
+		n = 0;
+		place_partly(w, rows, ev, i, &placements[0], missed);
+	}
+	sp_window_place(w, rows, ev, placements, n);
+}
+
+/* SpWindowOps.added */
+static void
+pane_added(SpWindow *w, SpGroup *pane)
+{
+	sp_pane_key_link(w, pane);
+}
+
+/* SpWindowOps.changed */
+static void
+pane_changed(SpWindow *w, SpGroup *pane)
+{
+	SpPanes    *panes = w->panes;
+	SpPaneHead *head = sp_pane_head(w, pane);
+
+	sp_group_changed(&w->groups, pane);
+	if (pane->bucket->end > w->closed_until || head->is_amended)
+		return;
+	if (panes->namended == panes->amended_allocated)
+	{
+		int			allocated = Max(64, panes->amended_allocated * 2);
+		SpGroup   **amended = MemoryContextAlloc(panes->context, sizeof(SpGroup *) * allocated);
+
+		memcpy(amended, panes->amended, sizeof(SpGroup *) * panes->namended);
+		if (panes->amended != NULL)
+			pfree(panes->amended);
+		panes->amended = amended;
+		panes->amended_allocated = allocated;
+	}
+	panes->amended[panes->namended++] = pane;
+	head->is_amended = true;
+	head->key->is_stale = true;
+}
+
+/* SpWindowOps.remove: a pane */
+static void
+remove_pane(SpWindow *w, SpGroup *pane)
+{
+	sp_pane_key_unlink(w, pane);
+	sp_window_release_value(w, pane);
+	sp_bucket_detach(pane);
+	sp_group_remove(&w->groups, pane);
+}
+
+/* ---- results ---- */
+
+/* Forget a result. */
+static void
+remove_result(SpWindow *w, SpGroup *result)
+{
+	sp_window_release_value(w, result);
+	sp_bucket_detach(result);
+	sp_group_remove(&w->results, result);
+}
+
+/* The result of a key, whose keys a pane has, in a closed window; without a value when new. */
+static SpGroup *
+get_result(SpWindow *w, SpGroup *pane, int64 start, int64 end, bool *is_new)
+{
+	const Datum *keys = sp_group_keys(&w->groups, pane);
+	const bool *nulls = sp_group_nulls(&w->groups, pane);
+	uint32		hash = sp_group_hash(&w->results, end, keys, nulls);
+	SpBucket   *bucket = sp_bucket_get(&w->closed, end, start, end);
+	SpGroup    *result = NULL;
+
+	/* mostly the window was closed this moment, and each key comes once */
+	if (bucket->final)
+		result = sp_group_find(&w->results, hash, end, keys, nulls);
+	*is_new = result == NULL;
+	if (result != NULL)
+		return result;
+	result = sp_group_add(&w->results, hash, end, keys, nulls);
+	result->flags |= SP_GROUP_FINAL;
+	if (w->output.lookup || w->output.replaying)
+		result->flags |= SP_GROUP_WRITTEN;
+	sp_bucket_attach(&w->closed, bucket, result);
+	return result;
+}
+
+/* The result is to be written. */
+static void
+result_changed(SpWindow *w, SpGroup *result)
+{
+	sp_group_changed(&w->results, result);
+	sp_output_group(&w->output, result);
+}
+
+/* ---- closing ---- */
+
+/* One window of a pane that has new rows is computed again. */
+static void
+amend_result(SpWindow *w, SpGroup *pane, int64 end)
+{
+	SpPaneKey  *key = sp_pane_head(w, pane)->key;
+	SpGroup    *result;
+	bool		is_new;
+	int64		start;
+
+	if (!sp_steps_window_start(&w->panes->steps, end, &start))
+		return;
+	result = get_result(w, pane, start, end, &is_new);
+	if (!is_new)
+		sp_window_release_value(w, result);
+	(void) sp_pane_key_total_of(w, key, start, end, sp_group_value(&w->groups, result));
+	if (is_new)
+		sp_bucket_reopen(&w->closed, result->bucket);
+	result->bucket->final = true;
+	result_changed(w, result);
+}
+
+/* Rows have come to panes of closed windows. */
+static void
+amend_results(SpWindow *w)
+{
+	SpPanes    *panes = w->panes;
+	int			i;
+
+	for (i = 0; i < panes->namended; i++)
+	{
+		SpGroup    *pane = panes->amended[i];
+		SpPaneHead *head = sp_pane_head(w, pane);
+		int64		end = pane->bucket->end;
+		int64		last_end;
+
+		head->is_amended = false;
+		if (!sp_steps_last_end(&panes->steps, pane->bucket->start, &last_end))
+			continue;
+		for (;;)
+		{
+			if (end > w->closed_until)
+				break;
+			if (end > w->floor)
+				amend_result(w, pane, end);
+			if (end >= last_end || !sp_steps_next_end(&panes->steps, end, &end))
+				break;
+		}
+		if (last_end <= w->closed_until)
+			continue;
+		/* it is part of windows to come */
+		if (!head->key->is_listed)
+			sp_pane_key_list(w, head->key, panes->next_turn++);
+		head->turn = head->key->turn;
+		sp_group_changed(&w->groups, pane);
+	}
+	panes->namended = 0;
+}
+
+/* The result of a key in the window that is being closed. */
+static void
+close_key(SpWindow *w, SpPaneKey *key, int64 start, int64 end)
+{
+	bool		is_new;
+	SpGroup    *result = get_result(w, key->last, start, end, &is_new);
+
+	Assert(is_new);
+	sp_pane_key_total(w, key, sp_group_value(&w->groups, result));
+	result_changed(w, result);
+}
+
+/* The window that ends at end is closed. */
+static void
+close_window(SpWindow *w, int64 start, int64 end)
+{
+	SpPanes    *panes = w->panes;
+	SpBucket   *bucket = sp_bucket_find(&w->buckets, end);
+	SpBucket   *closed;
+	dlist_mutable_iter listed;
+	dlist_iter	iter;
+
+	dlist_foreach_modify(listed, &panes->listed)
+	{
+		SpPaneKey  *key = dlist_container(SpPaneKey, node, listed.cur);
+
+		sp_pane_key_evict(w, key, start, end);
+		if (key->first == NULL)
+			sp_pane_key_unlist(w, key);
+	}
+	if (bucket != NULL)
+	{
+		dlist_foreach(iter, &bucket->groups)
+		{
+			SpGroup    *pane = dlist_container(SpGroup, node, iter.cur);
+			SpPaneHead *head = sp_pane_head(w, pane);
+
+			if (!head->key->is_listed)
+				sp_pane_key_list(w, head->key, panes->next_turn++);
+			sp_pane_key_push(w, head->key, pane);
+			head->turn = head->key->turn;
+			sp_group_changed(&w->groups, pane);
+		}
+		sp_fill_next(w, bucket);
+	}
+	dlist_foreach(iter, &panes->listed)
+		close_key(w, dlist_container(SpPaneKey, node, iter.cur), start, end);
+	closed = sp_bucket_find(&w->closed, end);
+	if (closed != NULL)
+		closed->final = true;
+}
+
+/* The end of the next window to be closed; DT_NOEND: there is none. */
+static int64
+next_end(const SpWindow *w)
+{
+	SpPanes    *panes = w->panes;
+	int			i;
+	int64		start;
+	int64		end;
+
+	if (!dlist_is_empty(&panes->listed) &&
+		sp_steps_pane(&panes->steps, w->closed_until, &start, &end))
+		return end;
+	i = w->buckets.first;
+	if (w->closed_until != SP_NO_WATERMARK)
+	{
+		i = sp_bucket_position(&w->buckets, w->closed_until);
+		if (i < w->buckets.n && w->buckets.array[i]->end <= w->closed_until)
+			i++;
+	}
+	return i < w->buckets.n ? w->buckets.array[i]->end : DT_NOEND;
+}
+
+/* What close_all() works on. */
+typedef struct CloseWork
+{
+	SpWindow   *window;
+	int64		watermark;
+} CloseWork;
+
+/* Close all that the watermark has passed; for sp_run_guarded(), and where nothing throws. */
+static void
+close_all(void *arg)
+{
+	CloseWork  *work = arg;
+	SpWindow   *w = work->window;
+	int64		end;
+	int64		start;
+
+	amend_results(w);
+	while ((end = next_end(w)) <= work->watermark && end != DT_NOEND)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (sp_steps_window_start(&w->panes->steps, end, &start))
+			close_window(w, start, end);
+		w->closed_until = end;
+		if (w->panes->problem != NULL)
+			return;
+	}
+}
+
+/* Hand on the results of windows that nothing amends any more. */
+static void
+seal_results(SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time)
+{
+	SpBuckets  *list = &w->closed;
+	SpFeed		feed;
+	int			i;
+
+	sp_result_feed_begin(&feed, w, lsn, time);
+	for (i = Max(list->first_unsealed, list->first); i < list->n; i++)
+	{
+		SpBucket   *bucket = list->array[i];
+		dlist_iter	iter;
+
+		if (sp_clock_add(bucket->end, w->def->grace_us) > watermark)
+			break;
+		list->first_unsealed = i + 1;
+		if (bucket->sealed)
+			continue;
+		bucket->sealed = true;
+		dlist_foreach(iter, &bucket->groups)
+		{
+			SpGroup    *result = dlist_container(SpGroup, node, iter.cur);
+
+			if (result->flags & SP_GROUP_SEALED)
+				continue;
+			result->flags |= SP_GROUP_SEALED;
+			sp_group_changed(&w->results, result);
+			sp_result_feed_group(&feed, result);
+		}
+	}
+	sp_result_feed_end(&feed);
+}
+
+/* SpWindowOps.close */
+static void
+close_windows(SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time)
+{
+	CloseWork	work = {w, watermark};
+	ErrorData  *error;
+
+	if (w->panes->namended > 0 || next_end(w) <= watermark)
+	{
+		if (w->native)
+			close_all(&work);
+		else if (!sp_run_guarded(w->expressions, w->result_context, close_all, &work, &error))
+		{
+			sp_failure_window(w, error->message);
+			return;
+		}
+		if (w->panes->problem != NULL)
+		{
+			sp_failure_window(w, w->panes->problem);
+			return;
+		}
+	}
+	if (watermark > w->closed_until)
+	{
+		w->closed_until = watermark;
+		w->groups.any_dirty = true; /* it is part of the state */
+	}
+	seal_results(w, watermark, lsn, time);
+}
+
+/* SpWindowOps.purge */
+static void
+purge(SpWindow *w, int64 data_watermark)
+{
+	SpBuckets  *list = &w->closed;
+	dlist_mutable_iter iter;
+
+	while (list->first < list->n)
+	{
+		SpBucket   *bucket = list->array[list->first];
+
+		if (!bucket->sealed || bucket->ndirty > 0 ||
+			sp_clock_add(bucket->end, w->def->grace_us) > data_watermark)
+			break;
+		dlist_foreach_modify(iter, &bucket->groups)
+			remove_result(w, dlist_container(SpGroup, node, iter.cur));
+		(void) sp_bucket_shift(list);
+	}
+	list = &w->buckets;
+	while (list->first < list->n)
+	{
+		SpBucket   *bucket = list->array[list->first];
+		int64		last_end;
+
+		if (!sp_steps_last_end(&w->panes->steps, bucket->start, &last_end) ||
+			last_end > w->closed_until ||
+			sp_clock_add(last_end, w->def->grace_us) > data_watermark)
+			break;
+		dlist_foreach_modify(iter, &bucket->groups)
+			remove_pane(w, dlist_container(SpGroup, node, iter.cur));
+		(void) sp_bucket_shift(list);
+	}
+}
+
+/* SpWindowOps.next_due */
+static int64
+next_due(const SpWindow *w)
+{
+	const SpBuckets *list = &w->closed;
+	int			unsealed = Max(list->first_unsealed, list->first);
+	int64		due = next_end(w);
+
+	if (unsealed < list->n && sp_result_is_read(w))
+		due = Min(due, sp_clock_add(list->array[unsealed]->end, w->def->grace_us));
+	return due;
+}
+
+/* SpWindowOps.bounds, of results */
+static void
+get_bounds(SpWindow *w, SpGroup *group, int64 *start, int64 *end)
+{
+	*start = group->bucket->start;
+	*end = group->bucket->end;
+}
+
+/* ---- durable form ---- */
+
+/* SpValueWrite: of panes also the turn. */
+static void
+write_pane(void *window, SpGroup *pane, StringInfo buf)
+{
+	SpWindow   *w = window;
+
+	appendBinaryStringInfo(buf, (char *) &sp_pane_head(w, pane)->turn, sizeof(uint64));
+	sp_window_write_value(w, pane, buf);
+}
+
+/* SpValueRead */
+static void
+read_pane(void *window, SpGroup *pane, const char **p, const char *end)
+{
+	SpWindow   *w = window;
+
+	sp_read_bytes(p, end, &sp_pane_head(w, pane)->turn, sizeof(uint64));
+	sp_window_read_value(w, pane, p, end);
+}
+
+/* The bucket of a group that was loaded, which has the end of a pane or of a window. */
+static SpBucket *
+bucket_of(SpWindow *w, SpBuckets *list, SpGroup *group)
+{
+	SpSteps    *steps = &w->panes->steps;
+	int64		start = group->start;
+	int64		end = group->start;
+
+	if (list == &w->closed)
+		(void) sp_steps_window_start(steps, end, &start);
+	else if (!TIMESTAMP_NOT_FINITE(end))
+		(void) sp_steps_pane(steps, end - 1, &start, &end);
+	return sp_bucket_get(list, group->start, start, group->start);
+}
+
+/* Keys in the order of the turns that they had. */
+static int
+compare_turns(const ListCell *a, const ListCell *b)
+{
+	const SpPaneKey *x = lfirst(a);
+	const SpPaneKey *y = lfirst(b);
+
+	return x->turn < y->turn ? -1 : x->turn > y->turn;
+}
+
+/* Which keys have panes in the next window already? */
+static void
+restore_list(SpWindow *w, List *loaded)
+{
+	SpPanes    *panes = w->panes;
+	List	   *keys = NIL;
+	ListCell   *lc;
+	int64		start;
+	int64		end;
+
+	if (!sp_steps_pane(&panes->steps, w->closed_until, &start, &end) ||
+		!sp_steps_window_start(&panes->steps, end, &start))
+		return;
+	foreach(lc, loaded)
+	{
+		SpGroup    *pane = lfirst(lc);
+		SpPaneHead *head = sp_pane_head(w, pane);
+
+		panes->next_turn = Max(panes->next_turn, head->turn + 1);
+		if (pane->bucket->end > w->closed_until || pane->bucket->start < start)
+			continue;
+		if (!head->key->is_stale)
+			keys = lappend(keys, head->key);
+		head->key->is_stale = true;
+		head->key->turn = Max(head->key->turn, head->turn);
+	}
+	list_sort(keys, compare_turns);
+	foreach(lc, keys)
+	{
+		SpPaneKey  *key = lfirst(lc);
+
+		sp_pane_key_list(w, key, key->turn);
+	}
+	list_free(keys);
+}
+
+/* Results, in order of creation. */
+static void
+results_loaded(SpWindow *w)
+{
+	List	   *loaded = sp_bucket_sorted_groups(&w->results);
+	ListCell   *lc;
+	int			i;
+
+	foreach(lc, loaded)
+	{
+		SpGroup    *result = lfirst(lc);
+
+		sp_bucket_attach(&w->closed, bucket_of(w, &w->closed, result), result);
+		if (result->flags & SP_GROUP_DIRTY)
+		{
+			result->flags &= ~SP_GROUP_DIRTY;
+			sp_output_group(&w->output, result);
+		}
+	}
+	for (i = w->closed.first; i < w->closed.n; i++)
+		sp_bucket_mark(w->closed.array[i]);
+	list_free(loaded);
+}
+
+/* SpWindowOps.loaded */
+static void
+all_loaded(SpWindow *w)
+{
+	List	   *loaded = sp_bucket_sorted_groups(&w->groups);
+	ListCell   *lc;
+
+	foreach(lc, loaded)
+	{
+		SpGroup    *pane = lfirst(lc);
+
+		sp_bucket_attach(&w->buckets, bucket_of(w, &w->buckets, pane), pane);
+		sp_pane_key_link(w, pane);
+	}
+	if (w->closed_until != SP_NO_WATERMARK)
+		restore_list(w, loaded);
+	list_free(loaded);
+	results_loaded(w);
+}
+
+const SpWindowOps sp_pane_ops = {
+	.head_size = sizeof(SpPaneHead),
+	.needs = SP_AGG_COMBINE,
+	.open = open_panes,
+	.apply = apply_rows,
+	.close = close_windows,
+	.purge = purge,
+	.next_due = next_due,
+	.bounds = get_bounds,
+	.added = pane_added,
+	.changed = pane_changed,
+	.remove = remove_pane,
+	.write_value = write_pane,
+	.read_value = read_pane,
+	.loaded = all_loaded
+};
