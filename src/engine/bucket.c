@@ -168,6 +168,22 @@ sp_bucket_shift(SpBuckets *list)
 	return true;
 }
 
+/* Its groups were loaded: it is final, or sealed, when they are. */
+void
+sp_bucket_mark(SpBucket *bucket)
+{
+	dlist_iter	iter;
+
+	bucket->final = bucket->sealed = true;
+	dlist_foreach(iter, &bucket->groups)
+	{
+		SpGroup    *group = dlist_container(SpGroup, node, iter.cur);
+
+		bucket->final &= (group->flags & SP_GROUP_FINAL) != 0;
+		bucket->sealed &= (group->flags & SP_GROUP_SEALED) != 0;
+	}
+}
+
 /* order of creation */
 static int
 compare_sequence(const ListCell *a, const ListCell *b)

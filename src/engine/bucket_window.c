@@ -28,20 +28,11 @@ is_global(const SpWindow *w)
 static void
 open_window(SpWindow *w)
 {
+	w->result_groups = &w->groups;
 	sp_bucket_init(&w->buckets, w->context);
 	if (!is_global(w))
 		sp_tumbling_init(&w->tumbling, &w->def->size, w->def->origin, w->def->time_zone,
 						 w->stream->def->time_type);
-}
-
-/* A row that comes too late. */
-static void
-reject_late(SpWindow *w, SpRowSet *rows, int i)
-{
-	w->late++;
-	w->groups.any_dirty = true; /* the count is part of the state */
-	if (w->stream->def->late_dead_letter)
-		sp_output_dead(&w->output, rows, i, "late", NULL, NULL);
 }
 
 /* Where row i belongs; false: nowhere, and that is reported. */
@@ -61,7 +52,7 @@ find_window(SpWindow *w, SpRowSet *rows, int i, SpPlacement *p)
 	}
 	else if (sp_clock_is_late(w, rows, time, p->end))
 	{
-		reject_late(w, rows, i);
+		sp_late_reject(w, rows, i);
 		return false;
 	}
 	p->at = p->start;
@@ -228,22 +219,6 @@ get_bounds(SpWindow *w, SpGroup *group, int64 *start, int64 *end)
 
 /* ---- loading ---- */
 
-/* A bucket is final, or sealed, when its groups are. */
-static void
-mark_bucket(SpBucket *bucket)
-{
-	dlist_iter	iter;
-
-	bucket->final = bucket->sealed = true;
-	dlist_foreach(iter, &bucket->groups)
-	{
-		SpGroup    *group = dlist_container(SpGroup, node, iter.cur);
-
-		bucket->final &= (group->flags & SP_GROUP_FINAL) != 0;
-		bucket->sealed &= (group->flags & SP_GROUP_SEALED) != 0;
-	}
-}
-
 /* SpWindowOps.loaded: put the groups into their buckets, in order of creation. */
 static void
 all_loaded(SpWindow *w)
@@ -270,7 +245,7 @@ all_loaded(SpWindow *w)
 	for (i = w->buckets.first; i < w->buckets.n; i++)
 	{
 		if (!is_global(w))
-			mark_bucket(w->buckets.array[i]);
+			sp_bucket_mark(w->buckets.array[i]);
 	}
 	list_free(loaded);
 }

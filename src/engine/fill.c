@@ -65,6 +65,9 @@ sp_fill_carry(SpWindow *w, SpBucket *bucket, int64 at, int64 start, int64 end)
 			w->ops->changed(w, next);
 		}
 		else
+		{
 			sp_window_tally(w, next)->silent = silent;
+			sp_group_changed(&w->groups, next);
+		}
 	}
 }

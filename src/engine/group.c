@@ -172,6 +172,13 @@ sp_group_find(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, con
 	return NULL;
 }
 
+/* Have two groups the same keys?  May throw, as above. */
+bool
+sp_group_same_keys(SpGroups *groups, SpGroup *a, SpGroup *b)
+{
+	return keys_equal(groups, a, sp_group_keys(groups, b), sp_group_nulls(groups, b));
+}
+
 /* Twice as many chains. */
 static void
 grow_table(SpGroups *groups)

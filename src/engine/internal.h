@@ -203,6 +203,7 @@ extern SpGroup *sp_group_find(SpGroups *groups, uint32 hash, int64 start,
 							  const Datum *keys, const bool *nulls);
 extern SpGroup *sp_group_add(SpGroups *groups, uint32 hash, int64 start,
 							 const Datum *keys, const bool *nulls);
+extern bool sp_group_same_keys(SpGroups *groups, SpGroup *a, SpGroup *b);
 extern void sp_group_hide(SpGroups *groups, SpGroup *group);
 extern void sp_group_remove(SpGroups *groups, SpGroup *group);
 extern void sp_group_changed(SpGroups *groups, SpGroup *group);
@@ -231,6 +232,7 @@ typedef struct SpDeadLetter
 	char	   *sqlstate;
 	char	   *message;
 	int64		event_time;		/* as timestamptz; SP_NO_TIME */
+	int64		missed_until;	/* likewise: end of the last window it is not in; SP_NO_TIME: all */
 	XLogRecPtr	lsn;
 	int64		ordinal;
 	TupleDesc	desc;
@@ -357,6 +359,8 @@ typedef struct SpPlacement
  */
 typedef struct SpWindowOps
 {
+	Size		head_size;		/* of what is its own in a group's value, before the aggregates */
+	int			needs;			/* SP_AGG_* of its aggregates */
 	/* the aggregates are bound, their places in a group's value known */
 	void		(*open) (SpWindow *w);
 	/* rows that pass, their expressions evaluated */
@@ -402,7 +406,7 @@ struct SpWindow
 	SpAggregate **aggs;
 	Size	   *agg_offset;		/* within the group's value */
 	Size		value_size;
-	bool		has_tally;
+	bool		has_tally;		/* before all else in the value */
 	bool		native;			/* all aggregates */
 	/* which of the evaluated expressions are the aggregates' filters and arguments */
 	int			nevaluated;
@@ -412,6 +416,11 @@ struct SpWindow
 
 	SpGroups	groups;
 	SpBuckets	buckets;		/* of the groups: open, and closed ones still in memory */
+	struct SpPanes *panes;		/* the groups are panes; NULL: they aren't, they have the result rows */
+	SpGroups	results;		/* of panes: values as in groups */
+	SpBuckets	closed;			/* of the results */
+	SpGroups   *result_groups;	/* those that have result rows */
+	int64		closed_until;	/* panes: the watermark up to which windows are closed; page 0 */
 	uint64		rows;			/* taken; page 0 */
 	uint64		late;			/* not taken; page 0 */
 	int64		floor;			/* windows that end here or before take no rows: they have lost some
@@ -562,6 +571,8 @@ extern void sp_dedup_loaded(SpDedup *d);
 extern void sp_output_init(SpOutput *output, MemoryContext parent);
 extern void sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,
 						   const char *reason, const char *sqlstate, const char *message);
+extern void sp_output_dead_partly(SpOutput *output, const SpRowSet *rows, int i,
+								  const char *message, int64 missed_until);
 extern void sp_output_group(SpOutput *output, SpGroup *group);
 extern void sp_output_gone(SpWindow *w, SpGroup *group);
 extern void sp_output_sort(SpOutput *output);
@@ -609,6 +620,18 @@ extern void sp_bucket_hide(SpGroup *group);
 extern void sp_bucket_detach(SpGroup *group);
 extern bool sp_bucket_shift(SpBuckets *list);
 extern List *sp_bucket_sorted_groups(const SpGroups *groups);
+
+extern void sp_bucket_mark(SpBucket *bucket);
+
+/* late.c */
+extern void sp_late_reject(SpWindow *w, SpRowSet *rows, int i);
+extern void sp_late_partly(SpWindow *w, SpRowSet *rows, int i, int64 first, int64 last);
+
+/* fill.c */
+extern void sp_fill_carry(SpWindow *w, SpBucket *bucket, int64 at, int64 start, int64 end);
+
+/* pane.c: hopping and cumulative windows that appear when they are closed */
+extern const SpWindowOps sp_pane_ops;
 
 /* bucket_window.c: windows whose groups stand in buckets, one for each window */
 extern const SpWindowOps sp_bucket_window_ops;

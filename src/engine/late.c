@@ -5,11 +5,11 @@
 #include "engine/internal.h"
 
 #include "base/compat.h"
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
-#include "catalog/pg_type.h"
 
 /* The row counts in none of its windows. */
 void
@@ -21,7 +21,7 @@ sp_late_reject(SpWindow *w, SpRowSet *rows, int i)
 		sp_output_dead(&w->output, rows, i, "late", NULL, NULL);
 }
 
-/* A time as the stream's type shows it, the same in every session. */
+/* A time as the stream's type shows it. */
 static const char *
 show_time(const SpWindow *w, int64 time)
 {
@@ -50,6 +50,5 @@ sp_late_partly(SpWindow *w, SpRowSet *rows, int i, int64 first, int64 last)
 	message = first == last ? psprintf("missed the window that ends at %s", show_time(w, first)) :
 		psprintf("missed the windows that end from %s to %s", show_time(w, first),
 				 show_time(w, last));
-	sp_output_dead(&w->output, rows, i, "partial_late", NULL, message);
-	sp_output_last_dead(&w->output)->missed_until = last;
+	sp_output_dead_partly(&w->output, rows, i, message, last);
 }

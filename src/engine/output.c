@@ -55,6 +55,7 @@ sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,
 	dead->sqlstate = sqlstate ? pstrdup(sqlstate) : NULL;
 	dead->message = message ? pstrdup(message) : NULL;
 	dead->event_time = rows->no_time[i] ? SP_NO_TIME : rows->time[i];
+	dead->missed_until = SP_NO_TIME;
 	dead->lsn = rows->backfill ? InvalidXLogRecPtr : rows->lsn;
 	dead->ordinal = rows->first_ordinal + i;
 	dead->desc = desc;
@@ -72,6 +73,17 @@ sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,
 	output->ndead++;
 	note_change(output);
 	MemoryContextSwitchTo(old);
+}
+
+/* The object takes row i, but not in the windows that end no later than missed_until. */
+void
+sp_output_dead_partly(SpOutput *output, const SpRowSet *rows, int i, const char *message,
+					  int64 missed_until)
+{
+	if (output->replaying)
+		return;
+	sp_output_dead(output, rows, i, "partial_late", NULL, message);
+	dlist_tail_element(SpDeadLetter, node, &output->dead)->missed_until = missed_until;
 }
 
 /* The group's result row must be written. */

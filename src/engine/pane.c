@@ -299,6 +299,7 @@ close_window(SpWindow *w, int64 start, int64 end)
 	SpBucket   *closed;
 	dlist_mutable_iter listed;
 	dlist_iter	iter;
+	int64		next;
 
 	dlist_foreach_modify(listed, &panes->listed)
 	{
@@ -321,7 +322,8 @@ close_window(SpWindow *w, int64 start, int64 end)
 			head->turn = head->key->turn;
 			sp_group_changed(&w->groups, pane);
 		}
-		sp_fill_next(w, bucket);
+		if (sp_steps_next_end(&panes->steps, end, &next))
+			sp_fill_carry(w, bucket, next, end, next);
 	}
 	dlist_foreach(iter, &panes->listed)
 		close_key(w, dlist_container(SpPaneKey, node, iter.cur), start, end);

@@ -139,7 +139,7 @@ write_dead(SpOutput *output, const SpObjectDef *def, Oid source)
 		SpDeadLetter *dead = dlist_container(SpDeadLetter, node, iter.cur);
 
 		sp_dead_letter_add(def, source, dead->reason, dead->sqlstate, dead->message,
-						   dead->event_time, dead->lsn, dead->ordinal,
+						   dead->event_time, dead->missed_until, dead->lsn, dead->ordinal,
 						   dead->desc, dead->values, dead->nulls);
 	}
 	return output->ndead;
@@ -283,7 +283,7 @@ output_committed(Writable *x, XLogRecPtr upto)
 
 		if (!(group->flags & SP_GROUP_ABSENT))
 			group->revision++;
-		sp_group_changed(&x->window->groups, group);
+		sp_group_changed(x->window->result_groups, group);
 	}
 	sp_output_clear(x->output);
 	x->output->reported = false;
@@ -576,7 +576,7 @@ sp_write_backfill(SpWindow *w, SpDetector *d)
 	for (i = 0; w != NULL && i < x.output->ngroups; i++)
 	{
 		x.output->groups[i]->revision++;
-		sp_group_changed(&w->groups, x.output->groups[i]);
+		sp_group_changed(w->result_groups, x.output->groups[i]);
 	}
 	sp_output_clear(x.output);
 }
