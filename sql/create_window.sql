@@ -216,14 +216,9 @@ SELECT streamproc.create_window('w', 'by_shop', 'tumbling', size => '1 day', agg
 SELECT streamproc.create_window('w', 'results."By Shop"', 'tumbling', size => '1 day', watermark => '1 hour', aggregates => '{count(*) AS n}');
 
 -- not yet
-SELECT streamproc.create_window('w', 'payments', 'hopping', size => '1 hour', slide => '1 minute', aggregates => '{count(*) AS n}');
-SELECT streamproc.create_window('w', 'payments', 'cumulative', size => '1 month', slide => '1 day', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'session', gap => '1 hour', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'sliding', size => '1 hour', bounds => '[]', carry => '{id}', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', group_filter => 'count(*) > 1', aggregates => '{count(*) AS n}');
-SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', watermark => '1 hour', aggregates => '{count(*) AS n}');
-SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', fill => 'zero', aggregates => '{count(*) AS n}');
-SELECT streamproc.create_window('w', 'results."By Shop"', 'tumbling', size => '7 days', aggregates => '{sum(avg) AS n}');
 CREATE TABLE plain (ts timestamptz);
 SELECT streamproc.create_window('w', 'plain', 'global', aggregates => '{count(*) AS n}');
 

@@ -50,6 +50,7 @@ enum
 	REJECTED_LSN,
 	REJECTED_ORDINAL,
 	REJECTED_ROW_DATA,
+	REJECTED_MISSED_UNTIL,
 	REJECTED_REJECTED_AT,
 	REJECTED_COLUMNS
 };
@@ -247,7 +248,7 @@ set_text(Datum *values, bool *nulls, int column, const char *text)
 void
 sp_dead_letter_add(const SpObjectDef *object, Oid source, const char *reason,
 				   const char *sqlstate, const char *message,
-				   int64 event_time, XLogRecPtr lsn, int64 ordinal,
+				   int64 event_time, int64 missed_until, XLogRecPtr lsn, int64 ordinal,
 				   TupleDesc desc, const Datum *row_values, const bool *row_nulls)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamproc dead letter",
@@ -265,6 +266,8 @@ sp_dead_letter_add(const SpObjectDef *object, Oid source, const char *reason,
 	set_text(values, nulls, REJECTED_MESSAGE, message);
 	values[REJECTED_EVENT_TIME] = TimestampTzGetDatum(event_time);
 	nulls[REJECTED_EVENT_TIME] = event_time == SP_NO_TIME;
+	values[REJECTED_MISSED_UNTIL] = TimestampTzGetDatum(missed_until);
+	nulls[REJECTED_MISSED_UNTIL] = missed_until == SP_NO_TIME;
 	values[REJECTED_LSN] = LSNGetDatum(lsn);
 	nulls[REJECTED_LSN] = XLogRecPtrIsInvalid(lsn);
 	values[REJECTED_ORDINAL] = Int64GetDatum(ordinal);

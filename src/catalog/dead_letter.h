@@ -15,7 +15,8 @@
 
 /*
  * Add one, in the current transaction, which has an active snapshot.  sqlstate and message
- * may be NULL.  event_time: as timestamptz, or SP_NO_TIME.  lsn: invalid in a backfill; then
+ * may be NULL.  event_time, and missed_until (the end of the last window that the row is not
+ * in): as timestamptz, or SP_NO_TIME (which is: in none).  lsn: invalid in a backfill; then
  * the ordinal isn't stored either.
  *
  * The row becomes what to_jsonb() makes of it, in the columns of desc; desc NULL: there is
@@ -24,7 +25,7 @@
  */
 extern void sp_dead_letter_add(const SpObjectDef *object, Oid source, const char *reason,
 							   const char *sqlstate, const char *message,
-							   int64 event_time, XLogRecPtr lsn, int64 ordinal,
+							   int64 event_time, int64 missed_until, XLogRecPtr lsn, int64 ordinal,
 							   TupleDesc desc, const Datum *values, const bool *nulls);
 
 /* Rows that an object has rejected for its stream, by the dedup_key, become the stream's. */

@@ -136,6 +136,7 @@ CREATE TABLE streamproc.rejected_row (
 	lsn pg_lsn,						-- commit record of its transaction; NULL in a backfill
 	ordinal int8,					-- nth row of that transaction for that source
 	row_data jsonb NOT NULL,
+	missed_until timestamptz,		-- end of the last window that it is not in, likewise; NULL: it is in none
 	rejected_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 CREATE INDEX ON streamproc.rejected_row (object, event_time);

@@ -127,7 +127,8 @@ activate_window(SpObjectDef *def)
 	else
 		floor = keep_window_results((SpWindowDef *) def);
 	w = sp_window_open((SpWindowDef *) def, s, upstream);
-	w->floor = floor;
+	w->floor = sp_clock_last_of(w, floor);
+	sp_clock_set(w);
 	w->groups.any_dirty = true; /* the floor is part of the state */
 	w->output.output_lsn = def->start_lsn;
 	sp_registry_add_window(w);

@@ -187,6 +187,12 @@ change_internal(SpAggregate *agg, SpGenericState *s, SpSupport *function,
 		s->value = PointerGetDatum(internal);	/* an error doesn't lose it */
 	}
 	sp_packed_open(agg, internal);
+	if (other != NULL && !other->isnull)
+	{
+		/* only now: unpacking a state combines, too */
+		function->fcinfo->args[1].value = sp_packed_argument(agg, internal_of(other));
+		sp_packed_open(agg, internal);
+	}
 	value = call_support(g, function, internal->value, s->isnull, &isnull);
 	if (g->aggcontext->ecxt_callbacks != NULL)
 		sp_aggregate_refuse(agg,
@@ -308,7 +314,7 @@ value_to_combine(SpAggregate *agg, const SpGenericState *s)
 	SpGeneric  *g = agg->generic;
 
 	if (g->kind == SP_STATE_INTERNAL)
-		return sp_packed_argument(agg, internal_of(s));
+		return (Datum) 0;		/* when the other one is unpacked */
 	return MakeExpandedObjectReadOnly(s->value, false, g->typlen);
 }
 

@@ -1,6 +1,8 @@
 /*
  * bucket_window.c
- *	  Windows whose groups stand in buckets, one bucket for each window: tumbling, global.
+ *	  Windows whose groups stand in buckets, one bucket for each window: tumbling and global
+ *	  ones, and those that overlap where each change is to be seen (emit 'update'), so that a
+ *	  row is in as many groups as it has windows.
  *
  * A bucket's life:
  *
@@ -16,6 +18,8 @@
 #include "engine/internal.h"
 
 #include "base/compat.h"
+#include "base/steps.h"
+#include "miscadmin.h"
 #include "utils/timestamp.h"
 
 static inline bool
@@ -30,49 +34,169 @@ open_window(SpWindow *w)
 {
 	w->result_groups = &w->groups;
 	sp_bucket_init(&w->buckets, w->context);
-	if (!is_global(w))
+	if (w->def->window_kind == SP_WINDOW_TUMBLING)
 		sp_tumbling_init(&w->tumbling, &w->def->size, w->def->origin, w->def->time_zone,
 						 w->stream->def->time_type);
+	else if (!is_global(w))
+	{
+		w->steps = palloc0(sizeof(SpSteps));
+		sp_steps_init(w->steps, w->def->window_kind == SP_WINDOW_HOPPING ? SP_STEPS_HOPPING :
+					  SP_STEPS_CUMULATIVE, &w->def->size, &w->def->slide, w->def->origin,
+					  w->def->time_zone, w->stream->def->time_type);
+	}
 }
 
-/* Where row i belongs; false: nowhere, and that is reported. */
-static bool
-find_window(SpWindow *w, SpRowSet *rows, int i, SpPlacement *p)
-{
-	int64		time = rows->time[i];
+/* ---- where rows belong ---- */
 
-	p->row = i;
-	if (is_global(w))
-		p->at = p->start = p->end = 0;
-	else if (!sp_tumbling_assign(&w->tumbling, time, &p->start, &p->end))
+/* Places of the rows of a rowset, as many as come. */
+typedef struct Places
+{
+	SpPlacement *list;
+	int			n;
+	int			allocated;
+} Places;
+
+/* Row i belongs to that window. */
+static void
+add_place(Places *places, MemoryContext context, int i, int64 at, int64 start, int64 end)
+{
+	SpPlacement *p;
+
+	if (places->n == places->allocated)
 	{
-		sp_output_dead(&w->output, rows, i, "time_range", "22008",
-					   "the window of the row's event time is out of range");
-		return false;
+		int			allocated = places->allocated * 2;
+		SpPlacement *list = MemoryContextAlloc(context, sizeof(SpPlacement) * allocated);
+
+		memcpy(list, places->list, sizeof(SpPlacement) * places->n);
+		places->list = list;
+		places->allocated = allocated;
 	}
-	else if (sp_clock_is_late(w, rows, time, p->end))
+	p = &places->list[places->n++];
+	p->row = i;
+	p->at = at;
+	p->start = start;
+	p->end = end;
+}
+
+/* The row's window, or windows, can't be computed. */
+static void
+reject_time(SpWindow *w, SpRowSet *rows, int i)
+{
+	sp_output_dead(&w->output, rows, i, "time_range", "22008",
+				   "the window of the row's event time is out of range");
+}
+
+/* Windows that partition the time. */
+static void
+find_window(SpWindow *w, SpRowSet *rows, int i, Places *places)
+{
+	int64		start = 0;
+	int64		end = 0;
+
+	if (!is_global(w))
+	{
+		if (!sp_tumbling_assign(&w->tumbling, rows->time[i], &start, &end))
+		{
+			reject_time(w, rows, i);
+			return;
+		}
+		if (sp_clock_is_late(w, rows, rows->time[i], end))
+		{
+			sp_late_reject(w, rows, i);
+			return;
+		}
+	}
+	add_place(places, rows->context, i, start, start, end);
+}
+
+/* Windows of a row that overlap and take it no more, the first of them; but for lost ones. */
+typedef struct Missed
+{
+	bool		any;
+	int64		first_end;
+	int64		last_end;
+} Missed;
+
+/* Windows that overlap, each known by its end. */
+static void
+find_windows(SpWindow *w, SpRowSet *rows, int i, Places *places, Missed *missed)
+{
+	int64		pane_start;
+	int64		end;
+	int64		last_end;
+	int64		lost = PG_INT64_MIN;
+
+	if (!sp_steps_pane(w->steps, rows->time[i], &pane_start, &end) ||
+		!sp_steps_last_end(w->steps, pane_start, &last_end))
+	{
+		reject_time(w, rows, i);
+		return;
+	}
+	for (;;)
+	{
+		int64		start;
+
+		if (sp_clock_is_late(w, rows, rows->time[i], end))
+		{
+			lost = end;
+			if (end > w->floor)
+			{
+				if (!missed->any)
+					missed->first_end = end;
+				missed->last_end = end;
+				missed->any = true;
+			}
+		}
+		else if (sp_steps_window_start(w->steps, end, &start))
+			add_place(places, rows->context, i, end, start, end);
+		if (end >= last_end || !sp_steps_next_end(w->steps, end, &end))
+			break;
+	}
+	if (lost >= last_end)
 	{
 		sp_late_reject(w, rows, i);
-		return false;
+		missed->any = false;
 	}
-	p->at = p->start;
-	return true;
+}
+
+/* Row i, whose windows overlap. */
+static void
+place_in_windows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, int i, Places *places)
+{
+	int			before = places->n;
+	uint64		taken;
+	Missed		missed = {false};
+
+	find_windows(w, rows, i, places, &missed);
+	if (!missed.any)
+		return;
+	/* by itself, in its order: what it misses is told only if it counts elsewhere */
+	sp_window_place(w, rows, ev, places->list, before);
+	taken = w->rows;
+	sp_window_place(w, rows, ev, places->list + before, places->n - before);
+	if (w->rows > taken)
+		sp_late_partly(w, rows, i, missed.first_end, missed.last_end);
+	places->n = 0;
 }
 
 /* SpWindowOps.apply */
 static void
 apply_rows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev)
 {
-	SpPlacement *placements = MemoryContextAlloc(rows->context, sizeof(SpPlacement) * rows->n);
-	int			n = 0;
+	Places		places = {NULL, 0, rows->n};
 	int			i;
 
+	places.list = MemoryContextAlloc(rows->context, sizeof(SpPlacement) * rows->n);
 	for (i = 0; i < rows->n; i++)
 	{
-		if (ev->pass[i] && find_window(w, rows, i, &placements[n]))
-			n++;
+		if (!ev->pass[i])
+			continue;
+		if (w->steps != NULL)
+			place_in_windows(w, rows, ev, i, &places);
+		else
+			find_window(w, rows, i, &places);
 	}
-	sp_window_place(w, rows, ev, placements, n);
+	sp_window_place(w, rows, ev, places.list, places.n);
 }
 
 /* SpWindowOps.added: in a final bucket the group becomes final at the commit's end. */
@@ -104,11 +228,32 @@ remove_group(SpWindow *w, SpGroup *group)
 
 /* ---- closing ---- */
 
+/* The window behind the bucket's. */
+static bool
+find_next(SpWindow *w, const SpBucket *bucket, int64 *at, int64 *start, int64 *end)
+{
+	if (w->steps == NULL)
+	{
+		if (!sp_tumbling_assign(&w->tumbling, bucket->end, start, end))
+			return false;
+		*at = *start;
+		return true;
+	}
+	*at = *end = 0;
+	if (!sp_steps_next_end(w->steps, bucket->end, end))
+		return false;
+	*at = *end;
+	return sp_steps_window_start(w->steps, *end, start);
+}
+
 /* The watermark has passed the bucket's end. */
 static void
 finish_bucket(SpWindow *w, SpBucket *bucket)
 {
 	dlist_iter	iter;
+	int64		at,
+				start,
+				end;
 
 	bucket->final = true;
 	dlist_foreach(iter, &bucket->groups)
@@ -119,6 +264,42 @@ finish_bucket(SpWindow *w, SpBucket *bucket)
 			continue;
 		group->flags |= SP_GROUP_FINAL;
 		sp_bucket_window_changed(w, group);
+	}
+	if (w->def->fill_zero && find_next(w, bucket, &at, &start, &end))
+		sp_fill_carry(w, bucket, at, start, end);
+}
+
+/* What finish_buckets() works on. */
+typedef struct FinishWork
+{
+	SpWindow   *window;
+	int64		watermark;
+} FinishWork;
+
+/* All whose end the watermark has passed; for sp_run_guarded(), and where nothing throws. */
+static void
+finish_buckets(void *arg)
+{
+	FinishWork *work = arg;
+	SpWindow   *w = work->window;
+	SpBuckets  *list = &w->buckets;
+	int			i;
+
+	for (;;)
+	{
+		SpBucket   *bucket;
+		int64		at;
+
+		CHECK_FOR_INTERRUPTS();
+		i = Max(list->first_open, list->first);
+		if (i >= list->n || list->array[i]->end > work->watermark)
+			break;
+		bucket = list->array[i];
+		at = bucket->at;
+		if (!bucket->final)
+			finish_bucket(w, bucket);
+		/* making the next one may have moved it */
+		list->first_open = sp_bucket_position(list, at) + 1;
 	}
 }
 
@@ -146,16 +327,20 @@ static void
 close_windows(SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time)
 {
 	SpBuckets  *list = &w->buckets;
+	FinishWork	work = {w, watermark};
+	ErrorData  *error;
 	SpFeed		feed;
 	int			i;
 
 	if (is_global(w))
 		return;
-	for (i = Max(list->first_open, list->first); i < list->n && list->array[i]->end <= watermark; i++)
+	/* keys that live on are looked up */
+	if (w->native || !w->def->fill_zero)
+		finish_buckets(&work);
+	else if (!sp_run_guarded(w->expressions, w->result_context, finish_buckets, &work, &error))
 	{
-		if (!list->array[i]->final)
-			finish_bucket(w, list->array[i]);
-		list->first_open = i + 1;
+		sp_failure_window(w, error->message);
+		return;
 	}
 	sp_result_feed_begin(&feed, w, lsn, time);
 	for (i = Max(list->first_unsealed, list->first); i < list->first_open; i++)
@@ -233,7 +418,9 @@ all_loaded(SpWindow *w)
 		int64		start = group->start;
 		int64		end = group->start;
 
-		if (!is_global(w))
+		if (w->steps != NULL)
+			(void) sp_steps_window_start(w->steps, end, &start);
+		else if (!is_global(w))
 			(void) sp_tumbling_assign(&w->tumbling, group->start, &start, &end);
 		sp_bucket_attach(&w->buckets, sp_bucket_get(&w->buckets, group->start, start, end), group);
 		if (group->flags & SP_GROUP_DIRTY)

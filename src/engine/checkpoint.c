@@ -45,6 +45,9 @@ typedef struct WindowHead
 	uint64		late;
 	uint64		next_sequence;
 	int64		floor;
+	int64		spoiled;
+	int64		closed_until;
+	uint64		next_result;	/* sequence of results */
 } WindowHead;
 
 typedef struct DetectorHead
@@ -55,7 +58,7 @@ typedef struct DetectorHead
 } DetectorHead;
 
 StaticAssertDecl(sizeof(StreamHead) == 96, "StreamHead is a durable format");
-StaticAssertDecl(sizeof(WindowHead) == 40, "WindowHead is a durable format");
+StaticAssertDecl(sizeof(WindowHead) == 64, "WindowHead is a durable format");
 StaticAssertDecl(sizeof(DetectorHead) == 16, "DetectorHead is a durable format");
 
 /* Write a stream's pages as those of the object. */
@@ -144,10 +147,12 @@ static void
 save_window(SpWindow *w)
 {
 	WindowHead	head = {HEAD_VERSION, 0, w->rows, w->late, w->groups.next_sequence,
-	w->floor};
+	w->floor, w->spoiled, w->closed_until, w->results.next_sequence};
 
 	sp_page_store(w->def->o.id, 0, (char *) &head, sizeof(head));
 	sp_group_save(&w->groups, w->def->o.id, w->ops->write_value, w);
+	if (w->panes != NULL)
+		sp_group_save(&w->results, w->def->o.id, sp_window_write_value, w);
 }
 
 static void
@@ -230,7 +235,7 @@ sp_checkpoint_write(XLogRecPtr state_lsn)
 	{
 		SpWindow   *w = lfirst(lc);
 
-		if (w->groups.any_dirty)
+		if (w->groups.any_dirty || w->results.any_dirty)
 			save_window(w);
 	}
 	foreach(lc, sp_engine.detectors)
@@ -263,7 +268,13 @@ sp_checkpoint_committed(XLogRecPtr state_lsn)
 			sp_group_saved(&s->dedup->groups);
 	}
 	foreach(lc, sp_engine.windows)
-		sp_group_saved(&((SpWindow *) lfirst(lc))->groups);
+	{
+		SpWindow   *w = lfirst(lc);
+
+		sp_group_saved(&w->groups);
+		if (w->panes != NULL)
+			sp_group_saved(&w->results);
+	}
 	foreach(lc, sp_engine.detectors)
 	{
 		SpDetector *d = lfirst(lc);
@@ -327,6 +338,14 @@ load_window_page(int32 page, const char *data, Size size, void *arg)
 	SpWindow   *w = arg;
 	WindowHead	head;
 
+	if (page > SP_RESULT_PAGES)
+	{
+		if (w->panes == NULL)
+			elog(ERROR, "state page %d of a window without panes", page);
+		sp_group_load_page(&w->results, page - SP_RESULT_PAGES, data, size,
+						   sp_window_read_value, w);
+		return;
+	}
 	if (page > 0)
 	{
 		sp_group_load_page(&w->groups, page, data, size, w->ops->read_value, w);
@@ -336,6 +355,9 @@ load_window_page(int32 page, const char *data, Size size, void *arg)
 	w->rows = head.rows;
 	w->late = head.late;
 	w->floor = head.floor;
+	w->spoiled = head.spoiled;
+	w->closed_until = head.closed_until;
+	w->results.next_sequence = Max(w->results.next_sequence, head.next_result);
 	w->groups.next_sequence = Max(w->groups.next_sequence, head.next_sequence);
 }
 
@@ -377,6 +399,7 @@ sp_checkpoint_load_window(SpWindow *w)
 {
 	sp_page_load(w->def->o.id, load_window_page, w);
 	w->ops->loaded(w);
+	sp_clock_set(w);
 }
 
 void

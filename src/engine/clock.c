@@ -15,6 +15,7 @@
 #include "engine/internal.h"
 
 #include "base/compat.h"
+#include "base/steps.h"
 #include "common/int.h"
 
 /* time + us, at most the end of time. */
@@ -60,6 +61,13 @@ sp_clock_watermark(const SpWindow *w)
 	return sp_clock_behind(sp_clock_add(s->watermark, s->def->watermark_us), total_delay(w));
 }
 
+/* The window comes to life where its clock stands. */
+void
+sp_clock_set(SpWindow *w)
+{
+	w->advanced_to = sp_clock_watermark(w);
+}
+
 /* Where it would be by data alone. */
 int64
 sp_clock_data_watermark(const SpWindow *w)
@@ -74,6 +82,21 @@ sp_clock_reach_for(const SpWindow *w, int64 watermark)
 	return sp_clock_add(watermark, total_delay(w));
 }
 
+/* Of the windows that have something in common with the one that ends then, the last's end. */
+int64
+sp_clock_last_of(const SpWindow *w, int64 end)
+{
+	int64		last_end;
+	int64		start;
+	int64		pane_end;
+
+	if (w->steps == NULL || end == PG_INT64_MIN || TIMESTAMP_NOT_FINITE(end) ||
+		!sp_steps_pane(w->steps, end - 1, &start, &pane_end) ||
+		!sp_steps_last_end(w->steps, start, &last_end))
+		return end;
+	return last_end;
+}
+
 /*
  * Is a row late in its window that ends then?  A final one still takes rows within grace,
  * and rows newer than all before, which only the clock can have closed it for.
@@ -85,9 +108,10 @@ sp_clock_is_late(const SpWindow *w, const SpRowSet *rows, int64 time, int64 end)
 
 	if (rows->backfill)
 		return false;
-	if (end <= w->floor)
+	if (end <= w->floor || end <= w->spoiled)
 		return true;
-	watermark = sp_clock_watermark(w);
+	/* rows of a window come while the clock has moved on, but not ours */
+	watermark = w->upstream != NULL ? w->advanced_to : sp_clock_watermark(w);
 	return watermark != SP_NO_WATERMARK && time <= w->stream->max_time &&
 		sp_clock_add(end, w->def->grace_us) <= watermark;
 }
@@ -103,6 +127,7 @@ sp_clock_advance(SpWindow *w, XLogRecPtr lsn, TimestampTz time)
 	int64		data_watermark = sp_clock_data_watermark(w);
 	ListCell   *lc;
 
+	w->advanced_to = watermark;
 	if (watermark != SP_NO_WATERMARK)
 		w->ops->close(w, watermark, lsn, time);
 	if (data_watermark != SP_NO_WATERMARK)

@@ -441,9 +441,9 @@ sp_group_save(SpGroups *groups, int32 object, SpValueWrite write, void *arg)
 		}
 		memcpy(buf.data, &n, sizeof(n));
 		if (n > 0)
-			sp_page_store(object, p, buf.data, buf.len);
+			sp_page_store(object, groups->first_page + p, buf.data, buf.len);
 		else if (page->stored)
-			sp_page_store(object, p, NULL, 0);
+			sp_page_store(object, groups->first_page + p, NULL, 0);
 		saved++;
 	}
 	pfree(buf.data);

@@ -44,6 +44,7 @@
 #define SP_ROWSET_MAX		512 /* rows worked on at a time */
 #define SP_NO_WATERMARK		PG_INT64_MIN
 #define SP_PAGE_GROUPS		64
+#define SP_RESULT_PAGES		(1 << 30)	/* pages of a window's results are numbered from here on */
 
 typedef struct SpStream SpStream;
 typedef struct SpWindow SpWindow;
@@ -186,6 +187,7 @@ typedef struct SpGroups
 	SpGroup    *free;			/* of group_size each, chained by next */
 
 	SpPage	  **pages;
+	int32		first_page;		/* the object's page that is number 0 here */
 	int32		npages;
 	int32		pages_allocated;
 	List	   *pages_with_room;	/* of SpPage *, used as a stack */
@@ -401,6 +403,7 @@ struct SpWindow
 	const SpWindowOps *ops;
 	SpExpressions *expressions;
 	SpTumbling	tumbling;
+	struct SpSteps *steps;		/* of windows that overlap */
 	int			nkeys;
 	int			naggs;
 	SpAggregate **aggs;
@@ -420,7 +423,9 @@ struct SpWindow
 	SpGroups	results;		/* of panes: values as in groups */
 	SpBuckets	closed;			/* of the results */
 	SpGroups   *result_groups;	/* those that have result rows */
+	int64		spoiled;		/* panes: windows that end here or before take no more rows; page 0 */
 	int64		closed_until;	/* panes: the watermark up to which windows are closed; page 0 */
+	int64		advanced_to;	/* watermark up to which it has closed what there was */
 	uint64		rows;			/* taken; page 0 */
 	uint64		late;			/* not taken; page 0 */
 	int64		floor;			/* windows that end here or before take no rows: they have lost some
@@ -595,8 +600,10 @@ extern void sp_window_place(SpWindow *w, SpRowSet *rows, SpEvaluated *ev,
 
 /* clock.c */
 extern int64 sp_clock_watermark(const SpWindow *w);
+extern void sp_clock_set(SpWindow *w);
 extern int64 sp_clock_data_watermark(const SpWindow *w);
 extern int64 sp_clock_reach_for(const SpWindow *w, int64 watermark);
+extern int64 sp_clock_last_of(const SpWindow *w, int64 end);
 extern bool sp_clock_is_late(const SpWindow *w, const SpRowSet *rows, int64 time, int64 end);
 extern void sp_clock_advance(SpWindow *w, XLogRecPtr lsn, TimestampTz time);
 extern int64 sp_clock_add(int64 time, int64 us);

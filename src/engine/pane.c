@@ -17,7 +17,7 @@
  *
  * A row that is late in some of its windows counts in the others; the former take no more
  * rows from then on, whatever their time: the pane has a row now that they must not have.
- * That is w->floor.
+ * That is w->spoiled.  Windows that have lost rows (w->floor) never appear.
  *
  * Keys are visited in the order of their turns, which they get when they first have a pane
  * in a window that is closed, and lose when they have none any more; turns are durable with
@@ -26,6 +26,7 @@
 #include "engine/pane.h"
 
 #include "base/compat.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -37,7 +38,8 @@ open_panes(SpWindow *w)
 	int			a;
 
 	panes->context = AllocSetContextCreate(w->context, "streamproc panes", ALLOCSET_DEFAULT_SIZES);
-	sp_steps_init(&panes->steps, w->def->window_kind == SP_WINDOW_HOPPING ? SP_STEPS_HOPPING :
+	w->steps = palloc0(sizeof(SpSteps));
+	sp_steps_init(w->steps, w->def->window_kind == SP_WINDOW_HOPPING ? SP_STEPS_HOPPING :
 				  SP_STEPS_CUMULATIVE, &w->def->size, &w->def->slide, w->def->origin,
 				  w->def->time_zone, w->stream->def->time_type);
 	dlist_init(&panes->listed);
@@ -49,24 +51,30 @@ open_panes(SpWindow *w)
 	sp_group_init(&w->results,
 				  AllocSetContextCreate(w->context, "streamproc results", ALLOCSET_DEFAULT_SIZES),
 				  w->nkeys, w->evaluated, w->value_size);
+	w->results.first_page = SP_RESULT_PAGES;
 	w->result_groups = &w->results;
 	w->closed_until = SP_NO_WATERMARK;
 }
 
 /* ---- rows ---- */
 
-/* Place row i; it misses the windows that end no later than missed, if any. */
+/* Place row i, which misses the windows that end no later than missed. */
 static void
 place_partly(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, int i, const SpPlacement *p,
 			 int64 missed)
 {
 	uint64		before = w->rows;
+	int64		first = p->end;
 
 	sp_window_place(w, rows, ev, p, 1);
 	if (w->rows == before)
 		return;					/* it counts nowhere, and that is reported */
-	w->floor = Max(w->floor, missed);
-	sp_late_partly(w, rows, i, p->end, missed);
+	if (missed <= w->floor)
+		return;					/* they appear nowhere */
+	w->spoiled = Max(w->spoiled, missed);
+	while (first <= w->floor && sp_steps_next_end(w->steps, first, &first))
+		;
+	sp_late_partly(w, rows, i, first, missed);
 }
 
 /* The last window that takes nothing of row i, which is in the pane; PG_INT64_MIN: all take it. */
@@ -79,7 +87,7 @@ last_missed(SpWindow *w, SpRowSet *rows, int i, const SpPlacement *p, int64 last
 	while (sp_clock_is_late(w, rows, rows->time[i], end))
 	{
 		missed = end;
-		if (end >= last_end || !sp_steps_next_end(&w->panes->steps, end, &end))
+		if (end >= last_end || !sp_steps_next_end(w->steps, end, &end))
 			break;
 	}
 	return missed;
@@ -89,7 +97,7 @@ last_missed(SpWindow *w, SpRowSet *rows, int i, const SpPlacement *p, int64 last
 static void
 apply_rows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev)
 {
-	SpSteps    *steps = &w->panes->steps;
+	SpSteps    *steps = w->steps;
 	SpPlacement *placements = MemoryContextAlloc(rows->context, sizeof(SpPlacement) * rows->n);
 	int64		watermark = sp_clock_watermark(w);
 	int			n = 0;
@@ -111,7 +119,7 @@ apply_rows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev)
 			continue;
 		}
 		p->at = p->end;
-		if ((p->end > watermark && p->end > w->floor) ||
+		if ((p->end > watermark && p->end > w->floor && p->end > w->spoiled) ||
 			!sp_steps_last_end(steps, p->start, &last_end) ||
 			(missed = last_missed(w, rows, i, p, last_end)) == PG_INT64_MIN)
 		{
@@ -229,7 +237,7 @@ amend_result(SpWindow *w, SpGroup *pane, int64 end)
 	bool		is_new;
 	int64		start;
 
-	if (!sp_steps_window_start(&w->panes->steps, end, &start))
+	if (!sp_steps_window_start(w->steps, end, &start))
 		return;
 	result = get_result(w, pane, start, end, &is_new);
 	if (!is_new)
@@ -256,15 +264,15 @@ amend_results(SpWindow *w)
 		int64		last_end;
 
 		head->is_amended = false;
-		if (!sp_steps_last_end(&panes->steps, pane->bucket->start, &last_end))
+		if (!sp_steps_last_end(w->steps, pane->bucket->start, &last_end))
 			continue;
 		for (;;)
 		{
 			if (end > w->closed_until)
 				break;
-			if (end > w->floor)
+			if (end > w->floor && end > w->spoiled)
 				amend_result(w, pane, end);
-			if (end >= last_end || !sp_steps_next_end(&panes->steps, end, &end))
+			if (end >= last_end || !sp_steps_next_end(w->steps, end, &end))
 				break;
 		}
 		if (last_end <= w->closed_until)
@@ -290,9 +298,9 @@ close_key(SpWindow *w, SpPaneKey *key, int64 start, int64 end)
 	result_changed(w, result);
 }
 
-/* The window that ends at end is closed. */
+/* The window that ends at end is closed, and appears unless it has lost rows. */
 static void
-close_window(SpWindow *w, int64 start, int64 end)
+close_window(SpWindow *w, int64 start, int64 end, bool appears)
 {
 	SpPanes    *panes = w->panes;
 	SpBucket   *bucket = sp_bucket_find(&w->buckets, end);
@@ -322,9 +330,11 @@ close_window(SpWindow *w, int64 start, int64 end)
 			head->turn = head->key->turn;
 			sp_group_changed(&w->groups, pane);
 		}
-		if (sp_steps_next_end(&panes->steps, end, &next))
+		if (sp_steps_next_end(w->steps, end, &next))
 			sp_fill_carry(w, bucket, next, end, next);
 	}
+	if (!appears)
+		return;
 	dlist_foreach(iter, &panes->listed)
 		close_key(w, dlist_container(SpPaneKey, node, iter.cur), start, end);
 	closed = sp_bucket_find(&w->closed, end);
@@ -342,7 +352,7 @@ next_end(const SpWindow *w)
 	int64		end;
 
 	if (!dlist_is_empty(&panes->listed) &&
-		sp_steps_pane(&panes->steps, w->closed_until, &start, &end))
+		sp_steps_pane(w->steps, w->closed_until, &start, &end))
 		return end;
 	i = w->buckets.first;
 	if (w->closed_until != SP_NO_WATERMARK)
@@ -374,8 +384,8 @@ close_all(void *arg)
 	while ((end = next_end(w)) <= work->watermark && end != DT_NOEND)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (sp_steps_window_start(&w->panes->steps, end, &start))
-			close_window(w, start, end);
+		if (sp_steps_window_start(w->steps, end, &start))
+			close_window(w, start, end, end > w->floor);
 		w->closed_until = end;
 		if (w->panes->problem != NULL)
 			return;
@@ -470,7 +480,7 @@ purge(SpWindow *w, int64 data_watermark)
 		SpBucket   *bucket = list->array[list->first];
 		int64		last_end;
 
-		if (!sp_steps_last_end(&w->panes->steps, bucket->start, &last_end) ||
+		if (!sp_steps_last_end(w->steps, bucket->start, &last_end) ||
 			last_end > w->closed_until ||
 			sp_clock_add(last_end, w->def->grace_us) > data_watermark)
 			break;
@@ -527,7 +537,7 @@ read_pane(void *window, SpGroup *pane, const char **p, const char *end)
 static SpBucket *
 bucket_of(SpWindow *w, SpBuckets *list, SpGroup *group)
 {
-	SpSteps    *steps = &w->panes->steps;
+	SpSteps    *steps = w->steps;
 	int64		start = group->start;
 	int64		end = group->start;
 
@@ -558,8 +568,8 @@ restore_list(SpWindow *w, List *loaded)
 	int64		start;
 	int64		end;
 
-	if (!sp_steps_pane(&panes->steps, w->closed_until, &start, &end) ||
-		!sp_steps_window_start(&panes->steps, end, &start))
+	if (!sp_steps_pane(w->steps, w->closed_until, &start, &end) ||
+		!sp_steps_window_start(w->steps, end, &start))
 		return;
 	foreach(lc, loaded)
 	{

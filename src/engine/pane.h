@@ -5,8 +5,9 @@
 #ifndef SP_PANE_H
 #define SP_PANE_H
 
-#include "base/steps.h"
 #include "engine/internal.h"
+
+#include "base/steps.h"
 
 typedef struct SpPaneKey SpPaneKey;
 
@@ -54,7 +55,6 @@ struct SpPaneKey
 typedef struct SpPanes
 {
 	MemoryContext context;
-	SpSteps		steps;
 	bool		walks;			/* an aggregate keeps its rows: no partial aggregates of windows */
 	SpPaneKey **table;			/* by key; size is a power of two */
 	uint32		table_size;

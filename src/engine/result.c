@@ -61,7 +61,8 @@ make_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls)
 	n += w->naggs;
 	values[n] = BoolGetDatum((group->flags & SP_GROUP_FINAL) != 0);
 	nulls[n++] = false;
-	values[n] = Int32GetDatum(group->revision + 1);
+	/* a row that is written already has its number */
+	values[n] = Int32GetDatum(group->revision + ((group->flags & SP_GROUP_DIRTY) ? 1 : 0));
 	nulls[n] = false;
 }
 

@@ -40,7 +40,7 @@ bind_aggregates(SpWindow *w)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("the view that holds the expressions of \"%s\" was changed",
 							w->def->o.name)));
-		agg = sp_aggregate_bind(aggref, w->context, 0);
+		agg = sp_aggregate_bind(aggref, w->context, w->ops->needs);
 		w->aggs[i] = agg;
 		w->agg_offset[i] = w->value_size;
 		w->value_size += MAXALIGN(sp_aggregate_state_size(agg));
@@ -100,7 +100,8 @@ describe_result(SpWindow *w)
 		TupleDescCopyEntry(w->result_desc, i + 1, desc, i + 1);
 	w->result_keys = palloc(sizeof(AttrNumber) * (w->nkeys + 1));
 	if (!global)
-		w->result_keys[w->nresult_keys++] = 1;
+		w->result_keys[w->nresult_keys++] =
+			w->def->window_kind == SP_WINDOW_CUMULATIVE ? 2 : 1;
 	for (i = 0; i < w->nkeys; i++)
 		w->result_keys[w->nresult_keys++] = first_key + i;
 	if (w->nresult_keys == 0)
@@ -125,20 +126,21 @@ depends_on_settings(const SpWindow *w)
 
 /* The operations of a kind. */
 static const SpWindowOps *
-find_ops(SpWindowKind kind)
+find_ops(const SpWindowDef *def)
 {
-	switch (kind)
+	switch (def->window_kind)
 	{
 		case SP_WINDOW_TUMBLING:
 		case SP_WINDOW_GLOBAL:
 			return &sp_bucket_window_ops;
 		case SP_WINDOW_HOPPING:
 		case SP_WINDOW_CUMULATIVE:
+			return def->emit_final ? &sp_pane_ops : &sp_bucket_window_ops;
 		case SP_WINDOW_SESSION:
 		case SP_WINDOW_SLIDING:
 			break;
 	}
-	elog(ERROR, "unknown kind of window: %d", (int) kind);
+	elog(ERROR, "unknown kind of window: %d", (int) def->window_kind);
 	return NULL;
 }
 
@@ -159,30 +161,31 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 	w->def = def;
 	w->stream = stream;
 	w->upstream = upstream;
-	w->ops = find_ops(def->window_kind);
+	w->ops = find_ops(def);
 	w->nkeys = def->nkeys;
 	w->naggs = def->naggs;
 	w->retention.done = SP_NO_WATERMARK;
-	w->floor = PG_INT64_MIN;
+	w->floor = w->spoiled = PG_INT64_MIN;
+	w->closed_until = SP_NO_WATERMARK;
 	w->result_context = AllocSetContextCreate(context, "streamproc result", ALLOCSET_DEFAULT_SIZES);
 	w->expressions = sp_expressions_open(&def->o, upstream ? upstream->result_desc : stream->desc);
 	if (w->expressions->ncolumns != w->nkeys + w->naggs)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the view that holds the expressions of \"%s\" was changed", def->o.name)));
-	if (w->has_tally)
-		w->value_size = sizeof(SpTally);
+	w->has_tally = def->fill_zero;
+	w->value_size = (w->has_tally ? sizeof(SpTally) : 0) + MAXALIGN(w->ops->head_size);
 	bind_aggregates(w);
 	settings = w->expressions->settings;
 	sp_expressions_finish(w->expressions, w->evaluated, w->nevaluated);
 	if (depends_on_settings(w))
 		w->expressions->settings = settings;
-	w->ops->open(w);
 	sp_group_init(&w->groups,
 				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
 				  w->nkeys, w->evaluated, w->value_size);
 	if (!w->groups.builtin)
 		w->native = false;
+	w->ops->open(w);
 	describe_result(w);
 	sp_output_init(&w->output, context);
 	w->output.window = w;

@@ -201,7 +201,8 @@ create_twin(const SpWindowDraft *draft, int32 id)
 {
 	SpTwin		twin = {0};
 
-	if (sp_twin_obstacle(draft->stream) != NULL)
+	if (sp_twin_obstacle(draft->stream) != NULL || draft->upstream != NULL ||
+		(draft->kind != SP_WINDOW_TUMBLING && draft->kind != SP_WINDOW_GLOBAL))
 		return InvalidOid;
 	twin.origin = draft->origin;
 	twin.window = &draft->name;

@@ -71,18 +71,19 @@ COMMENT ON FUNCTION streamproc.digest(jsonb) IS
 	'tells rows from each other; columns without a value don''t count, so that added ones don''t either';
 
 CREATE VIEW streamproc.rejection WITH (security_barrier) AS
-	SELECT r.object, r.event_time, streamproc.digest(r.row_data) AS digest, pg_catalog.count(*) AS copies
+	SELECT r.object, r.event_time, streamproc.digest(r.row_data) AS digest, r.missed_until,
+		pg_catalog.count(*) AS copies
 	FROM streamproc.rejected_row r
 	WHERE r.event_time IS NOT NULL
 		AND (pg_catalog.has_table_privilege(r.source, 'SELECT') AND NOT pg_catalog.row_security_active(r.source)
 			OR EXISTS (SELECT FROM streamproc.window_definition d
 				WHERE d.source = r.source AND pg_catalog.has_table_privilege(d.twin, 'SELECT')))
-	GROUP BY r.object, r.event_time, streamproc.digest(r.row_data);
+	GROUP BY r.object, r.event_time, streamproc.digest(r.row_data), r.missed_until;
 
 GRANT SELECT ON streamproc.rejection TO PUBLIC;
 
 COMMENT ON VIEW streamproc.rejection IS
-	'how many rows with the same content and event time an object has rejected; for twins';
+	'how many rows with the same content and event time an object has rejected, from which windows on not; for twins';
 
 CREATE FUNCTION streamproc.nearly_equal(a float8, b float8)
 RETURNS boolean

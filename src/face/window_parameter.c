@@ -327,16 +327,9 @@ check_dedup_history(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 static void
 check_not_yet(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 {
-	if (draft->kind != SP_WINDOW_TUMBLING && draft->kind != SP_WINDOW_GLOBAL)
-		sp_parameter_not_yet_value("kind", kind_names[draft->kind], "\"tumbling\" and \"global\"");
-	if (draft->upstream != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a window as the source of a window is not supported yet: \"%s\"",
-						draft->source.name)));
-	if (draft->fill_zero)
-		sp_parameter_not_yet_value("fill", "zero", "\"none\"");
-	sp_parameter_not_yet(fcinfo, SP_WINDOW_WATERMARK, "watermark");
+	if (draft->kind == SP_WINDOW_SESSION || draft->kind == SP_WINDOW_SLIDING)
+		sp_parameter_not_yet_value("kind", kind_names[draft->kind],
+								   "\"tumbling\", \"hopping\", \"cumulative\" and \"global\"");
 	sp_parameter_not_yet(fcinfo, SP_WINDOW_GROUP_FILTER, "group_filter");
 }
 
