@@ -90,6 +90,8 @@ list_columns(const SpTwin *twin, bool with_key)
 
 	if (twin->filter != NULL)
 		clauses = lappend(clauses, twin->filter);
+	if (twin->having != NULL)
+		clauses = lappend(clauses, twin->having);
 	foreach(cell, clauses)
 		pull_varattnos(((SpClause *) lfirst(cell))->expr, 1, &attributes);
 	attributes = bms_add_member(attributes, twin->stream->time_attnum -
@@ -312,6 +314,9 @@ write_twin(const SpTwin *twin, const char *name)
 	/* No row yet, no result row. */
 	if (ngroup == 0)
 		appendStringInfoString(&sql, " HAVING count(*) > 0");
+	if (twin->having != NULL)
+		appendStringInfo(&sql, " %s (%s)", ngroup == 0 ? "AND" : "HAVING",
+						 deparse_expression(twin->having->expr, context, true, false));
 	return sql.data;
 }
 

@@ -20,6 +20,7 @@ typedef struct SpTwin
 	List	   *keys;
 	List	   *aggregates;
 	SpClause   *filter;			/* or NULL */
+	SpClause   *having;			/* or NULL */
 } SpTwin;
 
 /*
