@@ -38,7 +38,7 @@ SELECT name, reason, event_time, message FROM streamproc.dead_letter WHERE sourc
 	ORDER BY name::text, event_time;
 SELECT name, late FROM streamproc.status WHERE name::text ~ '^small' AND kind = 'window' ORDER BY name::text;
 
--- Grace: closed windows are amended, also those that had no row of the key.
+-- Grace: closed windows are amended, and their revision tells, also those that had no row of the key.
 CREATE TABLE patient (k text, v int, ts timestamptz);
 SELECT streamproc.create_stream('patient', time_column => 'ts', watermark => '0', idle_timeout => '1 day');
 SELECT streamproc.create_window('patient_hop', 'patient', kind => 'hopping', size => '3 minutes', slide => '1 minute',
@@ -48,16 +48,18 @@ SELECT streamproc.create_detector('patient_seen', 'patient_hop', method => 'rule
 SELECT streamproc.wait_for();
 INSERT INTO patient VALUES ('a', 1, '2026-01-01 00:00:10');
 INSERT INTO patient VALUES ('a', 2, '2026-01-01 00:02:00');
+SELECT streamproc.wait_for();
 INSERT INTO patient VALUES ('b', 3, '2026-01-01 00:00:20'), ('a', 9, '2026-01-01 00:01:59');
 SELECT streamproc.wait_for();
-SELECT * FROM patient_hop ORDER BY k, 1;
-SELECT k, event_time, n, revision FROM patient_seen ORDER BY k, event_time;
+SELECT window_start, window_end, k, n, high, is_final FROM patient_hop ORDER BY k, 1;
+SELECT window_end, revision FROM patient_hop WHERE k = 'a' ORDER BY 1;
+SELECT k, event_time, n FROM patient_seen ORDER BY k, event_time;
 INSERT INTO patient VALUES ('a', 4, '2026-01-01 00:04:00');
 -- 00:01 + 2 minutes is past; 00:02 + 2 minutes just now
 INSERT INTO patient VALUES ('b', 5, '2026-01-01 00:00:40');
 INSERT INTO patient VALUES ('a', 6, '2026-01-01 00:09:00');
 SELECT streamproc.wait_for();
-SELECT * FROM patient_hop ORDER BY k, 1;
+SELECT window_start, window_end, k, n, high, is_final FROM patient_hop ORDER BY k, 1;
 -- what is handed on is handed on once, as it stays
 SELECT h.k, h.window_end, h.n = s.n AND h.revision = s.revision AS same, count(*) OVER (PARTITION BY h.k, h.window_end)
 	FROM patient_hop h FULL JOIN patient_seen s ON s.k = h.k AND s.event_time = h.window_end - interval '1 microsecond'
