@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/nbtree.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
@@ -134,7 +133,7 @@ index_fits(SpTableInfo *info, Relation index)
 	if (!form->indisunique || !form->indisvalid || !form->indimmediate ||
 		index->rd_rel->relam != BTREE_AM_OID ||
 		form->indnkeyatts != info->nkeys ||
-		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
+		RelationGetIndexPredicate(index) != NIL)
 		return false;
 
 	/* As many columns, all of them keys, none twice: the same set. */

@@ -5,7 +5,8 @@
  * When a window is closed, each of its keys that has no group in the next one gets an empty
  * one there: so a key lives on from window to window without being kept anywhere else, and
  * comes back after a restart with the groups.  It dies when it has been silent for the
- * window's retention or, without one, for MOST_SILENT windows.
+ * window's retention or, without one, for MOST_SILENT windows; a month has 30 days here, and
+ * a day 24 hours, so that it is the same number everywhere.
  */
 #include "engine/internal.h"
 
@@ -13,15 +14,17 @@
 
 #define MOST_SILENT 10000
 
-/* Windows of that length after which a key is dead. */
+/* Windows after which a key is dead. */
 static int64
-most_silent(const SpWindow *w, const SpBucket *bucket)
+most_silent(const SpWindow *w)
 {
-	int64		length = bucket->end - bucket->start;
+	const SpWindowDef *def = w->def;
+	int64		step = sp_definition_interval_us(def->window_kind == SP_WINDOW_TUMBLING ?
+												 &def->size : &def->slide);
 
-	if (w->def->retention_us == 0 || length <= 0)
+	if (def->retention_us == 0)
 		return MOST_SILENT;
-	return Max(1, Min(w->def->retention_us / length, MOST_SILENT));
+	return Max(1, Min(def->retention_us / step, MOST_SILENT));
 }
 
 /* How many windows has the key been silent at the end of this group's? */
@@ -37,7 +40,7 @@ silent_after(SpWindow *w, SpGroup *group)
 void
 sp_fill_carry(SpWindow *w, SpBucket *bucket, int64 at, int64 start, int64 end)
 {
-	int64		most = most_silent(w, bucket);
+	int64		most = most_silent(w);
 	dlist_iter	iter;
 
 	if (!w->def->fill_zero)

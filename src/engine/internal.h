@@ -49,7 +49,6 @@
 typedef struct SpStream SpStream;
 typedef struct SpWindow SpWindow;
 typedef struct SpDetector SpDetector;
-typedef struct SpHaving SpHaving;
 
 /* ---- rows at work (rowset.c) ---- */
 
@@ -109,7 +108,6 @@ typedef struct SpExpressions
 	int			ncolumns;
 	SpExpression *columns;		/* aggregates have no expression: see SpWindow */
 	Node	  **nodes;			/* the view's target expressions, of the source's varno 1 */
-	Node	   *having;			/* its HAVING clause, likewise; NULL: none */
 	char	  **names;
 } SpExpressions;
 
@@ -284,7 +282,6 @@ typedef struct SpRetention
 {
 	TimestampTz at;
 	int64		done;
-	bool		reported;		/* object_state tells that it fails */
 } SpRetention;
 
 struct SpStream
@@ -409,13 +406,11 @@ struct SpWindow
 	struct SpSteps *steps;		/* of windows that overlap */
 	int			nkeys;
 	int			naggs;
-	int			nshown;			/* of these: the others are for HAVING only */
 	SpAggregate **aggs;
 	Size	   *agg_offset;		/* within the group's value */
 	Size		value_size;
 	bool		has_tally;		/* before all else in the value */
 	bool		native;			/* all aggregates */
-	SpHaving   *having;			/* which groups have a result row; NULL: all */
 	/* which of the evaluated expressions are the aggregates' filters and arguments */
 	int			nevaluated;
 	SpExpression **evaluated;	/* keys first */
@@ -606,7 +601,6 @@ extern void sp_window_place(SpWindow *w, SpRowSet *rows, SpEvaluated *ev,
 /* clock.c */
 extern int64 sp_clock_watermark(const SpWindow *w);
 extern void sp_clock_set(SpWindow *w);
-extern int64 sp_clock_watermark_at(const SpWindow *w, int64 watermark);
 extern int64 sp_clock_data_watermark(const SpWindow *w);
 extern int64 sp_clock_reach_for(const SpWindow *w, int64 watermark);
 extern int64 sp_clock_last_of(const SpWindow *w, int64 end);
@@ -669,10 +663,6 @@ extern void sp_result_feed_begin(SpFeed *feed, SpWindow *w, XLogRecPtr lsn, Time
 extern void sp_result_feed_group(SpFeed *feed, SpGroup *group);
 extern void sp_result_feed_end(SpFeed *feed);
 
-/* having.c */
-extern void sp_having_open(SpWindow *w);
-extern bool sp_having_passes(SpWindow *w, SpGroup *group, const Datum *values, const bool *nulls);
-
 /* detector.c */
 extern SpDetector *sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window);
 extern void sp_detector_apply(SpDetector *d, SpRowSet *rows);
@@ -696,11 +686,6 @@ extern bool sp_failure_is(int32 id);
 extern void sp_failure_raise(int32 id);
 extern void sp_failure_settle(void);
 
-/* sweep.c */
-extern uint64 sp_sweep_delete(const SpObjectDef *def, const char *query, int nargs, Oid *types,
-							  Datum *args);
-extern void sp_sweep_disown(const SpObjectDef *def, const char *query);
-
 /* retention.c */
 extern TimestampTz sp_retention_next_due(void);
 extern void sp_retention_run(TimestampTz now);
@@ -711,7 +696,6 @@ extern void sp_pipeline_reach(XLogRecPtr upto);
 extern void sp_pipeline_stream_rows(SpStream *stream, SpRowSet *rows);
 extern void sp_pipeline_raise_clock(SpStream *s, int64 max_time, int64 watermark);
 extern void sp_pipeline_close_windows(SpStream *s, XLogRecPtr lsn, TimestampTz time);
-extern int64 sp_pipeline_idle_watermark(const SpStream *stream, TimestampTz now);
 extern TimestampTz sp_pipeline_tick_due(const SpStream *stream);
 
 /* registry.c */

@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/htup_details.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
@@ -216,9 +215,8 @@ has_special_index(Relation rel)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		/* not RelationGetIndexExpressions(): that would run functions in them */
-		special |= !heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) ||
-			!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) ||
+		special |= RelationGetIndexExpressions(index) != NIL ||
+			RelationGetIndexPredicate(index) != NIL ||
 			index->rd_index->indisexclusion ||
 			(index->rd_index->indisunique && !index->rd_index->indimmediate);
 		index_close(index, NoLock);

@@ -13,7 +13,6 @@
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -315,11 +314,6 @@ create_result_table(const Draft *draft)
 	sp_relation_run(sql.data, InvalidOid);
 	sp_relation_run(psprintf("COMMENT ON TABLE %s IS %s", draft->name.quoted,
 							 quote_literal_cstr(comment)), InvalidOid);
-	sp_relation_reserve(&draft->name, "INSERT, UPDATE, DELETE, TRUNCATE");
-	sp_relation_run(psprintf("GRANT UPDATE (status, label, note) ON TABLE %s TO %s",
-							 draft->name.quoted,
-							 quote_identifier(GetUserNameFromId(GetUserId(), false))),
-					InvalidOid);
 }
 
 static void
@@ -366,7 +360,7 @@ static Oid
 create_detector(FunctionCallInfo fcinfo, const Draft *draft)
 {
 	int32		id = sp_object_new_id();
-	Query	   *query = sp_clause_query(list_clauses(draft), draft->filter, draft->source.relid, 0, NULL);
+	Query	   *query = sp_clause_query(list_clauses(draft), draft->filter, draft->source.relid, 0);
 	Oid			relid;
 	Oid			expressions;
 

@@ -7,6 +7,11 @@
  *
  * Keys may be null and of any type with an order, so the two sides are not joined by them
  * but by their rank among the keys of both.
+ *
+ * Rows of a sliding window have no key: they are multisets of what is equal in time, keys
+ * and what they carry.  The twin gives all of these the same answer, so that any pairs will
+ * do; the window told each what was known when it came.  A difference is explained where a
+ * row of the same key came into its window later.
  */
 #include "postgres.h"
 
@@ -42,9 +47,20 @@ typedef struct Columns
 {
 	int			first_key;		/* 1, or 3 behind window_start and window_end */
 	int			nkeys;
+	int			ncarry;
 	int			naggregates;
 	TupleDesc	desc;			/* of the result table */
 } Columns;
+
+/* What is verified, and what may account for differences. */
+typedef struct Subject
+{
+	SpObject	object;
+	const SpWindowDef *window;
+	const SpStreamDef *stream;
+	bool		complete;		/* it and what it reads have the rows older than they are */
+	bool		reads_sliding;
+} Subject;
 
 PG_FUNCTION_INFO_V1(sp_verify);
 PG_FUNCTION_INFO_V1(sp_nearly_equal);
@@ -96,37 +112,62 @@ lock_window(FunctionCallInfo fcinfo, SpObject *object)
 				 errmsg("window \"%s\" was dropped meanwhile", object->name)));
 }
 
-/* The definition of a window that can be verified. */
-static const SpWindowDef *
-get_window(FunctionCallInfo fcinfo, SpObject *object, const SpStreamDef **stream)
+/* An error unless there is a twin to compare the window with. */
+static void
+check_twin(const Subject *subject)
 {
-	SpDefinitions *definitions;
-	const char *obstacle;
-	ListCell   *cell;
+	const char *obstacle = sp_twin_obstacle(subject->stream);
 
-	lock_window(fcinfo, object);
-	*stream = sp_lifecycle_stream(object);
-	obstacle = sp_twin_obstacle(*stream);
 	if (obstacle != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("window \"%s\" has no plain-SQL twin to be compared with", object->name),
+				 errmsg("window \"%s\" has no plain-SQL twin to be compared with",
+						subject->object.name),
 				 errdetail("%s", obstacle)));
-	if (!OidIsValid(object->twin) || get_rel_name(object->twin) == NULL)
+	if (!OidIsValid(subject->object.twin) || get_rel_name(subject->object.twin) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the plain-SQL twin of window \"%s\" was dropped", object->name),
+				 errmsg("the plain-SQL twin of window \"%s\" was dropped", subject->object.name),
 				 errhint("Create the window again with replace => true.")));
-	definitions = sp_definition_load();
+}
+
+/* The window with that result table, or NULL. */
+static const SpWindowDef *
+find_window(const SpDefinitions *definitions, Oid relid)
+{
+	ListCell   *cell;
+
 	foreach(cell, definitions->windows)
 	{
 		SpWindowDef *window = lfirst(cell);
 
-		if (window->o.id == object->id)
+		if (window->o.relid == relid)
 			return window;
 	}
-	refuse_broken(definitions, object);
 	return NULL;
+}
+
+/* The window that is asked for, which can be verified. */
+static void
+open_subject(FunctionCallInfo fcinfo, Subject *subject)
+{
+	SpDefinitions *definitions;
+	const SpWindowDef *source;
+
+	lock_window(fcinfo, &subject->object);
+	subject->stream = sp_lifecycle_stream(&subject->object);
+	check_twin(subject);
+	definitions = sp_definition_load();
+	subject->window = find_window(definitions, subject->object.relid);
+	if (subject->window == NULL)
+		refuse_broken(definitions, &subject->object);
+	subject->complete = subject->window->backfill;
+	source = find_window(definitions, subject->window->o.source);
+	for (; source != NULL; source = find_window(definitions, source->o.source))
+	{
+		subject->complete &= source->backfill;
+		subject->reads_sliding |= source->window_kind == SP_WINDOW_SLIDING;
+	}
 }
 
 /* A column of the relation by its number. */
@@ -142,29 +183,101 @@ column_type(const Columns *columns, int i)
 	return TupleDescAttr(columns->desc, columns->first_key - 1 + i)->atttypid;
 }
 
-/* ", column AS c1, ...": keys and aggregates by number. */
+/* The number of its aggregates' first column; and of all columns that are compared. */
+static int
+first_aggregate(const Columns *columns)
+{
+	return columns->nkeys + columns->ncarry;
+}
+
+static int
+count_columns(const Columns *columns)
+{
+	return columns->nkeys + columns->ncarry + columns->naggregates;
+}
+
+static bool
+has_windows(const Columns *columns)
+{
+	return columns->first_key > 1;
+}
+
+/* ", column AS c1, ...": keys, carry and aggregates by number. */
 static void
 append_columns(StringInfo sql, const Columns *columns, Oid relid)
 {
-	for (int i = 0; i < columns->nkeys + columns->naggregates; i++)
+	for (int i = 0; i < count_columns(columns); i++)
 		appendStringInfo(sql, ", %s AS c%d", column_name(relid, columns->first_key + i), i);
 }
 
 /* One side: SELECT is_expected, is_final, window_start, window_end, c0... FROM relation */
 static void
-append_side(StringInfo sql, const Columns *columns, Oid relid, bool expected)
+append_side(StringInfo sql, const Subject *subject, const Columns *columns, bool expected)
 {
-	bool		tumbling = columns->first_key > 1;
-	int			final = columns->first_key + columns->nkeys + columns->naggregates;
+	Oid			relid = expected ? subject->object.twin : subject->object.relid;
+	int			final = columns->first_key + count_columns(columns);
 
 	appendStringInfo(sql, "SELECT %s AS is_expected, %s AS is_final, %s AS window_start, "
 					 "%s AS window_end",
 					 expected ? "true" : "false",
 					 expected ? "false" : column_name(relid, final),
-					 tumbling ? column_name(relid, 1) : "NULL::pg_catalog.timestamptz",
-					 tumbling ? column_name(relid, 2) : "NULL::pg_catalog.timestamptz");
+					 has_windows(columns) ? column_name(relid, 1) : "NULL::pg_catalog.timestamptz",
+					 has_windows(columns) ? column_name(relid, 2) : "NULL::pg_catalog.timestamptz");
 	append_columns(sql, columns, relid);
+	if (subject->window->window_kind == SP_WINDOW_SLIDING)
+		appendStringInfo(sql, ", %s AS lsn, %s AS ordinal",
+						 expected ? "NULL::pg_catalog.pg_lsn" : column_name(relid, final + 2),
+						 expected ? "NULL::pg_catalog.int8" : column_name(relid, final + 3));
 	appendStringInfo(sql, " FROM %s", sp_relation_quote(relid));
+}
+
+/* ", c0, c1, ...", up to column n; where their type has no order, in that of their text. */
+static void
+append_ordering(StringInfo sql, const Columns *columns, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		TypeCacheEntry *type = lookup_type_cache(column_type(columns, i), TYPECACHE_LT_OPR);
+
+		appendStringInfo(sql, ", c%d%s", i, OidIsValid(type->lt_opr) ? "" : "::pg_catalog.text");
+	}
+}
+
+/*
+ * u: the rows of both sides.  Those with equal times, keys and carry have the same g.  Of a
+ * sliding window: k numbers these, and is_old tells that a row of the same key has come into
+ * the row's window after it.
+ */
+static void
+append_rows(StringInfo sql, const Subject *subject, const Columns *columns)
+{
+	const SpWindowDef *window = subject->window;
+	bool		sliding = window->window_kind == SP_WINDOW_SLIDING;
+
+	appendStringInfoString(sql, "u AS MATERIALIZED (");
+	if (sliding)
+		appendStringInfo(sql, "SELECT *, pg_catalog.row_number() OVER (PARTITION BY is_expected, g) "
+						 "AS k, pg_catalog.max(arrival) OVER (PARTITION BY is_expected, key_rank "
+						 "ORDER BY window_end RANGE BETWEEN %s PRECEDING AND CURRENT ROW) "
+						 "OPERATOR(pg_catalog.>) arrival AS is_old FROM (",
+						 sp_twin_quote_us(window->size_us - (window->closed ? 0 : 1)));
+	appendStringInfoString(sql, "SELECT pg_catalog.dense_rank() OVER "
+						   "(ORDER BY window_start, window_end");
+	append_ordering(sql, columns, first_aggregate(columns));
+	appendStringInfoString(sql, ") AS g, ");
+	if (sliding)
+	{
+		appendStringInfoString(sql, "pg_catalog.row_number() OVER (PARTITION BY is_expected "
+							   "ORDER BY lsn, ordinal) AS arrival, "
+							   "pg_catalog.dense_rank() OVER (ORDER BY true");
+		append_ordering(sql, columns, columns->nkeys);
+		appendStringInfoString(sql, ") AS key_rank, ");
+	}
+	appendStringInfoString(sql, "* FROM (");
+	append_side(sql, subject, columns, true);
+	appendStringInfoString(sql, " UNION ALL ");
+	append_side(sql, subject, columns, false);
+	appendStringInfo(sql, ") u%s)", sliding ? ") u" : "");
 }
 
 /* "(SELECT to_jsonb(x.*) FROM (SELECT side.c0 AS name, ...) x)", columns from .. to - 1. */
@@ -183,11 +296,8 @@ append_json(StringInfo sql, const Columns *columns, const char *side, int from, 
 static void
 append_comparison(StringInfo sql, const Columns *columns)
 {
-	int			from = columns->nkeys;
-	int			to = columns->nkeys + columns->naggregates;
-
 	appendStringInfoString(sql, "(true");
-	for (int i = from; i < to; i++)
+	for (int i = first_aggregate(columns); i < count_columns(columns); i++)
 	{
 		Oid			type = column_type(columns, i);
 
@@ -205,11 +315,11 @@ append_comparison(StringInfo sql, const Columns *columns)
 
 /* window_start as timestamptz: a time without zone is the stream's. */
 static const char *
-format_start(const SpStreamDef *stream, bool tumbling)
+format_start(const SpStreamDef *stream, bool windows)
 {
 	const char *start = "coalesce(e.window_start, a.window_start)";
 
-	if (!tumbling || stream->time_type == TIMESTAMPTZOID)
+	if (!windows || stream->time_type == TIMESTAMPTZOID)
 		return psprintf("%s::pg_catalog.timestamptz", start);
 	return psprintf("pg_catalog.timezone(%s, %s::pg_catalog.timestamp)",
 					quote_literal_cstr(stream->time_zone), start);
@@ -234,52 +344,61 @@ append_unlike_duplicates(StringInfo sql, const SpStreamDef *stream)
 }
 
 /* Differences that the definition itself accounts for. */
-static const char *
-format_explanation(const SpWindowDef *window, const SpStreamDef *stream)
+static char *
+format_explanation(const Subject *subject)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "CASE ");
-	if (!window->backfill)
+	if (subject->window->window_kind == SP_WINDOW_SLIDING)
+		appendStringInfoString(&sql, "WHEN e.g IS NOT NULL AND a.is_old THEN "
+							   "'rows that arrived later' ");
+	if (subject->reads_sliding)
+		appendStringInfoString(&sql, "WHEN true THEN 'rows that arrived later, at a sliding window "
+							   "that it reads' ");
+	if (!subject->complete)
 		appendStringInfoString(&sql, "WHEN e.g IS NOT NULL THEN 'rows older than the window are not "
 							   "in it: backfill => false' ");
-	if (!stream->late_dead_letter)
+	if (!subject->stream->late_dead_letter)
 		appendStringInfoString(&sql, "WHEN e.g IS NOT NULL THEN 'late rows were dropped: "
 							   "late => ''drop''' ");
-	if (stream->ndedup > 0)
-		append_unlike_duplicates(&sql, stream);
+	if (subject->stream->ndedup > 0)
+		append_unlike_duplicates(&sql, subject->stream);
 	appendStringInfoString(&sql, "WHEN s.n OPERATOR(pg_catalog.>) 0 THEN 'rows of the source were "
 						   "updated or deleted, which is ignored: on_update => ''ignore''' "
 						   "ELSE NULL END");
 	return sql.data;
 }
 
+/* The stream's watermark as its times are. */
+static const char *
+format_watermark(const SpStreamDef *stream)
+{
+	if (stream->time_type == TIMESTAMPTZOID)
+		return "p.watermark";
+	return psprintf("pg_catalog.timezone(%s, p.watermark)", quote_literal_cstr(stream->time_zone));
+}
+
 /*
- * u: the rows of both sides, of which equal keys have the same g.  c: the last window that
- * is closed, and the oldest that is kept.  s: how often the source was changed other than
- * by INSERT.
+ * u: the rows.  s: how often the source was changed other than by INSERT, and how far its
+ * time has come.  c: the last window that is closed; and how far time has come, before which
+ * by the retention rows may have been deleted.
  */
 static void
-append_with(StringInfo sql, const SpObject *object, const Columns *columns)
+append_with(StringInfo sql, const Subject *subject, const Columns *columns)
 {
-	appendStringInfoString(sql, "WITH u AS MATERIALIZED (SELECT pg_catalog.dense_rank() OVER "
-						   "(ORDER BY window_start");
-	for (int i = 0; i < columns->nkeys; i++)
-		appendStringInfo(sql, ", c%d", i);
-	appendStringInfoString(sql, ") AS g, * FROM (");
-	append_side(sql, columns, object->twin, true);
-	appendStringInfoString(sql, " UNION ALL ");
-	append_side(sql, columns, object->relid, false);
-	appendStringInfoString(sql, ") u), "
-						   "c AS MATERIALIZED (SELECT pg_catalog.max(window_end) AS closed, "
-						   "pg_catalog.min(window_start) AS oldest "
-						   "FROM u WHERE NOT is_expected AND is_final), "
-						   "s AS MATERIALIZED (SELECT p.updates OPERATOR(pg_catalog.+) p.deletes "
-						   "OPERATOR(pg_catalog.+) p.truncates AS n FROM streamproc.stream t "
-						   "JOIN streamproc.object_progress p USING (id) "
-						   "WHERE t.relation OPERATOR(pg_catalog.=) $1 "
-						   "UNION ALL SELECT 0 LIMIT 1) ");
+	appendStringInfoString(sql, "WITH ");
+	append_rows(sql, subject, columns);
+	appendStringInfo(sql, ", s AS MATERIALIZED (SELECT p.updates OPERATOR(pg_catalog.+) p.deletes "
+					 "OPERATOR(pg_catalog.+) p.truncates AS n, %s AS watermark "
+					 "FROM streamproc.stream t JOIN streamproc.object_progress p USING (id) "
+					 "WHERE t.relation OPERATOR(pg_catalog.=) $1 "
+					 "UNION ALL SELECT 0, NULL LIMIT 1), "
+					 "c AS MATERIALIZED (SELECT pg_catalog.max(window_end) AS closed, "
+					 "greatest(pg_catalog.max(window_end), pg_catalog.max(s.watermark)) AS reached "
+					 "FROM u, s WHERE NOT is_expected AND is_final) ",
+					 format_watermark(subject->stream));
 }
 
 /* "CASE WHEN side.g IS NOT NULL THEN its aggregates END" */
@@ -287,42 +406,43 @@ static void
 append_values(StringInfo sql, const Columns *columns, const char *side)
 {
 	appendStringInfo(sql, ", CASE WHEN %s.g IS NOT NULL THEN ", side);
-	append_json(sql, columns, side, columns->nkeys, columns->nkeys + columns->naggregates);
+	append_json(sql, columns, side, first_aggregate(columns), count_columns(columns));
 	appendStringInfoString(sql, " END");
 }
 
 /* e: what is expected; a: what is there. */
 static char *
-write_query(const SpWindowDef *window, const SpObject *object, const SpStreamDef *stream,
-			const Columns *columns)
+write_query(const Subject *subject, const Columns *columns)
 {
-	bool		tumbling = columns->first_key > 1;
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	append_with(&sql, object, columns);
+	append_with(&sql, subject, columns);
 	appendStringInfo(&sql, "SELECT CASE WHEN a.g IS NULL THEN 'missing' WHEN e.g IS NULL "
 					 "THEN 'unexpected' ELSE 'different' END, %s, CASE WHEN e.g IS NULL THEN ",
-					 format_start(stream, tumbling));
-	append_json(&sql, columns, "a", 0, columns->nkeys);
+					 format_start(subject->stream, has_windows(columns)));
+	append_json(&sql, columns, "a", 0, first_aggregate(columns));
 	appendStringInfoString(&sql, " ELSE ");
-	append_json(&sql, columns, "e", 0, columns->nkeys);
+	append_json(&sql, columns, "e", 0, first_aggregate(columns));
 	appendStringInfoString(&sql, " END");
 	append_values(&sql, columns, "e");
 	append_values(&sql, columns, "a");
 	appendStringInfo(&sql, ", %s FROM (SELECT * FROM u WHERE is_expected) e FULL JOIN "
 					 "(SELECT * FROM u WHERE NOT is_expected) a "
-					 "ON a.g OPERATOR(pg_catalog.=) e.g, c, s "
+					 "ON a.g OPERATOR(pg_catalog.=) e.g%s, c, s "
 					 "WHERE (e.g IS NULL OR a.g IS NULL OR NOT ",
-					 format_explanation(window, stream));
+					 format_explanation(subject),
+					 subject->window->window_kind == SP_WINDOW_SLIDING ?
+					 " AND a.k OPERATOR(pg_catalog.=) e.k" : "");
 	append_comparison(&sql, columns);
 	appendStringInfoChar(&sql, ')');
-	if (tumbling)
+	if (has_windows(columns))
 		appendStringInfoString(&sql, " AND (a.is_final OR coalesce(e.window_end, a.window_end) "
 							   "OPERATOR(pg_catalog.<=) c.closed)");
-	if (window->retention_us > 0)
-		appendStringInfoString(&sql, " AND coalesce(e.window_start, a.window_start) "
-							   "OPERATOR(pg_catalog.>=) c.oldest");
+	if (subject->window->retention_us > 0)
+		appendStringInfo(&sql, " AND coalesce(e.window_end, a.window_end) OPERATOR(pg_catalog.>=) "
+						 "(c.reached OPERATOR(pg_catalog.-) %s)",
+						 sp_twin_quote_us(subject->window->retention_us));
 	appendStringInfoString(&sql, " ORDER BY coalesce(e.g, a.g)");
 	return sql.data;
 }
@@ -354,34 +474,37 @@ Datum
 sp_verify(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	SpObject	object;
-	const SpStreamDef *stream;
-	const SpWindowDef *window = get_window(fcinfo, &object, &stream);
+	Subject		subject = {0};
+	const SpObject *object = &subject.object;
 	Oid			type = REGCLASSOID;
-	Datum		source = ObjectIdGetDatum(object.source);
+	Datum		source;
 	Columns		columns;
 	Relation	relation;
 	SpQueryScope scope;
 	char	   *query;
 
+	open_subject(fcinfo, &subject);
+	source = ObjectIdGetDatum(subject.stream->o.relid);
 	InitMaterializedSRF(fcinfo, 0);
-	relation = relation_open(object.relid, AccessShareLock);
+	relation = relation_open(object->relid, AccessShareLock);
 	columns.desc = RelationGetDescr(relation);
-	columns.nkeys = window->nkeys;
-	columns.naggregates = window->naggs;
-	columns.first_key = window->window_kind == SP_WINDOW_GLOBAL ? 1 : 3;
+	columns.nkeys = subject.window->nkeys;
+	columns.ncarry = subject.window->ncarry;
+	columns.naggregates = subject.window->naggs;
+	columns.first_key = subject.window->window_kind == SP_WINDOW_GLOBAL ? 1 : 3;
 
-	sp_relation_check_readable(object.twin);
-	if (check_enable_rls(object.relid, InvalidOid, true) == RLS_ENABLED)
+	sp_relation_check_readable(object->twin);
+	if (check_enable_rls(object->relid, InvalidOid, true) == RLS_ENABLED)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("row security of table \"%s\" applies to you", object.name),
+				 errmsg("row security of table \"%s\" applies to you", object->name),
 				 errdetail("All rows of a window are compared.")));
-	query = write_query(window, &object, stream, &columns);
+	query = write_query(&subject, &columns);
 
 	sp_query_open(&scope, InvalidOid);
-	SetUserIdAndSecContext(window->o.owner, scope.security | SECURITY_RESTRICTED_OPERATION);
-	apply_settings(window->o.settings);
+	SetUserIdAndSecContext(subject.window->o.owner,
+						   scope.security | SECURITY_RESTRICTED_OPERATION);
+	apply_settings(subject.window->o.settings);
 	sp_query_run(&scope, query, SPI_OK_SELECT, 1, &type, &source, NULL);
 	for (uint64 row = 0; row < SPI_processed; row++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[row]);

@@ -78,7 +78,6 @@ read_expressions(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 {
 	Oid			source = draft->source.relid;
 	char	   *filter = sp_parameter_text(fcinfo, SP_WINDOW_FILTER, "filter");
-	char	   *having = sp_parameter_text(fcinfo, SP_WINDOW_GROUP_FILTER, "group_filter");
 
 	draft->keys = sp_clause_parse_list(SP_CLAUSE_KEY, "keys",
 									   sp_parameter_strings(fcinfo, SP_WINDOW_KEYS, "keys"), source);
@@ -98,8 +97,6 @@ read_expressions(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 		sp_clause_check_names(list_clauses(draft), sliding_names);
 	if (filter != NULL)
 		draft->filter = sp_clause_parse(SP_CLAUSE_FILTER, "filter", filter, source);
-	if (having != NULL)
-		draft->having = sp_clause_parse_having("group_filter", having, source, draft->keys);
 	check_columns(draft);
 }
 
@@ -197,28 +194,6 @@ create_result_table(const SpWindowDraft *draft)
 	sp_relation_run(sql.data, InvalidOid);
 	sp_relation_run(psprintf("COMMENT ON TABLE %s IS %s", draft->name.quoted,
 							 quote_literal_cstr(comment)), InvalidOid);
-	sp_relation_reserve(&draft->name, "INSERT, UPDATE, DELETE, TRUNCATE");
-}
-
-static Oid
-create_twin(const SpWindowDraft *draft, int32 id)
-{
-	SpTwin		twin = {0};
-
-	if (sp_twin_obstacle(draft->stream) != NULL || draft->upstream != NULL ||
-		(draft->kind != SP_WINDOW_TUMBLING && draft->kind != SP_WINDOW_GLOBAL))
-		return InvalidOid;
-	twin.origin = draft->origin;
-	twin.window = &draft->name;
-	twin.stream = draft->stream;
-	twin.id = id;
-	twin.size = draft->size;
-	twin.time_zone = draft->time_zone;
-	twin.keys = draft->keys;
-	twin.aggregates = draft->aggregates;
-	twin.filter = draft->filter;
-	twin.having = draft->having;
-	return sp_twin_create(&twin);
 }
 
 static void
@@ -268,7 +243,7 @@ create_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 {
 	int32		id = sp_object_new_id();
 	Query	   *query = sp_clause_query(list_clauses(draft), draft->filter, draft->source.relid,
-										list_length(draft->keys), draft->having);
+										list_length(draft->keys));
 	Oid			relid;
 	Oid			expressions;
 	Oid			twin;
@@ -279,7 +254,7 @@ create_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 												 psprintf("window \"%s\"", draft->name.relation));
 	sp_relation_bind_view(expressions, relid);
 	sp_relation_check_access(expressions);
-	twin = create_twin(draft, id);
+	twin = sp_twin_create(draft, id);
 	if (OidIsValid(twin))
 		sp_relation_bind_view(twin, relid);
 	insert_window(fcinfo, draft, id, relid, expressions, twin);

@@ -57,12 +57,12 @@ typedef struct SpWindowDraft
 	const char *time_zone;
 	bool		closed;			/* sliding: with the rows that are exactly size older */
 	bool		fill_zero;
+	Interval   *retention;
 
 	List	   *keys;
 	List	   *carry;
 	List	   *aggregates;
 	SpClause   *filter;			/* or NULL */
-	SpClause   *having;			/* or NULL */
 } SpWindowDraft;
 
 /* Everything but names and expressions, checked.  The draft's source and stream are known. */

@@ -70,15 +70,25 @@ RETURN pg_catalog.md5(pg_catalog.jsonb_strip_nulls(image)::text);
 COMMENT ON FUNCTION streamproc.digest(jsonb) IS
 	'tells rows from each other; columns without a value don''t count, so that added ones don''t either';
 
+CREATE FUNCTION streamproc.result_digest(image jsonb)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+RETURN streamproc.digest(image OPERATOR(pg_catalog.-) '{is_final,revision,lsn,ordinal}'::text[]);
+
+COMMENT ON FUNCTION streamproc.result_digest(jsonb) IS
+	'tells rows of a window from each other, without what a twin doesn''t have';
+
 CREATE VIEW streamproc.rejection WITH (security_barrier) AS
-	SELECT r.object, r.event_time, streamproc.digest(r.row_data) AS digest, r.missed_until,
-		pg_catalog.count(*) AS copies
+	SELECT r.object, r.event_time, i.digest, r.missed_until, pg_catalog.count(*) AS copies
 	FROM streamproc.rejected_row r
+		LEFT JOIN streamproc.window_definition u ON u.relation OPERATOR(pg_catalog.=) r.source,
+		LATERAL (SELECT CASE WHEN u.id IS NULL THEN streamproc.digest(r.row_data)
+			ELSE streamproc.result_digest(r.row_data) END AS digest) i
 	WHERE r.event_time IS NOT NULL
 		AND (pg_catalog.has_table_privilege(r.source, 'SELECT') AND NOT pg_catalog.row_security_active(r.source)
 			OR EXISTS (SELECT FROM streamproc.window_definition d
 				WHERE d.source = r.source AND pg_catalog.has_table_privilege(d.twin, 'SELECT')))
-	GROUP BY r.object, r.event_time, streamproc.digest(r.row_data), r.missed_until;
+	GROUP BY r.object, r.event_time, i.digest, r.missed_until;
 
 GRANT SELECT ON streamproc.rejection TO PUBLIC;
 

@@ -261,14 +261,15 @@ read_emit(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 }
 
 static void
-read_intervals(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
+read_intervals(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 {
 	sp_parameter_require(fcinfo, SP_WINDOW_TRIGGER, "trigger");
 	sp_parameter_interval(fcinfo, SP_WINDOW_TRIGGER, "trigger", SP_INTERVAL_ANY);
 	sp_parameter_interval(fcinfo, SP_WINDOW_WATERMARK, "watermark", SP_INTERVAL_ANY);
 	sp_parameter_require(fcinfo, SP_WINDOW_GRACE, "grace");
 	sp_parameter_interval(fcinfo, SP_WINDOW_GRACE, "grace", SP_INTERVAL_ANY);
-	sp_parameter_interval(fcinfo, SP_WINDOW_RETENTION, "retention", SP_INTERVAL_LONG);
+	draft->retention = sp_parameter_interval(fcinfo, SP_WINDOW_RETENTION, "retention",
+											 SP_INTERVAL_LONG);
 	if (draft->kind == SP_WINDOW_GLOBAL &&
 		sp_definition_interval_us(PG_GETARG_INTERVAL_P(SP_WINDOW_GRACE)) != 0)
 		sp_parameter_refuse(fcinfo, SP_WINDOW_GRACE, "grace", describe(draft));
@@ -330,6 +331,7 @@ check_not_yet(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 	if (draft->kind == SP_WINDOW_SESSION || draft->kind == SP_WINDOW_SLIDING)
 		sp_parameter_not_yet_value("kind", kind_names[draft->kind],
 								   "\"tumbling\", \"hopping\", \"cumulative\" and \"global\"");
+	sp_parameter_not_yet(fcinfo, SP_WINDOW_GROUP_FILTER, "group_filter");
 }
 
 void

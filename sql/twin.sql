@@ -1,0 +1,99 @@
+--
+-- The plain-SQL twins of windows, against the same answers written by hand
+--
+CREATE SCHEMA twin_test;
+SET search_path = twin_test, public;
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO';
+
+-- rows of some keys, one of them null, at times with equal ones, over a change of the clocks
+CREATE TABLE event (id int, key text, v numeric, doc json, ts timestamptz);
+INSERT INTO event SELECT i, nullif('k' || hashint4(i) % 4, 'k0'), hashint4(-i) % 100, json_build_object('i', i),
+		'2023-03-24 22:00+00'::timestamptz + abs(hashint4(i) % 6000) * interval '47 seconds'
+	FROM generate_series(1, 600) i;
+INSERT INTO event VALUES (0, 'k1', 1, NULL, NULL);
+SELECT streamproc.create_stream('event', 'ts', watermark => '1000 days', idle_timeout => '1 day');
+
+CREATE FUNCTION differences(twin text, expected text) RETURNS TABLE (rows int8, wrong int8) LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY EXECUTE format('WITH t AS (SELECT * FROM %1$s t), e AS (%2$s)
+		SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM ((TABLE t EXCEPT ALL TABLE e) UNION ALL (TABLE e EXCEPT ALL TABLE t)) d)', twin, expected);
+END $$;
+
+-- hopping
+SELECT streamproc.create_window('hops', 'event', 'hopping', size => '3 days', slide => '1 day', time_zone => 'Europe/Berlin',
+	keys => '{key}', aggregates => '{count(*) AS n,sum(v) FILTER (WHERE v > 0) AS s}', filter => 'id % 5 > 0');
+SELECT d.* FROM differences('hops_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '3 days') AT TIME ZONE 'Europe/Berlin', key,
+		count(*), sum(v) FILTER (WHERE v > 0)
+	FROM event, generate_series('2023-03-20'::timestamp, '2023-04-05', '1 day') l
+	WHERE ts >= l AT TIME ZONE 'Europe/Berlin' AND ts < (l + interval '3 days') AT TIME ZONE 'Europe/Berlin' AND id % 5 > 0 GROUP BY 1, 2, 3$$) d;
+SELECT streamproc.create_window('quick_hops', 'event', 'hopping', size => '1 hour', slide => '10 minutes', origin => '2023-01-01 00:05',
+	aggregates => '{max(v) AS m}');
+SELECT d.* FROM differences('quick_hops_sql', $$SELECT s, s + interval '1 hour', max(v)
+	FROM event, generate_series('2023-03-24 20:05+00'::timestamptz, '2023-03-29', '10 minutes') s
+	WHERE ts >= s AND ts < s + interval '1 hour' GROUP BY 1, 2$$) d;
+
+-- cumulative
+SELECT streamproc.create_window('so_far', 'event', 'cumulative', size => '1 day', slide => '5 hours', time_zone => 'Europe/Berlin',
+	keys => '{key}', aggregates => '{count(*) AS n,sum(v) AS s}');
+SELECT d.* FROM differences('so_far_sql', $$SELECT s, e, key, count(*), sum(v)
+	FROM event, LATERAL (SELECT date_trunc('day', ts, 'Europe/Berlin') AS s,
+			(date_trunc('day', ts AT TIME ZONE 'Europe/Berlin') + interval '1 day') AT TIME ZONE 'Europe/Berlin' AS b) w,
+		generate_series(1, 5) j, LATERAL (SELECT least(s + j * interval '5 hours', b) AS e) e
+	WHERE ts < e AND s + (j - 1) * interval '5 hours' < b GROUP BY 1, 2, 3$$) d;
+
+-- windows of keys that are silent: up to the last window, or until the key has been silent for as long as rows are kept
+SELECT streamproc.create_window('alive', 'event', 'tumbling', size => '1 day', time_zone => 'Europe/Berlin', fill => 'zero',
+	keys => '{key}', aggregates => '{count(*) AS n,sum(v) AS s}', filter => 'key IS NULL OR id < 20');
+SELECT d.* FROM differences('alive_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '1 day') AT TIME ZONE 'Europe/Berlin', k.key,
+		count(e.id), sum(v)
+	FROM (SELECT key, min(date_trunc('day', ts, 'Europe/Berlin')) AS first FROM event WHERE id BETWEEN 1 AND 19 OR key IS NULL GROUP BY 1) k
+		CROSS JOIN generate_series('2023-03-24'::timestamp, '2023-03-28', '1 day') l
+		LEFT JOIN event e ON e.key IS NOT DISTINCT FROM k.key AND date_trunc('day', ts AT TIME ZONE 'Europe/Berlin') = l AND (e.key IS NULL OR id < 20)
+	WHERE l AT TIME ZONE 'Europe/Berlin' >= first GROUP BY 1, 2, 3$$) d;
+SELECT streamproc.create_window('awhile', 'event', 'hopping', size => '2 hours', slide => '1 hour', fill => 'zero', retention => '7 hours',
+	aggregates => '{count(*) AS n}', filter => 'id IN (1, 2, 3)');
+SELECT d.* FROM differences('awhile_sql', $$SELECT s, s + interval '2 hours', count(DISTINCT o.id)
+	FROM generate_series('2023-03-24 20:00+00'::timestamptz, (SELECT date_trunc('hour', max(ts)) FROM event WHERE id IN (1, 2, 3)), '1 hour') s
+		JOIN event e ON e.id IN (1, 2, 3) AND e.ts >= s - interval '7 hours' AND e.ts < s + interval '2 hours'
+		LEFT JOIN event o ON o.id IN (1, 2, 3) AND o.ts >= s AND o.ts < s + interval '2 hours'
+	GROUP BY 1$$) d;
+SELECT count(*) > 6 AS filled, count(*) FILTER (WHERE n = 0) AS empty FROM awhile_sql;
+
+-- windows on windows: the twin reads the twin
+SELECT streamproc.create_window('hourly', 'event', 'tumbling', size => '1 hour', keys => '{key}', aggregates => '{count(*) AS n,sum(v) AS s}');
+SELECT streamproc.create_window('daily', 'hourly', 'tumbling', size => '1 day', time_zone => 'Europe/Berlin', keys => '{key}',
+	aggregates => '{sum(n) AS n,max(s) AS m}');
+SELECT d.* FROM differences('daily_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '1 day') AT TIME ZONE 'Europe/Berlin', key, sum(n), max(s)
+	FROM (SELECT date_trunc('hour', ts) AS hour, key, count(*) AS n, sum(v) AS s FROM event WHERE ts IS NOT NULL GROUP BY 1, 2) h,
+		date_trunc('day', hour AT TIME ZONE 'Europe/Berlin') l GROUP BY 1, 2, 3$$) d;
+SELECT streamproc.create_window('busiest', 'daily', 'hopping', size => '2 days', slide => '1 day', time_zone => 'Europe/Berlin', aggregates => '{max(n) AS n}');
+SELECT d.* FROM differences('busiest_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '2 days') AT TIME ZONE 'Europe/Berlin', max(n)
+	FROM (SELECT date_trunc('day', ts AT TIME ZONE 'Europe/Berlin') AS day, count(*) AS n FROM event WHERE ts IS NOT NULL GROUP BY 1, key) h,
+		generate_series(day - interval '1 day', day, '1 day') l GROUP BY 1, 2$$) d;
+-- renamed columns are followed
+ALTER TABLE hourly RENAME COLUMN s TO total;
+SELECT streamproc.create_window('best_hours', 'hourly', 'tumbling', size => '1 day', keys => '{key}', aggregates => '{max(total) AS m}');
+SELECT d.* FROM differences('best_hours_sql', $$SELECT date_trunc('day', hour), date_trunc('day', hour) + interval '1 day', key, max(s)
+	FROM (SELECT date_trunc('hour', ts) AS hour, key, sum(v) AS s FROM event WHERE ts IS NOT NULL GROUP BY 1, 2) h GROUP BY 1, 2, 3$$) d;
+-- what depends on when results are written is not for others
+SELECT streamproc.create_window('w', 'hourly', 'tumbling', size => '1 day', aggregates => '{max(revision) AS r}');
+SELECT streamproc.create_window('w', 'hourly', 'tumbling', size => '1 day', filter => 'is_final', aggregates => '{count(*) AS n}');
+
+-- dates and times without zone
+CREATE TABLE diary (id int, day date, local timestamp, key int NOT NULL);
+INSERT INTO diary SELECT i, '2024-02-01'::date + abs(hashint4(i) % 90), '2024-02-01'::timestamp + abs(hashint4(-i) % 9000) * interval '11 minutes', i % 2
+	FROM generate_series(1, 200) i;
+INSERT INTO diary VALUES (201, 'infinity', '-infinity', 1), (202, 'infinity', '-infinity', 1), (203, '-infinity', 'infinity', 1);
+SELECT streamproc.create_stream('diary', 'day', watermark => '1000 days', idle_timeout => '1 day');
+SELECT streamproc.create_window('day_hops', 'diary', 'hopping', size => '2 months', slide => '1 month', aggregates => '{count(*) AS n}');
+SELECT d.* FROM differences('(SELECT * FROM day_hops_sql WHERE isfinite(window_start))', $$SELECT m::date, (m + interval '2 months')::date, count(*)
+	FROM diary, generate_series('2023-12-01'::timestamp, '2024-12-01', '1 month') m WHERE day >= m AND day < m + interval '2 months' GROUP BY 1, 2$$) d;
+SELECT * FROM day_hops_sql WHERE NOT isfinite(window_start) ORDER BY 1;
+SELECT streamproc.create_window('day_weeks', 'day_hops', 'tumbling', size => '1 month', aggregates => '{sum(n) AS n}');
+SELECT d.* FROM differences('(SELECT * FROM day_weeks_sql WHERE isfinite(window_start))', $$SELECT date_trunc('month', window_end - 1)::date,
+		(date_trunc('month', window_end - 1) + interval '1 month')::date, sum(n) FROM day_hops_sql WHERE isfinite(window_end) GROUP BY 1, 2$$) d;
+
+SET client_min_messages = warning;
+SELECT streamproc.drop_stream('event', cascade => true), streamproc.drop_stream('diary', cascade => true);
+DROP SCHEMA twin_test CASCADE;

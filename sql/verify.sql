@@ -1,0 +1,88 @@
+--
+-- verify() of every kind of window: rows shuffled, some of the same time, some too late for some of their windows
+--
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO';
+CREATE SCHEMA verify_test;
+SET search_path = verify_test, public;
+
+CREATE TABLE event (id int, key text, v numeric, f float8, ts timestamptz);
+SELECT streamproc.create_stream('event', 'ts', watermark => '5 minutes', idle_timeout => '1 day');
+CREATE PROCEDURE load(from_id int, to_id int, batch int) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 0 .. (to_id - from_id) / batch LOOP
+		INSERT INTO event SELECT g, nullif('k' || g % 5, 'k4'), hashint4(g) % 100, g / 7.0,
+			'2026-03-28 12:00+00'::timestamptz + g * interval '90 seconds' + abs(hashint4(g)) % 10 * interval '1 minute'
+			FROM generate_series(from_id + i * batch, least(from_id + (i + 1) * batch - 1, to_id)) g;
+		COMMIT;
+	END LOOP;
+END $$;
+-- some of it is history
+CALL load(1, 200, 50);
+
+SELECT streamproc.create_window('hops', 'event', 'hopping', size => '30 minutes', slide => '5 minutes', keys => '{key}',
+	aggregates => '{count(*) AS n,sum(v) AS s,avg(f) AS a}', filter => 'id % 9 > 0');
+SELECT streamproc.create_window('hops_eager', 'event', 'hopping', size => '30 minutes', slide => '5 minutes', emit => 'update',
+	keys => '{key}', watermark => '0', aggregates => '{count(*) AS n,sum(v) AS s}');
+SELECT streamproc.create_window('hops_strict', 'event', 'hopping', size => '30 minutes', slide => '5 minutes', keys => '{key}',
+	watermark => '0', aggregates => '{count(*) AS n,sum(v) AS s}');
+SELECT streamproc.create_window('days_ending', 'event', 'hopping', size => '2 days', slide => '1 day', time_zone => 'Europe/Berlin',
+	aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('so_far', 'event', 'cumulative', size => '1 day', slide => '90 minutes', time_zone => 'Europe/Berlin',
+	keys => '{key}', aggregates => '{count(*) AS n,max(v) AS m}');
+SELECT streamproc.create_window('so_far_strict', 'event', 'cumulative', size => '1 hour', slide => '4 minutes', emit => 'update',
+	watermark => '0', grace => '1 minute', aggregates => '{count(*) AS n,sum(v) AS s}');
+SELECT streamproc.create_window('minutes', 'event', 'tumbling', size => '10 minutes', keys => '{key,"id % 2 AS odd"}',
+	aggregates => '{count(*) AS n,sum(v) AS s}', grace => '3 minutes');
+SELECT streamproc.create_window('hours', 'minutes', 'tumbling', size => '1 hour', keys => '{key}', aggregates => '{sum(n) AS n,max(s) AS m}');
+SELECT streamproc.create_window('shifts', 'hours', 'hopping', size => '8 hours', slide => '4 hours', aggregates => '{sum(n) AS n,count(*) AS keys}',
+	filter => 'key IS NOT NULL');
+SELECT streamproc.create_window('alive', 'event', 'tumbling', size => '2 minutes', keys => '{key}', fill => 'zero',
+	aggregates => '{count(*) AS n,sum(v) AS s}');
+SELECT streamproc.create_window('alive_so_far', 'event', 'cumulative', size => '1 hour', slide => '20 minutes', keys => '{key,"v % 3 AS r"}',
+	fill => 'zero', filter => 'id < 700', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('alive_awhile', 'event', 'hopping', size => '20 minutes', slide => '10 minutes', keys => '{v}', fill => 'zero',
+	retention => '2 hours', aggregates => '{count(*) AS n}');
+SELECT streamproc.wait_for();
+CALL load(201, 230, 1);
+CALL load(231, 800, 37);
+CALL load(801, 1200, 400);
+SELECT streamproc.wait_for();
+
+-- some windows have missed rows, in part; what is there is nevertheless what should be
+SELECT name, reason, count(*) > 10 AS many, count(missed_until) = count(*) AS in_part
+	FROM (SELECT relation AS name, reason, missed_until FROM streamproc.rejected_row WHERE source = 'event'::regclass) r
+	GROUP BY 1, 2 ORDER BY name::text, 2;
+CREATE FUNCTION verified() RETURNS TABLE (name regclass, kind text, rows int8, finals int8, differences int8) LANGUAGE plpgsql AS $$
+DECLARE
+	kept bool;
+BEGIN
+	FOR name, kind, kept IN SELECT d.relation, d.kind, d.retention IS NULL FROM streamproc.window_definition d
+			WHERE d.relation::text !~ '\.' ORDER BY d.relation::text LOOP
+		EXECUTE format('SELECT count(*), count(*) FILTER (WHERE is_final) FROM %s', name) INTO rows, finals;
+		SELECT count(*) INTO differences FROM streamproc.verify(name);
+		-- when old rows are deleted is the worker's affair
+		IF NOT kept THEN
+			rows := least(rows, 100);
+			finals := least(finals, 100);
+		END IF;
+		RETURN NEXT;
+	END LOOP;
+END $$;
+SELECT * FROM verified();
+SELECT count(*) FILTER (WHERE n = 0) > 100 AS silent, count(*) FILTER (WHERE n > 0) > 100 AS heard FROM alive_awhile;
+
+-- and what isn't what should be is found
+UPDATE hops SET n = n + 1 WHERE window_start = '2026-03-28 20:00+00' AND key = 'k1';
+DELETE FROM so_far WHERE window_end = '2026-03-29 02:00+00' AND key = 'k2';
+UPDATE hours SET window_start = window_start - interval '1 minute' WHERE window_end = '2026-03-29 06:00+00' AND key IS NULL;
+UPDATE shifts SET n = n - 1 WHERE window_end = '2026-03-29 04:00+00';
+UPDATE alive SET s = 0 WHERE s IS NULL AND key = 'k3' AND window_start = (SELECT min(window_start) FROM alive WHERE key = 'k3' AND n = 0);
+SELECT * FROM streamproc.verify('hops');
+SELECT difference, window_start, key, expected IS NULL AS not_expected, actual IS NULL AS not_there, explained_by FROM streamproc.verify('so_far');
+SELECT difference, window_start, key, expected = actual AS same, explained_by FROM streamproc.verify('hours') ORDER BY window_start;
+SELECT difference, window_start, (expected->>'n')::int - (actual->>'n')::int AS n, explained_by FROM streamproc.verify('shifts');
+SELECT difference, key, expected, actual FROM streamproc.verify('alive');
+
+SET client_min_messages = warning;
+DROP SCHEMA verify_test CASCADE;
