@@ -84,6 +84,8 @@ create_slot(SpWorkerSlot *slot)
 	pg_atomic_init_u64(&slot->dead, 0);
 	pg_atomic_init_u64(&slot->checkpoints, 0);
 	pg_atomic_init_u64(&slot->checkpoint_us, 0);
+	pg_atomic_init_u64(&slot->checkpoint_slices, 0);
+	pg_atomic_init_u64(&slot->checkpoint_pause_us, 0);
 	pg_atomic_init_u64(&slot->state_bytes, 0);
 	pg_atomic_init_u64(&slot->state_lsn, 0);
 	for (int i = 0; i < SP_LATENCY_BUCKETS; i++)

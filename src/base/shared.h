@@ -67,7 +67,9 @@ typedef struct SpWorkerSlot
 	pg_atomic_uint64 alerts;
 	pg_atomic_uint64 dead;		/* rows to dead_letter */
 	pg_atomic_uint64 checkpoints;
-	pg_atomic_uint64 checkpoint_us; /* longest */
+	pg_atomic_uint64 checkpoint_us; /* longest, from its beginning to its end */
+	pg_atomic_uint64 checkpoint_slices;
+	pg_atomic_uint64 checkpoint_pause_us;	/* longest slice: rows had to wait so long */
 	pg_atomic_uint64 state_bytes;
 	pg_atomic_uint64 state_lsn;
 	pg_atomic_uint64 latency[SP_LATENCY_BUCKETS];	/* source commit record to result commit */

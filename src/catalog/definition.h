@@ -92,7 +92,6 @@ typedef struct SpObjectDef
 	TransactionId *request_xids;
 	SpObjectState *requests;
 	int			nmet;			/* the worker has met so many: state is the last one's */
-	bool		settled;		/* and the transaction at work stores that */
 	List	   *settings;		/* 'name=value' strings */
 } SpObjectDef;
 
@@ -209,10 +208,10 @@ extern void sp_definition_request_state(int32 id, SpObjectState state, const cha
 /* The object is new as of that commit, whatever it was. */
 extern void sp_definition_request_start(int32 id);
 /*
- * Requested states have been met, and the current transaction checkpoints what came of them:
- * false when somebody is just adding another.
+ * The first nmet requested states have been met, and the current transaction's checkpoint
+ * has what came of them: false when somebody is just adding another.
  */
-extern bool sp_definition_settle(const SpObjectDef *o);
+extern bool sp_definition_settle(const SpObjectDef *o, int nmet);
 /* Delete the states of objects that no longer exist. */
 extern void sp_definition_delete_orphans(void);
 /* Why an object is still starting, or NULL: nothing special. */

@@ -7,9 +7,17 @@
  * no index entry and leaves nothing for VACUUM, which is several times cheaper than a row
  * that must move.
  *
- * The process remembers where all rows of an object are from its first use on: a part
- * without an entry is new.  What is remembered may come from a transaction that failed: it
- * is a hint, checked by catalog/table.c.  An entry whose TID is invalid says "look it up".
+ * A page has two places for its bytes, 0 and 1, each marked with the generation that wrote
+ * it.  A generation is written by many transactions and is valid as soon as a position that
+ * names it is committed: the page is what the place with the newest valid generation holds,
+ * and the other place is the one to be written next.  So what is valid is never touched, and
+ * what a generation has left that was never finished is deleted when the object is loaded.
+ * A page that is no more has an empty place for a while, then no rows.
+ *
+ * The process remembers where all rows of an object are from its first use on.  What is
+ * remembered may come from a transaction that failed: a TID is a hint, checked by
+ * catalog/table.c, and a generation that failed never becomes valid.  A TID that is invalid
+ * says "look it up".
  */
 #include "postgres.h"
 
@@ -19,26 +27,25 @@
 #include "catalog/pg_authid_d.h"
 #include "port/pg_crc32c.h"
 #include "utils/fmgroids.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "catalog/page.h"
+#include "catalog/page_places.h"
 #include "catalog/query.h"
 #include "catalog/table.h"
 
 #define PAGE_MAGIC		0x53505047	/* "SPPG" */
-#define PAGE_VERSION	1
+#define PAGE_VERSION	2
 #define PART_SIZE		4000
-#define ANY_PAGE		(-1)	/* an entry with this number: the object's rows are known */
 
 typedef struct SpPageHeader
 {
 	uint32		magic;
 	uint32		version;
-	uint32		length;			/* of the bytes that follow */
-	pg_crc32c	crc;			/* of object, page number and bytes */
+	uint32		length;			/* of the bytes that follow; 0: the page is no more */
+	pg_crc32c	crc;			/* of object, page number, generation and bytes */
 } SpPageHeader;
 
 StaticAssertDecl(sizeof(SpPageHeader) == 16, "SpPageHeader is stored");
@@ -49,85 +56,34 @@ enum
 {
 	PART_OBJECT,
 	PART_PAGE,
+	PART_PLACE,
 	PART_PART,
+	PART_GENERATION,
 	PART_DATA,
 	PART_COLUMNS
 };
 
-typedef struct PartKey
-{
-	int32		object;
-	int32		page;
-	int32		part;
-} PartKey;
+static const AttrNumber part_keys[] = {PART_OBJECT + 1, PART_PAGE + 1, PART_PLACE + 1,
+PART_PART + 1};
 
-typedef struct PartEntry
-{
-	PartKey		key;
-	ItemPointerData tid;
-} PartEntry;
-
-static const AttrNumber part_keys[] = {PART_OBJECT + 1, PART_PAGE + 1, PART_PART + 1};
-
-static HTAB *positions = NULL;	/* PartEntry */
+static int64 published = SP_PAGE_AT_ONCE;	/* generations up to this one are valid */
+static int64 newest = SP_PAGE_AT_ONCE;	/* generation seen or used */
 
 /* Between begin and end, in the context of the (sub)transaction that began. */
-static SpTable *pages = NULL;
+static SpTable *writing = NULL;
+static int64 writing_generation;
 
-/* The entry of a part, or NULL. */
-static PartEntry *
-find_entry(int32 object, int32 page, int32 part)
-{
-	PartKey		key = {object, page, part};
-
-	return positions == NULL ? NULL : hash_search(positions, &key, HASH_FIND, NULL);
-}
-
-/* The entry of a part, made when there is none: then *found is false and its TID invalid. */
-static PartEntry *
-make_entry(int32 object, int32 page, int32 part, bool *found)
-{
-	PartKey		key = {object, page, part};
-	PartEntry  *entry;
-
-	if (positions == NULL)
-	{
-		HASHCTL		ctl = {.keysize = sizeof(PartKey),.entrysize = sizeof(PartEntry)};
-
-		ctl.hcxt = AllocSetContextCreate(TopMemoryContext, "streamproc state page positions",
-										 ALLOCSET_DEFAULT_SIZES);
-		positions = hash_create("streamproc state page positions", 1024, &ctl,
-								HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	entry = hash_search(positions, &key, HASH_ENTER, found);
-	if (!*found)
-		ItemPointerSetInvalid(&entry->tid);
-	return entry;
-}
-
-/* Forget where an object's pages are. */
-static void
-forget_entries(int32 object)
-{
-	HASH_SEQ_STATUS scan;
-	PartEntry  *entry;
-
-	if (positions == NULL)
-		return;
-	hash_seq_init(&scan, positions);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-		if (entry->key.object == object)
-			hash_search(positions, &entry->key, HASH_REMOVE, NULL);
-}
+/* ---- checking ---- */
 
 static pg_crc32c
-compute_crc(int32 object, int32 page, const char *data, Size size)
+compute_crc(int32 object, int32 page, int64 generation, const char *data, Size size)
 {
 	pg_crc32c	crc;
 
 	INIT_CRC32C(crc);
 	COMP_CRC32C(crc, &object, sizeof(object));
 	COMP_CRC32C(crc, &page, sizeof(page));
+	COMP_CRC32C(crc, &generation, sizeof(generation));
 	COMP_CRC32C(crc, data, size);
 	FIN_CRC32C(crc);
 	return crc;
@@ -135,7 +91,7 @@ compute_crc(int32 object, int32 page, const char *data, Size size)
 
 /* Check a stored page; returns what is wrong with it, or NULL. */
 static const char *
-check_page(int32 object, int32 page, const char *stored, Size size)
+check_page(int32 object, int32 page, int64 generation, const char *stored, Size size)
 {
 	SpPageHeader header;
 
@@ -148,11 +104,13 @@ check_page(int32 object, int32 page, const char *stored, Size size)
 		return "It has a format that this version does not know.";
 	if (header.length != size - sizeof(header))
 		return "Its length is not what its header says.";
-	if (!EQ_CRC32C(header.crc, compute_crc(object, page, stored + sizeof(header),
+	if (!EQ_CRC32C(header.crc, compute_crc(object, page, generation, stored + sizeof(header),
 										   size - sizeof(header))))
 		return "Its checksum is wrong.";
 	return NULL;
 }
+
+/* ---- reading ---- */
 
 /* A scan of an object's rows, in order. */
 typedef struct PartScan
@@ -201,23 +159,37 @@ end_scan(PartScan *scan)
 	sp_table_close(scan->table);
 }
 
-/* Remember where a part is. */
-static void
-note_part(const Datum *values, const ItemPointerData *tid)
+/* Remember a row; the page's entry. */
+static SpPagePlaces *
+note_part(SpPageObject *object, const Datum *values, const ItemPointerData *tid)
 {
-	bool		found;
-	PartEntry  *entry = make_entry(DatumGetInt32(values[PART_OBJECT]),
-								   DatumGetInt32(values[PART_PAGE]),
-								   DatumGetInt32(values[PART_PART]), &found);
+	SpPagePlaces  *page = sp_page_places_get(object, DatumGetInt32(values[PART_PAGE]));
+	int16		number = DatumGetInt16(values[PART_PLACE]);
+	int32		part = DatumGetInt32(values[PART_PART]);
+	int64		generation = DatumGetInt64(values[PART_GENERATION]);
+	SpPlace	   *place;
 
-	entry->tid = *tid;
+	if (number < 0 || number >= SP_PLACES || part != page->places[number].nparts ||
+		(part > 0 && page->places[number].generation != generation))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("state page %d of object %d is damaged", page->page, object->object),
+				 errdetail("Part %d of place %d doesn't follow the one before.", part, number)));
+	place = &page->places[number];
+	sp_page_places_reserve(object, place, part + 1);
+	*sp_page_places_tid(place, part) = *tid;
+	place->nparts = part + 1;
+	place->generation = generation;
+	newest = Max(newest, place->generation);
+	return page;
 }
 
-/* Hand one page, put together from its parts, to the reader. */
+/* Check one page, put together from its parts, and hand it to the reader. */
 static void
-read_page(int32 object, int32 page, const StringInfoData *stored, SpPageReader reader, void *arg)
+read_page(int32 object, int32 page, int64 generation, const StringInfoData *stored,
+		  SpPageReader reader, void *arg)
 {
-	const char *problem = check_page(object, page, stored->data, stored->len);
+	const char *problem = check_page(object, page, generation, stored->data, stored->len);
 	Size		size;
 	char	   *aligned;
 
@@ -228,104 +200,77 @@ read_page(int32 object, int32 page, const StringInfoData *stored, SpPageReader r
 				 errdetail_internal("%s", problem),
 				 errhint("CALL streamproc.replay() rebuilds the object from its source.")));
 	size = stored->len - sizeof(SpPageHeader);
+	if (size == 0)
+		return;
 	aligned = palloc(size + 1);
 	memcpy(aligned, stored->data + sizeof(SpPageHeader), size);
 	aligned[size] = '\0';
 	reader(page, aligned, size, arg);
 }
 
-/* Call reader for every page of the object. */
-void
-sp_page_load(int32 object, SpPageReader reader, void *arg)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamproc state page",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext oldcontext;
-	PartScan	scan;
-	StringInfoData stored;
-	int32		page = ANY_PAGE;
-	bool		more,
-				found;
-
-	forget_entries(object);
-	initStringInfo(&stored);
-	begin_scan(&scan, object);
-	oldcontext = MemoryContextSwitchTo(context);
-	do
-	{
-		Datum		values[PART_COLUMNS];
-		ItemPointerData tid;
-
-		/* the scan keeps what it allocates on the way */
-		MemoryContextSwitchTo(oldcontext);
-		more = next_part(&scan, values, &tid);
-		MemoryContextSwitchTo(context);
-		if (page != ANY_PAGE && (!more || DatumGetInt32(values[PART_PAGE]) != page))
-		{
-			read_page(object, page, &stored, reader, arg);
-			resetStringInfo(&stored);
-		}
-		if (more)
-		{
-			struct varlena *data = PG_DETOAST_DATUM_PACKED(values[PART_DATA]);
-
-			page = DatumGetInt32(values[PART_PAGE]);
-			appendBinaryStringInfo(&stored, VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data));
-			note_part(values, &tid);
-		}
-		MemoryContextReset(context);
-	} while (more);
-	MemoryContextSwitchTo(oldcontext);
-	make_entry(object, ANY_PAGE, 0, &found);
-
-	end_scan(&scan);
-	pfree(stored.data);
-	MemoryContextDelete(context);
-}
-
 /* Learn where the rows of an object are that was not loaded. */
-static void
-learn_parts(int32 object)
+static SpPageObject *
+learn_object(int32 object)
 {
+	SpPageObject *entry = sp_page_places_make_object(object);
 	PartScan	scan;
 	Datum		values[PART_COLUMNS];
 	ItemPointerData tid;
-	bool		found;
 
-	forget_entries(object);
 	begin_scan(&scan, object);
 	while (next_part(&scan, values, &tid))
-		note_part(values, &tid);
+		(void) note_part(entry, values, &tid);
 	end_scan(&scan);
-	make_entry(object, ANY_PAGE, 0, &found);
+	entry->complete = true;
+	return entry;
 }
+
+/* ---- generations ---- */
+
+/* A generation that nobody has used. */
+int64
+sp_page_new_generation(void)
+{
+	newest = Max(newest, published) + 1;
+	return newest;
+}
+
+/* A position that names the generation is committed. */
+void
+sp_page_publish(int64 generation)
+{
+	published = generation;
+}
+
+/* ---- writing ---- */
 
 /* The (sub)transaction is over, perhaps by an error. */
 static void
 forget_writing(void *arg)
 {
-	if (pages == arg)
-		pages = NULL;
+	if (writing == arg)
+		writing = NULL;
 }
 
 /* Start writing pages. */
 void
-sp_page_begin(void)
+sp_page_begin(int64 generation)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(CurTransactionContext);
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
 
-	pages = sp_table_open_own("state_page", lengthof(part_keys), part_keys);
+	writing = sp_table_open_own("state_page", lengthof(part_keys), part_keys);
+	writing_generation = generation;
 	callback->func = forget_writing;
-	callback->arg = pages;
+	callback->arg = writing;
 	MemoryContextRegisterResetCallback(CurTransactionContext, callback);
 	MemoryContextSwitchTo(oldcontext);
 }
 
 /* Write one part: size bytes of a page, of which the first come from header if given. */
 static void
-store_part(int32 object, int32 page, int32 part, const SpPageHeader *header,
-		   const char *data, Size size)
+store_part(int32 object, const SpPagePlaces *page, int number, SpPlace *place, int32 part,
+		   const SpPageHeader *header, const char *data, Size size)
 {
 	union
 	{
@@ -335,38 +280,80 @@ store_part(int32 object, int32 page, int32 part, const SpPageHeader *header,
 	Size		prefix = header != NULL ? sizeof(SpPageHeader) : 0;
 	bool		nulls[PART_COLUMNS] = {false};
 	Datum		values[PART_COLUMNS];
-	PartEntry  *entry;
-	bool		found;
+	bool		known = part < place->nparts;
+	ItemPointer tid = sp_page_places_tid(place, part);
 
 	SET_VARSIZE(value.bytes, VARHDRSZ + prefix + size);
 	if (header != NULL)
 		memcpy(VARDATA(value.bytes), header, prefix);
-	memcpy(VARDATA(value.bytes) + prefix, data, size);
+	if (size > 0)
+		memcpy(VARDATA(value.bytes) + prefix, data, size);
 	values[PART_OBJECT] = Int32GetDatum(object);
-	values[PART_PAGE] = Int32GetDatum(page);
+	values[PART_PAGE] = Int32GetDatum(page->page);
+	values[PART_PLACE] = Int16GetDatum(number);
 	values[PART_PART] = Int32GetDatum(part);
+	values[PART_GENERATION] = Int64GetDatum(writing_generation);
 	values[PART_DATA] = PointerGetDatum(value.bytes);
 
-	entry = make_entry(object, page, part, &found);
-	if (found && sp_table_update(pages, &entry->tid, PART_COLUMNS, values, nulls))
+	place->nparts = Max(place->nparts, part + 1);
+	if (known && sp_table_update(writing, tid, PART_COLUMNS, values, nulls))
 		return;
-	sp_table_insert(pages, values, nulls, &entry->tid);
+	sp_table_insert(writing, values, nulls, tid);
 }
 
-/* Delete the parts of a page from this one on, as many as there are. */
+/* Delete the parts of a place from this one on, as many as there are. */
 static void
-delete_parts(int32 object, int32 page, int32 part)
+delete_parts(int32 object, SpPagePlaces *page, int number, int32 first)
 {
-	Datum		values[PART_COLUMNS] = {Int32GetDatum(object), Int32GetDatum(page)};
+	SpPlace	   *place = &page->places[number];
+	Datum		values[PART_COLUMNS] = {Int32GetDatum(object), Int32GetDatum(page->page),
+	Int16GetDatum(number)};
 	bool		nulls[PART_COLUMNS] = {false};
-	PartEntry  *entry;
+	int32		part;
 
-	for (; (entry = find_entry(object, page, part)) != NULL; part++)
+	/* What was deleted stays known: if the transaction fails, the row is back. */
+	for (part = first; part < place->nparts; part++)
 	{
-		/* What was deleted keeps its entry: if the transaction fails, the row is back. */
 		values[PART_PART] = Int32GetDatum(part);
-		if (!sp_table_delete(pages, &entry->tid, values, nulls))
-			hash_search(positions, &entry->key, HASH_REMOVE, NULL);
+		(void) sp_table_delete(writing, sp_page_places_tid(place, part), values, nulls);
+	}
+}
+
+/* Write the page's bytes, none for an empty one, to a place. */
+static void
+store_place(SpPageObject *object, SpPagePlaces *page, int number, const char *data, Size size)
+{
+	SpPageHeader header = {PAGE_MAGIC, PAGE_VERSION, size, 0};
+	SpPlace	   *place = &page->places[number];
+	Size		done = Min(size, SP_PAGE_BEST_SIZE);
+	int32		nparts = 1 + (size - done + PART_SIZE - 1) / PART_SIZE;
+	int32		part = 0;
+
+	header.crc = compute_crc(object->object, page->page, writing_generation, data, size);
+	if (!sp_page_places_has_room(place, nparts))
+	{
+		sp_table_flush(writing);
+		sp_page_places_reserve(object, place, nparts);
+	}
+	place->generation = writing_generation;
+	place->empty = size == 0;
+	store_part(object->object, page, number, place, part++, &header, data, done);
+	for (; done < size; done += Min(size - done, PART_SIZE))
+		store_part(object->object, page, number, place, part++, NULL, data + done,
+				   Min(size - done, PART_SIZE));
+	delete_parts(object->object, page, number, part);
+}
+
+/* Delete a page's rows. */
+static void
+delete_rows(SpPageObject *object, SpPagePlaces *page)
+{
+	int			i;
+
+	for (i = 0; i < SP_PLACES; i++)
+	{
+		delete_parts(object->object, page, i, 0);
+		page->places[i].generation = SP_NO_GENERATION;
 	}
 }
 
@@ -374,37 +361,82 @@ delete_parts(int32 object, int32 page, int32 part)
 void
 sp_page_store(int32 object, int32 page, const char *data, Size size)
 {
-	SpPageHeader header = {PAGE_MAGIC, PAGE_VERSION, size, 0};
-	Size		done;
-	int32		part = 0;
+	SpPageObject *known = sp_page_places_find(object);
+	SpPagePlaces  *entry;
+	int			valid;
+	int			i;
 
-	if (pages == NULL)
+	if (writing == NULL)
 		elog(ERROR, "state page stored outside of begin and end");
 	Assert(page >= 0);
-	if (!AllocSizeIsValid(size + sizeof(header)))
+	if (!AllocSizeIsValid(size + sizeof(SpPageHeader)))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("state page %d of object %d is too large: %zu bytes", page, object, size)));
 
-	if (find_entry(object, ANY_PAGE, 0) == NULL)
-		learn_parts(object);
-	if (size > 0)
+	if (known == NULL)
+		known = learn_object(object);
+	entry = sp_page_places_get(known, page);
+	valid = sp_page_places_valid(entry, published);
+	if (size == 0 && (valid == SP_NO_PLACE || writing_generation == SP_PAGE_AT_ONCE))
 	{
-		header.crc = compute_crc(object, page, data, size);
-		done = Min(size, SP_PAGE_BEST_SIZE);
-		store_part(object, page, part++, &header, data, done);
-		for (; done < size; done += Min(size - done, PART_SIZE))
-			store_part(object, page, part++, NULL, data + done, Min(size - done, PART_SIZE));
+		delete_rows(known, entry);
+		return;
 	}
-	delete_parts(object, page, part);
+	for (i = 0; i < SP_PLACES; i++)
+	{
+		if (entry->places[i].generation == writing_generation)
+			break;
+	}
+	if (i == SP_PLACES)
+		i = valid == 0 ? 1 : 0;
+	store_place(known, entry, i, data, size);
+	if (size == 0)
+		sp_page_places_bury(known, page);
+}
+
+/* Delete the rows of one page that is no more, if there is one. */
+bool
+sp_page_bury(int32 object)
+{
+	SpPageObject *known = sp_page_places_find(object);
+	SpPagePlaces  *page;
+	int			valid;
+	int			i;
+
+	if (known == NULL || known->first_grave == known->ngraves)
+		return false;
+	page = sp_page_places_get(known, known->graves[known->first_grave]);
+	valid = sp_page_places_valid(page, published);
+	for (i = 0; i < SP_PLACES; i++)
+	{
+		if (page->places[i].generation <= published)
+			continue;
+		if (page->places[i].empty)
+			return false;		/* its time hasn't come */
+		valid = SP_NO_PLACE;	/* there is something on it again */
+	}
+	if (valid != SP_NO_PLACE && page->places[valid].empty)
+		delete_rows(known, page);
+	known->first_grave++;
+	return true;
+}
+
+/* Is there such a page? */
+bool
+sp_page_has_graves(int32 object)
+{
+	SpPageObject *known = sp_page_places_find(object);
+
+	return known != NULL && known->first_grave < known->ngraves;
 }
 
 /* Write what still waits. */
 void
 sp_page_end(void)
 {
-	sp_table_close(pages);
-	pages = NULL;
+	sp_table_close(writing);
+	writing = NULL;
 }
 
 /* Delete all pages of an object. */
@@ -417,14 +449,129 @@ sp_page_delete_all(int32 object)
 	ItemPointerData tid;
 
 	/* Rows that wait have TIDs to set in entries that are about to go. */
-	if (pages != NULL)
-		sp_table_refresh(pages);
-	forget_entries(object);
+	if (writing != NULL)
+		sp_table_refresh(writing);
+	sp_page_places_forget(object);
 
 	begin_scan(&scan, object);
 	while (next_part(&scan, values, &tid))
 		sp_table_delete(scan.table, &tid, values, nulls);
 	end_scan(&scan);
+}
+
+/* ---- loading ---- */
+
+/* All rows of a page have come: take what is valid.  Is anything there that isn't? */
+static bool
+finish_page(SpPageObject *object, SpPagePlaces *page, const StringInfoData *stored,
+			SpPageReader reader, void *arg)
+{
+	bool		unfinished = false;
+	int			valid = sp_page_places_valid(page, published);
+	int			i;
+
+	for (i = 0; i < SP_PLACES; i++)
+	{
+		page->places[i].empty = page->places[i].nparts == 1 &&
+			stored[i].len == sizeof(SpPageHeader);
+		unfinished |= page->places[i].generation > published;
+	}
+	if (valid == SP_NO_PLACE)
+		return unfinished;
+	read_page(object->object, page->page, page->places[valid].generation, &stored[valid],
+			  reader, arg);
+	if (page->places[valid].empty)
+		sp_page_places_bury(object, page->page);
+	return unfinished;
+}
+
+/*
+ * Delete what a generation has left that was never finished: the next one must not make it
+ * valid.
+ */
+static void
+delete_unfinished(SpPageObject *object, List *pages)
+{
+	ListCell   *lc;
+	int			i;
+
+	if (pages == NIL)
+		return;
+	sp_page_begin(SP_PAGE_AT_ONCE);
+	foreach(lc, pages)
+	{
+		SpPagePlaces *page = sp_page_places_get(object, lfirst_int(lc));
+
+		for (i = 0; i < SP_PLACES; i++)
+		{
+			if (page->places[i].generation <= published)
+				continue;
+			delete_parts(object->object, page, i, 0);
+			page->places[i].generation = SP_NO_GENERATION;
+		}
+	}
+	sp_page_end();
+}
+
+/* Call reader for every page of the object. */
+void
+sp_page_load(int32 object, SpPageReader reader, void *arg)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamproc state page",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcontext;
+	SpPageObject *entry;
+	PartScan	scan;
+	StringInfoData stored[SP_PLACES];
+	SpPagePlaces *page = NULL;
+	List	   *pages = NIL;
+	bool		more;
+	int			i;
+
+	entry = sp_page_places_make_object(object);
+	for (i = 0; i < SP_PLACES; i++)
+		initStringInfo(&stored[i]);
+	begin_scan(&scan, object);
+	oldcontext = MemoryContextSwitchTo(context);
+	do
+	{
+		Datum		values[PART_COLUMNS];
+		ItemPointerData tid;
+
+		/* the scan keeps what it allocates on the way */
+		MemoryContextSwitchTo(oldcontext);
+		more = next_part(&scan, values, &tid);
+		MemoryContextSwitchTo(context);
+		if (page != NULL && (!more || DatumGetInt32(values[PART_PAGE]) != page->page))
+		{
+			bool		unfinished = finish_page(entry, page, stored, reader, arg);
+
+			MemoryContextSwitchTo(oldcontext);
+			if (unfinished)
+				pages = lappend_int(pages, page->page);
+			MemoryContextSwitchTo(context);
+			for (i = 0; i < SP_PLACES; i++)
+				resetStringInfo(&stored[i]);
+		}
+		if (more)
+		{
+			struct varlena *data = PG_DETOAST_DATUM_PACKED(values[PART_DATA]);
+
+			page = note_part(entry, values, &tid);
+			appendBinaryStringInfo(&stored[DatumGetInt16(values[PART_PLACE])], VARDATA_ANY(data),
+								   VARSIZE_ANY_EXHDR(data));
+		}
+		MemoryContextReset(context);
+	} while (more);
+	MemoryContextSwitchTo(oldcontext);
+
+	end_scan(&scan);
+	for (i = 0; i < SP_PLACES; i++)
+		pfree(stored[i].data);
+	MemoryContextDelete(context);
+	entry->complete = true;
+	delete_unfinished(entry, pages);
+	list_free(pages);
 }
 
 /* Delete the pages of objects that no longer exist.  Hops from object to object by the index. */

@@ -27,6 +27,7 @@ enum
 	POSITION_TIMELINE,
 	POSITION_DATABASE,
 	POSITION_STATE_LSN,
+	POSITION_GENERATION,
 	POSITION_OBJECT,
 	POSITION_OUTPUT_LSN,
 	POSITION_COLUMNS
@@ -64,6 +65,7 @@ read_position(const Datum *values)
 	position->timeline = (TimeLineID) DatumGetInt32(values[POSITION_TIMELINE]);
 	position->database = DatumGetObjectId(values[POSITION_DATABASE]);
 	position->state_lsn = DatumGetLSN(values[POSITION_STATE_LSN]);
+	position->generation = DatumGetInt64(values[POSITION_GENERATION]);
 	objects = read_array(values[POSITION_OBJECT], INT4OID, sizeof(int32), true,
 						 TYPALIGN_INT, &position->nobjects);
 	lsns = read_array(values[POSITION_OUTPUT_LSN], PG_LSNOID, sizeof(XLogRecPtr),
@@ -120,6 +122,7 @@ form_position(const SpPosition *position, NameData *slot_name, Datum *values)
 	values[POSITION_TIMELINE] = Int32GetDatum((int32) position->timeline);
 	values[POSITION_DATABASE] = ObjectIdGetDatum(position->database);
 	values[POSITION_STATE_LSN] = LSNGetDatum(position->state_lsn);
+	values[POSITION_GENERATION] = Int64GetDatum(position->generation);
 	for (int i = 0; i < n; i++)
 		elements[i] = Int32GetDatum(position->object[i]);
 	values[POSITION_OBJECT] =

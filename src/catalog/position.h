@@ -18,6 +18,7 @@ typedef struct SpPosition
 	TimeLineID	timeline;
 	Oid			database;
 	XLogRecPtr	state_lsn;
+	int64		generation;		/* of the state pages: see page.h */
 	int			nobjects;
 	int32	   *object;
 	XLogRecPtr *output_lsn;

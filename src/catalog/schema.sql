@@ -108,18 +108,22 @@ CREATE TABLE streamproc.position (
 	timeline int4 NOT NULL,
 	database oid NOT NULL,			-- tells a clone from its template
 	state_lsn pg_lsn NOT NULL,		-- the state pages cover everything before
+	generation int8 NOT NULL,		-- those of this generation, and of earlier ones
 	object int4[] NOT NULL,			-- and for each of these objects
 	output_lsn pg_lsn[] NOT NULL	-- its results are written up to here
 ) WITH (fillfactor = 50);
 
 -- Checkpointed state: many keys a page, format in src/catalog/page.c.  A row holds at most
--- 4000 bytes of one, so that its old and its new version fit into one heap page.
+-- 4000 bytes of one, so that its old and its new version fit into one heap page.  A page
+-- has two places: what a position makes valid stays while the other one is written.
 CREATE TABLE streamproc.state_page (
 	object int4 NOT NULL,
 	page int4 NOT NULL,
+	place int2 NOT NULL,
 	part int4 NOT NULL,
+	generation int8 NOT NULL,		-- valid once streamproc.position has it
 	data bytea NOT NULL,
-	PRIMARY KEY (object, page, part)
+	PRIMARY KEY (object, page, place, part)
 ) WITH (fillfactor = 50, toast_tuple_target = 8160);
 ALTER TABLE streamproc.state_page ALTER COLUMN data SET STORAGE EXTERNAL;
 

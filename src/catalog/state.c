@@ -148,11 +148,11 @@ sp_definition_request_state(int32 id, SpObjectState state, const char *reason)
 }
 
 bool
-sp_definition_settle(const SpObjectDef *o)
+sp_definition_settle(const SpObjectDef *o, int nmet)
 {
 	Oid			types[] = {INT4OID, INT4OID, XIDOID};
-	Datum		values[3] = {Int32GetDatum(o->id), Int32GetDatum(o->nmet),
-	TransactionIdGetDatum(o->request_xids[o->nmet - 1])};
+	Datum		values[3] = {Int32GetDatum(o->id), Int32GetDatum(nmet),
+	TransactionIdGetDatum(o->request_xids[nmet - 1])};
 	SpQueryScope scope;
 	bool		settled;
 

@@ -3,8 +3,8 @@
  *	  New objects come to life.
  *
  * A stream has no history, and neither has what reads a stream table: those start at the
- * position, in one transaction with their state row and a checkpoint of everything, so that
- * a crash leaves either a running object whose state is on disk, or nothing.  All others are
+ * position, in one transaction with their state row and their state, so that a crash leaves
+ * either a running object whose state is on disk, or nothing.  All others are
  * filled first, one at a time: starting.c.
  *
  * An object's turn comes when what it reads is alive.
@@ -186,7 +186,7 @@ activate_in_transaction(SpObjectDef *def, XLogRecPtr upto)
 	/* Who was told that it runs must not find it starting anew, in another order, after a crash. */
 	ForceSyncCommit();
 	sp_activate_set_running(def);
-	sp_checkpoint_write(upto);
+	sp_saving_activate(def, upto, false);
 }
 
 /* Try again after a while, longer each time; returns the attempt's number. */
@@ -285,7 +285,7 @@ activate(SpObjectDef *def, XLogRecPtr upto)
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 		MemoryContextSwitchTo(old);
-		sp_checkpoint_committed(upto);
+		sp_saving_activated(true);
 	}
 	PG_CATCH();
 	{
@@ -296,6 +296,7 @@ activate(SpObjectDef *def, XLogRecPtr upto)
 		FlushErrorState();
 		AbortCurrentTransaction();
 		MemoryContextSwitchTo(old);
+		sp_saving_activated(false);
 		sp_registry_forget(def);
 		def->state = SP_STATE_NEW;
 		sp_activate_failed(def, error);
@@ -524,6 +525,9 @@ sp_activate_new(XLogRecPtr upto)
 	int			i;
 
 	sp_engine.activation_pending = false;
+	/* a running object without a position would look like one whose position is lost */
+	if (XLogRecPtrIsInvalid(sp_engine.state_lsn))
+		sp_saving_finish();
 	if (any_new(lists) && !sp_activate_is_settled())
 	{
 		/* replaying objects settle by themselves */

@@ -262,6 +262,7 @@ finish_bucket(SpWindow *w, SpBucket *bucket)
 
 		if (group->flags & SP_GROUP_FINAL)
 			continue;
+		sp_group_changing(&w->groups, group);
 		group->flags |= SP_GROUP_FINAL;
 		sp_bucket_window_changed(w, group);
 	}
@@ -316,6 +317,7 @@ seal_bucket(SpWindow *w, SpBucket *bucket, SpFeed *feed)
 
 		if (group->flags & SP_GROUP_SEALED)
 			continue;
+		sp_group_changing(&w->groups, group);
 		group->flags |= SP_GROUP_SEALED;
 		sp_group_changed(&w->groups, group);
 		sp_result_feed_group(feed, group);

@@ -373,7 +373,8 @@ publish_in_transaction(void)
 	/* Who was told that it runs must not find it starting anew, in another order, after a crash. */
 	ForceSyncCommit();
 	sp_activate_set_running(sp_starting->def);
-	sp_checkpoint_write(sp_engine.upto);
+	/* the stream's own pages are gone with its old memory of duplicates */
+	sp_saving_activate(sp_starting->def, sp_engine.upto, sp_starting->exchanged);
 	sp_debug_point("before-publish");
 }
 
@@ -383,6 +384,8 @@ publish(void)
 {
 	SpStream   *s = sp_starting_stream();
 
+	if (shadow_dedup() != NULL)
+		sp_saving_finish();
 	sp_starting->publishing = true;
 	sp_engine_begin();
 	sp_engine_limit_waits();
@@ -397,12 +400,13 @@ publish(void)
 	}
 	PG_CATCH();
 	{
+		sp_saving_activated(false);
 		detach(s);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(TopMemoryContext);
-	sp_checkpoint_committed(sp_engine.upto);
+	sp_saving_activated(true);
 	sp_engine.activation_failures = 0;
 	if (sp_starting->exchanged)
 	{
@@ -457,7 +461,7 @@ sp_catch_up(void)
 		sp_activate_write_all(sp_engine.upto);
 	if (!sp_activate_is_settled())
 		sp_starting_retry(SP_STARTING_RETRY_MS << Min(sp_starting->postponed++, 5));
-	else
+	else if (sp_saving_write_ahead(sp_starting->window, sp_starting->detector))
 		publish();
 }
 

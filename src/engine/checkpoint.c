@@ -1,21 +1,18 @@
 /*
  * checkpoint.c
- *	  State to pages and back.
+ *	  An object's state to pages and back.
  *
  * Page 0 of an object is its own (a stream's watermark, a window's counters); groups stand
- * on the pages from 1 on.  A checkpoint is one transaction: changed pages and the position
- * that says which part of the WAL they cover.
+ * on the pages from 1 on.  When state is taken, page 0 is made at once, and groups are
+ * written a page at a time, as they were then (group_page.c).
  */
 #include "engine/internal.h"
 
-#include "access/xact.h"
 #include "base/compat.h"
-#include "base/debug.h"
-#include "base/shared.h"
 #include "catalog/page.h"
 #include "catalog/progress.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #define HEAD_VERSION 1
@@ -60,25 +57,8 @@ typedef struct DetectorHead
 StaticAssertDecl(sizeof(StreamHead) == 96, "StreamHead is a durable format");
 StaticAssertDecl(sizeof(WindowHead) == 64, "WindowHead is a durable format");
 StaticAssertDecl(sizeof(DetectorHead) == 16, "DetectorHead is a durable format");
-
-/* Write a stream's pages as those of the object. */
-static void
-save_stream(SpStream *s, int32 object)
-{
-	StreamHead	head = {HEAD_VERSION, 0, s->max_time, s->watermark, s->last_input, s->rows,
-	s->updates, s->deletes, s->truncates};
-	SpDedup    *d = s->dedup;
-
-	if (d != NULL)
-	{
-		head.horizon = d->horizon;
-		head.duplicates = d->duplicates;
-		head.late = d->late;
-		head.has_history = d->has_history;
-		sp_group_save(&d->groups, object, sp_dedup_write_value, d);
-	}
-	sp_page_store(object, 0, (char *) &head, sizeof(head));
-}
+StaticAssertDecl(sizeof(StreamHead) <= SP_STATE_HEAD_SIZE, "StreamHead is a part's head");
+StaticAssertDecl(sizeof(WindowHead) <= SP_STATE_HEAD_SIZE, "WindowHead is a part's head");
 
 /* A window's watermark as an instant; DT_NOBEGIN: it has none. */
 static TimestampTz
@@ -142,26 +122,135 @@ sp_checkpoint_progress(void)
 	pfree(progress);
 }
 
-/* The pages of one object, all of its state. */
+/* ---- saving ---- */
+
+/* What is to be saved of an object, in the current memory context; NULL: nothing. */
+static SpStatePart *
+make_part(int32 object, bool changed, const void *head, Size head_size)
+{
+	SpStatePart *part;
+
+	if (!changed && !sp_page_has_graves(object))
+		return NULL;
+	part = palloc0(sizeof(SpStatePart));
+	part->object = object;
+	if (!changed)
+		return part;
+	part->head_size = head_size;
+	memcpy(part->head, head, head_size);
+	return part;
+}
+
+/* Have a set of groups saved with the part. */
 static void
-save_window(SpWindow *w)
+add_groups(SpStatePart *part, SpGroups *groups, SpValueWrite write, void *arg)
+{
+	Assert(part->ngroups < SP_STATE_GROUPS);
+	part->groups[part->ngroups++] = groups;
+	sp_group_save_begin(groups, part->object, write, arg);
+}
+
+/* Take a stream's state, to be saved as that of the object. */
+static SpStatePart *
+take_stream(SpStream *s, int32 object)
+{
+	StreamHead	head = {HEAD_VERSION, 0, s->max_time, s->watermark, s->last_input, s->rows,
+	s->updates, s->deletes, s->truncates};
+	SpDedup    *d = s->dedup;
+	SpStatePart *part;
+
+	if (d != NULL)
+	{
+		head.horizon = d->horizon;
+		head.duplicates = d->duplicates;
+		head.late = d->late;
+		head.has_history = d->has_history;
+	}
+	part = make_part(object, s->changed || (d != NULL && d->groups.any_dirty), &head,
+					 sizeof(head));
+	s->changed = false;
+	if (part != NULL && d != NULL)
+		add_groups(part, &d->groups, sp_dedup_write_value, d);
+	return part;
+}
+
+/* Take a stream's state. */
+SpStatePart *
+sp_checkpoint_take_stream(SpStream *s)
+{
+	return take_stream(s, s->def->o.id);
+}
+
+/* Take a window's. */
+SpStatePart *
+sp_checkpoint_take_window(SpWindow *w)
 {
 	WindowHead	head = {HEAD_VERSION, 0, w->rows, w->late, w->groups.next_sequence,
 	w->floor, w->spoiled, w->closed_until, w->results.next_sequence};
+	SpStatePart *part = make_part(w->def->o.id, w->groups.any_dirty || w->results.any_dirty,
+								  &head, sizeof(head));
 
-	sp_page_store(w->def->o.id, 0, (char *) &head, sizeof(head));
-	sp_group_save(&w->groups, w->def->o.id, w->ops->write_value, w);
+	if (part == NULL)
+		return NULL;
+	add_groups(part, &w->groups, w->ops->write_value, w);
 	if (w->panes != NULL)
-		sp_group_save(&w->results, w->def->o.id, sp_window_write_value, w);
+		add_groups(part, &w->results, sp_window_write_value, w);
+	return part;
 }
 
-static void
-save_detector(SpDetector *d)
+/* Take a detector's. */
+SpStatePart *
+sp_checkpoint_take_detector(SpDetector *d)
 {
 	DetectorHead head = {HEAD_VERSION, 0, d->rows};
+	SpStatePart *part = make_part(d->def->o.id, d->changed || d->groups.any_dirty, &head,
+								  sizeof(head));
 
-	sp_page_store(d->def->o.id, 0, (char *) &head, sizeof(head));
-	sp_group_save(&d->groups, d->def->o.id, sp_detector_write_value, d);
+	if (part == NULL)
+		return NULL;
+	d->changed = false;
+	add_groups(part, &d->groups, sp_detector_write_value, d);
+	return part;
+}
+
+/* Write one page, or delete one that is no more; false: nothing is left to do. */
+bool
+sp_checkpoint_save_next(SpStatePart *part)
+{
+	int			i;
+
+	if (part->head_size > 0)
+	{
+		sp_page_store(part->object, 0, part->head, part->head_size);
+		part->head_size = 0;
+		return true;
+	}
+	for (i = 0; i < part->ngroups; i++)
+	{
+		if (sp_group_save_next(part->groups[i]))
+			return true;
+	}
+	return sp_page_bury(part->object);
+}
+
+/* All of it is saved. */
+void
+sp_checkpoint_save_end(SpStatePart *part)
+{
+	int			i;
+
+	for (i = 0; i < part->ngroups; i++)
+		sp_group_save_end(part->groups[i]);
+}
+
+/* None of it is, or not all: see sp_group_save_undo(). */
+void
+sp_checkpoint_save_undo(SpStatePart *part, bool all)
+{
+	int			i;
+
+	for (i = 0; i < part->ngroups; i++)
+		sp_group_save_undo(part->groups[i], all);
 }
 
 /* Under which number a filled object's pages of its stream's dedup memory stand. */
@@ -171,122 +260,39 @@ dedup_number(int32 filled)
 	return -filled;
 }
 
+/* Write all of a part, in the helper. */
+static void
+save_part(SpStatePart *part)
+{
+	while (sp_checkpoint_save_next(part))
+		CHECK_FOR_INTERRUPTS();
+	sp_checkpoint_save_end(part);
+}
+
 /* In the helper: write the state of the object that it has filled, and of its stream. */
 void
 sp_checkpoint_save_filled(SpWindow *w, SpDetector *d, SpStream *s)
 {
-	sp_page_begin();
+	sp_page_begin(SP_PAGE_AT_ONCE);
 	if (s != NULL)
-		save_stream(s, dedup_number(w ? w->def->o.id : d->def->o.id));
+	{
+		s->changed = true;
+		save_part(take_stream(s, dedup_number(w ? w->def->o.id : d->def->o.id)));
+	}
 	if (w != NULL)
-		save_window(w);
+	{
+		w->groups.any_dirty = true;
+		save_part(sp_checkpoint_take_window(w));
+	}
 	else
-		save_detector(d);
-	sp_page_end();
-}
-
-/* States that were asked for, and met: from now on no replay comes to where they began. */
-static void
-settle_states(bool committed)
-{
-	SpDefinitions *defs = sp_engine.definitions;
-	List	   *lists[3] = {defs->streams, defs->windows, defs->detectors};
-	ListCell   *lc;
-	int			i;
-
-	for (i = 0; i < 3; i++)
 	{
-		foreach(lc, lists[i])
-		{
-			SpObjectDef *o = lfirst(lc);
-
-			if (o->nmet == 0)
-				continue;
-			if (!committed)
-				o->settled = sp_definition_settle(o);
-			else if (o->settled)
-			{
-				o->nrequests -= o->nmet;
-				memmove(o->requests, o->requests + o->nmet,
-						sizeof(SpObjectState) * o->nrequests);
-				memmove(o->request_xids, o->request_xids + o->nmet,
-						sizeof(TransactionId) * o->nrequests);
-				o->nmet = 0;
-			}
-		}
-	}
-}
-
-/* Write the changed pages and the position, in the current transaction. */
-void
-sp_checkpoint_write(XLogRecPtr state_lsn)
-{
-	ListCell   *lc;
-
-	sp_page_begin();
-	foreach(lc, sp_engine.streams)
-	{
-		SpStream   *s = lfirst(lc);
-
-		if (s->changed)
-			save_stream(s, s->def->o.id);
-	}
-	foreach(lc, sp_engine.windows)
-	{
-		SpWindow   *w = lfirst(lc);
-
-		if (w->groups.any_dirty || w->results.any_dirty)
-			save_window(w);
-	}
-	foreach(lc, sp_engine.detectors)
-	{
-		SpDetector *d = lfirst(lc);
-
-		if (d->changed || d->groups.any_dirty)
-			save_detector(d);
+		d->changed = true;
+		save_part(sp_checkpoint_take_detector(d));
 	}
 	sp_page_end();
-	settle_states(false);
-	sp_checkpoint_progress();
-	sp_debug_point("mid-checkpoint");
-	sp_write_position(state_lsn);
 }
 
-/* The transaction that wrote them has committed. */
-void
-sp_checkpoint_committed(XLogRecPtr state_lsn)
-{
-	ListCell   *lc;
-
-	settle_states(true);
-	foreach(lc, sp_engine.streams)
-	{
-		SpStream   *s = lfirst(lc);
-
-		s->changed = false;
-		if (s->dedup != NULL)
-			sp_group_saved(&s->dedup->groups);
-	}
-	foreach(lc, sp_engine.windows)
-	{
-		SpWindow   *w = lfirst(lc);
-
-		sp_group_saved(&w->groups);
-		if (w->panes != NULL)
-			sp_group_saved(&w->results);
-	}
-	foreach(lc, sp_engine.detectors)
-	{
-		SpDetector *d = lfirst(lc);
-
-		d->changed = false;
-		sp_group_saved(&d->groups);
-	}
-	sp_engine.state_lsn = state_lsn;
-	sp_engine.changed = false;
-	sp_engine.progressed = false;
-	pg_atomic_write_u64(&sp_my_worker->state_lsn, state_lsn);
-}
+/* ---- loading ---- */
 
 /* Read a page's head of a known size. */
 static void

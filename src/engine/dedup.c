@@ -160,10 +160,9 @@ sp_dedup_replace(SpStream *s, const SpDedup *old)
 	{
 		if (d->groups.pages[p] == NULL)
 			continue;
-		d->groups.pages[p]->dirty = true;
 		d->groups.pages[p]->stored = false;
+		sp_group_page_changed(&d->groups, d->groups.pages[p]);
 	}
-	d->groups.any_dirty = true;
 }
 
 /* ---- rows ---- */

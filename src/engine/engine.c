@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "base/compat.h"
+#include "base/debug.h"
 #include "base/guc.h"
 #include "base/shared.h"
 #include "catalog/message.h"
@@ -318,6 +319,8 @@ sp_engine_start(XLogRecPtr slot_confirmed, const char *gap_reason, const SpHelpe
 	sp_engine_begin();
 	position = sp_position_load();
 	sp_engine.fresh = position == NULL;
+	if (position != NULL)
+		sp_page_publish(position->generation);
 	sp_registry_sync(InvalidTransactionId);
 	sp_page_delete_orphans();
 	sp_definition_delete_orphans();
@@ -334,6 +337,7 @@ sp_engine_start(XLogRecPtr slot_confirmed, const char *gap_reason, const SpHelpe
 			restore_objects(position);
 			result = position->state_lsn;
 			sp_engine.upto = sp_engine.state_lsn = result;
+			sp_engine.generation = position->generation;
 		}
 	}
 	else if (any_was_running())
@@ -460,10 +464,11 @@ sp_engine_has_news(void)
 	return due != PG_INT64_MAX && due <= GetCurrentTimestamp();
 }
 
-/* Save changed state. */
+/* Begin a checkpoint of the state as it is. */
 bool
-sp_engine_checkpoint(XLogRecPtr *state_lsn, XLogRecPtr *flush_lsn)
+sp_engine_checkpoint_begin(void)
 {
+	Assert(!sp_saving_is_running());
 	sp_failure_settle();
 	if (sp_failure_any())
 		return false;
@@ -477,12 +482,34 @@ sp_engine_checkpoint(XLogRecPtr *state_lsn, XLogRecPtr *flush_lsn)
 		if (sp_write_holds_back_checkpoint())
 			return false;
 	}
+	sp_saving_begin(sp_engine.upto);
+	return true;
+}
+
+/* Is there one that isn't finished? */
+bool
+sp_engine_checkpoint_running(void)
+{
+	return sp_saving_is_running();
+}
+
+/* Take it a slice further. */
+bool
+sp_engine_checkpoint_slice(XLogRecPtr *state_lsn, XLogRecPtr *flush_lsn)
+{
+	bool		finished;
+
 	sp_engine_begin();
-	sp_checkpoint_write(sp_engine.upto);
+	finished = sp_saving_write_slice();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
-	sp_checkpoint_committed(sp_engine.upto);
+	if (!finished)
+	{
+		sp_debug_point("checkpoint-slice");
+		return false;
+	}
+	sp_saving_committed();
 	*state_lsn = sp_engine.state_lsn;
 	*flush_lsn = XactLastCommitEnd;
 	pg_atomic_write_u64(&sp_my_worker->state_bytes,

@@ -5,9 +5,9 @@
  * The engine keeps definitions and state in memory.  The worker calls, in this order:
  * sp_engine_start() once; then for each batch sp_engine_apply() for its events and
  * sp_engine_write(); sp_engine_activate() when definitions may have changed;
- * sp_engine_checkpoint() now and then.  Each starts and ends its own transaction(s) and
- * must be called outside one.  An error that leaves is fatal for the process: state in
- * memory is thrown away, the next process starts from the checkpoint.
+ * sp_engine_checkpoint_begin() now and then, and its slices.  Each starts and ends its own
+ * transaction(s) and must be called outside one.  An error that leaves is fatal for the
+ * process: state in memory is thrown away, the next process starts from the checkpoint.
  */
 #ifndef SP_ENGINE_H
 #define SP_ENGINE_H
@@ -105,9 +105,14 @@ extern bool sp_engine_pending(void);
 extern bool sp_engine_has_news(void);
 
 /*
- * Save changed state; *state_lsn is what may be confirmed once flush_lsn is flushed.
+ * Save changed state: begin, at the position that has been applied; false when there is
+ * nothing to save, or results that can't be written now must be first.  Then slices, one
+ * after each batch: true when the last one is written, and *state_lsn may be confirmed once
+ * flush_lsn is flushed.
  */
-extern bool sp_engine_checkpoint(XLogRecPtr *state_lsn, XLogRecPtr *flush_lsn);
+extern bool sp_engine_checkpoint_begin(void);
+extern bool sp_engine_checkpoint_running(void);
+extern bool sp_engine_checkpoint_slice(XLogRecPtr *state_lsn, XLogRecPtr *flush_lsn);
 
 /*
  * When (on the worker's clock) something is due: a trigger, an idle tick, a checkpoint.

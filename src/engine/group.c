@@ -3,19 +3,13 @@
  *	  Groups by key: a hash table in memory whose entries live on state pages.
  *
  * A group belongs to one page from its creation to its removal; a page holds at most
- * SP_PAGE_GROUPS of them.  Changing a group marks its page dirty, and a checkpoint writes
- * the dirty pages, so that its cost follows what has changed.  Pages are numbered from 1.
- *
- * Durable form of a page: uint32 count, then for each group
- *	uint64 sequence, int64 start, int32 revision, uint8 flags, tid,
- *	per key: uint8 null, then uint32 length and bytes; then the object's value.
+ * SP_PAGE_GROUPS of them.  Pages are numbered from 1.  How they come to disk and back is
+ * in group_page.c.
  */
 #include "engine/internal.h"
 
-#include "access/detoast.h"
 #include "access/transam.h"
 #include "base/compat.h"
-#include "catalog/page.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
@@ -92,6 +86,8 @@ sp_group_init(SpGroups *groups, MemoryContext context, int nkeys,
 	groups->nulls_offset = sizeof(SpGroup) + sizeof(Datum) * nkeys;
 	groups->value_offset = MAXALIGN(groups->nulls_offset + nkeys);
 	groups->group_size = MAXALIGN(groups->value_offset + value_size);
+	groups->epoch = 1;
+	slist_init(&groups->images);
 	groups->table_size = INITIAL_TABLE_SIZE;
 	groups->table = palloc0(sizeof(SpGroup *) * groups->table_size);
 	MemoryContextSwitchTo(old);
@@ -158,7 +154,7 @@ keys_equal(SpGroups *groups, SpGroup *group, const Datum *keys, const bool *null
 	return true;
 }
 
-/* The group, or NULL.  May throw where a key type's functions do. */
+/* The group, to be changed, or NULL.  May throw where a key type's functions do. */
 SpGroup *
 sp_group_find(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
 {
@@ -167,7 +163,10 @@ sp_group_find(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, con
 	for (; group != NULL; group = group->next)
 	{
 		if (group->hash == hash && group->start == start && keys_equal(groups, group, keys, nulls))
+		{
+			sp_group_changing(groups, group);
 			return group;
+		}
 	}
 	return NULL;
 }
@@ -208,8 +207,8 @@ grow_table(SpGroups *groups)
 }
 
 /* Make page number (> 0) exist in memory. */
-static SpPage *
-ensure_page(SpGroups *groups, int32 number)
+SpPage *
+sp_group_ensure_page(SpGroups *groups, int32 number)
 {
 	if (number >= groups->pages_allocated)
 	{
@@ -235,8 +234,8 @@ ensure_page(SpGroups *groups, int32 number)
 }
 
 /* Put a page on the list of those with room, once. */
-static void
-note_room(SpGroups *groups, SpPage *page)
+void
+sp_group_note_room(SpGroups *groups, SpPage *page)
 {
 	MemoryContext old;
 
@@ -266,23 +265,23 @@ assign_page(SpGroups *groups, SpGroup *group)
 	}
 	if (page == NULL)
 	{
-		page = ensure_page(groups, Max(1, groups->npages));
-		note_room(groups, page);
+		page = sp_group_ensure_page(groups, Max(1, groups->npages));
+		sp_group_note_room(groups, page);
 	}
+	sp_group_keep(groups, page);
 	for (i = 0; page->groups[(page->n + i) % SP_PAGE_GROUPS] != NULL; i++)
 		;
 	i = (page->n + i) % SP_PAGE_GROUPS;
 	page->groups[i] = group;
 	page->n++;
-	page->dirty = true;
 	group->page = page->number;
 	group->page_slot = i;
-	groups->any_dirty = true;
+	sp_group_page_changed(groups, page);
 }
 
 /* A new group in memory, in the hash table, with copies of the keys; on no page yet. */
-static SpGroup *
-make_group(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
+SpGroup *
+sp_group_make(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
 {
 	SpGroup    *group = groups->free;
 	MemoryContext old = MemoryContextSwitchTo(groups->context);
@@ -321,7 +320,7 @@ make_group(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const 
 SpGroup *
 sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
 {
-	SpGroup    *group = make_group(groups, hash, start, keys, nulls);
+	SpGroup    *group = sp_group_make(groups, hash, start, keys, nulls);
 
 	group->sequence = groups->next_sequence++;
 	assign_page(groups, group);
@@ -348,6 +347,7 @@ sp_group_remove(SpGroups *groups, SpGroup *group)
 	SpPage	   *page = groups->pages[group->page];
 	int			i;
 
+	sp_group_keep(groups, page);
 	if (!(group->flags & SP_GROUP_GONE))
 		sp_group_hide(groups, group);
 	for (i = 0; i < groups->nkeys; i++)
@@ -357,19 +357,10 @@ sp_group_remove(SpGroups *groups, SpGroup *group)
 	}
 	page->groups[group->page_slot] = NULL;
 	page->n--;
-	page->dirty = true;
-	groups->any_dirty = true;
-	note_room(groups, page);
+	sp_group_page_changed(groups, page);
+	sp_group_note_room(groups, page);
 	group->next = groups->free;
 	groups->free = group;
-}
-
-/* Its durable form is outdated. */
-void
-sp_group_changed(SpGroups *groups, SpGroup *group)
-{
-	groups->pages[group->page]->dirty = true;
-	groups->any_dirty = true;
 }
 
 /* Bytes, roughly. */
@@ -377,207 +368,4 @@ Size
 sp_group_memory(const SpGroups *groups)
 {
 	return groups->context == NULL ? 0 : MemoryContextMemAllocated(groups->context, true);
-}
-
-/* Append a key. */
-static void
-write_key(StringInfo buf, const SpKeyColumn *key, Datum value, bool isnull)
-{
-	uint32		size;
-
-	appendStringInfoCharMacro(buf, isnull ? 1 : 0);
-	if (isnull)
-		return;
-	if (key->typbyval)
-	{
-		appendBinaryStringInfo(buf, (char *) &value, sizeof(Datum));
-		return;
-	}
-	size = datumGetSize(value, false, key->typlen);
-	appendBinaryStringInfo(buf, (char *) &size, sizeof(size));
-	appendBinaryStringInfo(buf, DatumGetPointer(value), size);
-}
-
-/* Write the dirty pages; returns how many. */
-int
-sp_group_save(SpGroups *groups, int32 object, SpValueWrite write, void *arg)
-{
-	StringInfoData buf;
-	int			saved = 0;
-	int32		p;
-
-	if (!groups->any_dirty)
-		return 0;
-	initStringInfo(&buf);
-	for (p = 1; p < groups->npages; p++)
-	{
-		SpPage	   *page = groups->pages[p];
-		uint32		n = 0;
-		int			i;
-
-		if (page == NULL || !page->dirty)
-			continue;
-		resetStringInfo(&buf);
-		appendBinaryStringInfo(&buf, (char *) &n, sizeof(n));
-		for (i = 0; i < SP_PAGE_GROUPS && page->n > 0; i++)
-		{
-			SpGroup    *group = page->groups[i];
-			uint8		flags;
-			int			k;
-
-			if (group == NULL)
-				continue;
-			flags = group->flags & ~SP_GROUP_TOUCHED;
-			appendBinaryStringInfo(&buf, (char *) &group->sequence, sizeof(uint64));
-			appendBinaryStringInfo(&buf, (char *) &group->start, sizeof(int64));
-			appendBinaryStringInfo(&buf, (char *) &group->revision, sizeof(int32));
-			appendBinaryStringInfo(&buf, (char *) &flags, 1);
-			appendBinaryStringInfo(&buf, (char *) &group->tid, sizeof(ItemPointerData));
-			for (k = 0; k < groups->nkeys; k++)
-				write_key(&buf, &groups->keys[k], sp_group_keys(groups, group)[k],
-						  sp_group_nulls(groups, group)[k]);
-			write(arg, group, &buf);
-			n++;
-		}
-		memcpy(buf.data, &n, sizeof(n));
-		if (n > 0)
-			sp_page_store(object, groups->first_page + p, buf.data, buf.len);
-		else if (page->stored)
-			sp_page_store(object, groups->first_page + p, NULL, 0);
-		saved++;
-	}
-	pfree(buf.data);
-	return saved;
-}
-
-/* The checkpoint that wrote them has committed. */
-void
-sp_group_saved(SpGroups *groups)
-{
-	int32		p;
-
-	if (!groups->any_dirty)
-		return;
-	for (p = 1; p < groups->npages; p++)
-	{
-		SpPage	   *page = groups->pages[p];
-
-		if (page == NULL || !page->dirty)
-			continue;
-		page->stored = page->n > 0;
-		page->dirty = false;
-	}
-	groups->any_dirty = false;
-}
-
-/* Take bytes of a page; too few are a damaged page. */
-void
-sp_read_bytes(const char **p, const char *end, void *to, Size size)
-{
-	if (end - *p < (ptrdiff_t) size)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("a state page ends before its data does"),
-				 errhint("Rebuild the object with streamproc.resume().")));
-	memcpy(to, *p, size);
-	*p += size;
-}
-
-/* Are these bytes one flat value of the type? */
-bool
-sp_is_one_value(const char *data, uint32 size, int16 typlen)
-{
-	if (typlen > 0)
-		return size == typlen;
-	if (typlen == -2)
-		return memchr(data, '\0', size) == data + size - 1;
-	if (VARATT_IS_1B(data))
-		return !VARATT_IS_EXTERNAL(data) && VARSIZE_1B(data) == size;
-	return size >= (VARATT_IS_4B_C(data) ? VARHDRSZ_COMPRESSED : VARHDRSZ) &&
-		VARSIZE_4B(data) == size;
-}
-
-/* Read a key, in the current memory context. */
-static Datum
-read_key(const char **p, const char *end, const SpKeyColumn *key, bool *isnull)
-{
-	uint8		null;
-	uint32		size;
-	char	   *copy;
-	Datum		value;
-
-	sp_read_bytes(p, end, &null, 1);
-	*isnull = null != 0;
-	if (*isnull)
-		return (Datum) 0;
-	if (key->typbyval)
-	{
-		sp_read_bytes(p, end, &value, sizeof(value));
-		return value;
-	}
-	sp_read_bytes(p, end, &size, sizeof(size));
-	if (size > (Size) (end - *p) || size == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("a key on a state page has an impossible length of %u bytes", size)));
-	copy = palloc(size);
-	sp_read_bytes(p, end, copy, size);
-	if (!sp_is_one_value(copy, size, key->typlen))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("a key on a state page is damaged")));
-	return PointerGetDatum(copy);
-}
-
-/* Bring the groups of a page back. */
-void
-sp_group_load_page(SpGroups *groups, int32 number, const char *data, Size size,
-				   SpValueRead read, void *arg)
-{
-	const char *p = data;
-	const char *end = data + size;
-	SpPage	   *page = ensure_page(groups, number);
-	Datum	   *keys = palloc(sizeof(Datum) * Max(1, groups->nkeys));
-	bool	   *nulls = palloc(Max(1, groups->nkeys));
-	uint32		n;
-	uint32		i;
-
-	sp_read_bytes(&p, end, &n, sizeof(n));
-	if (n > SP_PAGE_GROUPS)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("a state page claims to hold %u groups", n)));
-	for (i = 0; i < n; i++)
-	{
-		SpGroup		head;
-		SpGroup    *group;
-		int			k;
-
-		sp_read_bytes(&p, end, &head.sequence, sizeof(uint64));
-		sp_read_bytes(&p, end, &head.start, sizeof(int64));
-		sp_read_bytes(&p, end, &head.revision, sizeof(int32));
-		sp_read_bytes(&p, end, &head.flags, 1);
-		sp_read_bytes(&p, end, &head.tid, sizeof(ItemPointerData));
-		for (k = 0; k < groups->nkeys; k++)
-			keys[k] = read_key(&p, end, &groups->keys[k], &nulls[k]);
-		group = make_group(groups, sp_group_hash(groups, head.start, keys, nulls),
-						   head.start, keys, nulls);
-		group->sequence = head.sequence;
-		group->revision = head.revision;
-		group->flags = head.flags;
-		group->tid = head.tid;
-		group->page = number;
-		group->page_slot = i;
-		page->groups[i] = group;
-		if (group->flags & SP_GROUP_GONE)
-			sp_group_hide(groups, group);
-		groups->next_sequence = Max(groups->next_sequence, head.sequence + 1);
-		read(arg, group, &p, end);
-	}
-	page->n = n;
-	page->stored = true;
-	if (n < SP_PAGE_GROUPS)
-		note_room(groups, page);
-	pfree(keys);
-	pfree(nulls);
 }

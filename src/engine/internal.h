@@ -45,6 +45,7 @@
 #define SP_NO_WATERMARK		PG_INT64_MIN
 #define SP_PAGE_GROUPS		64
 #define SP_RESULT_PAGES		(1 << 30)	/* pages of a window's results are numbered from here on */
+#define SP_STATE_HEAD_SIZE	96	/* of an object's page 0, at most */
 
 typedef struct SpStream SpStream;
 typedef struct SpWindow SpWindow;
@@ -165,10 +166,23 @@ struct SpPage
 	SpGroup    *groups[SP_PAGE_GROUPS];
 	int32		number;
 	int16		n;
-	bool		dirty;
-	bool		stored;			/* there is a row for it */
+	bool		stored;			/* there may be rows for it */
 	bool		has_room;		/* on the list of pages with room */
+	uint32		dirty;			/* the epoch in which it was changed; 0: it is as stored */
 };
+
+/* A page as it was when a checkpoint began, kept because it has changed since. */
+typedef struct SpPageImage
+{
+	slist_node	node;
+	int32		page;
+	Size		size;			/* 0: there was nothing on it */
+	char		data[FLEXIBLE_ARRAY_MEMBER];
+} SpPageImage;
+
+/* Durable form of a group's value, by the object. */
+typedef void (*SpValueWrite) (void *object, SpGroup *group, StringInfo buf);
+typedef void (*SpValueRead) (void *object, SpGroup *group, const char **p, const char *end);
 
 typedef struct SpGroups
 {
@@ -191,7 +205,22 @@ typedef struct SpGroups
 	int32		npages;
 	int32		pages_allocated;
 	List	   *pages_with_room;	/* of SpPage *, used as a stack */
-	bool		any_dirty;
+
+	/* what a checkpoint must write: see group_page.c */
+	bool		any_dirty;		/* a page, or what the object has on page 0 */
+	uint32		epoch;			/* counts checkpoints; from 1 */
+	int32	   *dirty;			/* numbers of the pages changed in this epoch */
+	int			ndirty;
+	int			dirty_allocated;
+
+	/* what the checkpoint at work has still to write */
+	int32		object;
+	SpValueWrite write;
+	void	   *write_arg;
+	int32	   *saving;			/* numbers of pages; those changed since are in images */
+	int			nsaving;
+	int			nsaved;
+	slist_head	images;
 } SpGroups;
 
 #define sp_group_keys(groups, group) ((Datum *) ((char *) (group) + sizeof(SpGroup)))
@@ -208,16 +237,42 @@ extern SpGroup *sp_group_add(SpGroups *groups, uint32 hash, int64 start,
 extern bool sp_group_same_keys(SpGroups *groups, SpGroup *a, SpGroup *b);
 extern void sp_group_hide(SpGroups *groups, SpGroup *group);
 extern void sp_group_remove(SpGroups *groups, SpGroup *group);
-extern void sp_group_changed(SpGroups *groups, SpGroup *group);
 extern Size sp_group_memory(const SpGroups *groups);
 
-/* Durable form of a group's value, by the object. */
-typedef void (*SpValueWrite) (void *object, SpGroup *group, StringInfo buf);
-typedef void (*SpValueRead) (void *object, SpGroup *group, const char **p, const char *end);
+/*
+ * Whoever changes a group, be it only a flag that is part of its durable form, calls
+ * sp_group_changing() before and sp_group_changed() after: a checkpoint may still have to
+ * write it as it is.  A group that sp_group_find() or sp_group_add() has just returned is
+ * ready to be changed.
+ */
+extern void sp_group_keep(SpGroups *groups, SpPage *page);
+extern void sp_group_changed(SpGroups *groups, SpGroup *group);
 
-/* Write the dirty pages, numbered from 1 (page 0 is the object's own). */
-extern int	sp_group_save(SpGroups *groups, int32 object, SpValueWrite write, void *arg);
-extern void sp_group_saved(SpGroups *groups);
+static inline void
+sp_group_changing(SpGroups *groups, SpGroup *group)
+{
+	SpPage	   *page = groups->pages[group->page];
+
+	if (unlikely(page->dirty != groups->epoch && page->dirty != 0))
+		sp_group_keep(groups, page);
+}
+
+/* Parts of group.c and group_page.c that the other one needs. */
+extern SpGroup *sp_group_make(SpGroups *groups, uint32 hash, int64 start,
+							  const Datum *keys, const bool *nulls);
+extern SpPage *sp_group_ensure_page(SpGroups *groups, int32 number);
+extern void sp_group_note_room(SpGroups *groups, SpPage *page);
+extern void sp_group_page_changed(SpGroups *groups, SpPage *page);
+
+/*
+ * Writing what is dirty when it begins, a page at a time, numbered from 1 (page 0 is the
+ * object's own); next returns false when nothing is left.  What is undone instead of ended,
+ * all of it or what is left, is dirty again.
+ */
+extern void sp_group_save_begin(SpGroups *groups, int32 object, SpValueWrite write, void *arg);
+extern bool sp_group_save_next(SpGroups *groups);
+extern void sp_group_save_end(SpGroups *groups);
+extern void sp_group_save_undo(SpGroups *groups, bool all);
 extern void sp_group_load_page(SpGroups *groups, int32 page, const char *data, Size size,
 							   SpValueRead read, void *arg);
 
@@ -481,6 +536,7 @@ typedef struct SpEngine
 	char	   *slot_name;
 	XLogRecPtr	upto;			/* everything before it is applied */
 	XLogRecPtr	state_lsn;		/* of the last checkpoint */
+	int64		generation;		/* of its state pages */
 	bool		changed;		/* positions or state moved since the last checkpoint */
 	bool		progressed;		/* since object_progress was written */
 	bool		activation_pending;
@@ -673,7 +729,7 @@ extern void sp_detector_read_value(void *detector, SpGroup *group, const char **
 extern void sp_write_and_commit(XLogRecPtr upto, bool flush);
 extern void sp_write_backfill(SpWindow *w, SpDetector *d);
 extern bool sp_write_alone(SpWindow *w, SpDetector *d);
-extern void sp_write_position(XLogRecPtr state_lsn);
+extern void sp_write_position(XLogRecPtr upto, XLogRecPtr state_lsn, int64 generation);
 extern bool sp_write_holds_back_checkpoint(void);
 extern TimestampTz sp_write_next_due(void);
 
@@ -745,14 +801,40 @@ extern TimestampTz sp_starting_due(void);
 extern void sp_starting_sync(void);
 extern void sp_starting_abandon(void);
 
-/* checkpoint.c */
-extern void sp_checkpoint_write(XLogRecPtr state_lsn);
-extern void sp_checkpoint_committed(XLogRecPtr state_lsn);
-extern void sp_checkpoint_progress(void);
+/* checkpoint.c: one object's state to pages, in parts, and back */
+#define SP_STATE_GROUPS		2	/* sets of groups that an object has, at most */
+typedef struct SpStatePart
+{
+	int32		object;
+	SpGroups   *groups[SP_STATE_GROUPS];
+	int			ngroups;
+	Size		head_size;		/* 0: page 0 is written, or needn't be */
+	char		head[SP_STATE_HEAD_SIZE];
+} SpStatePart;
+
+extern SpStatePart *sp_checkpoint_take_stream(SpStream *s);
+extern SpStatePart *sp_checkpoint_take_window(SpWindow *w);
+extern SpStatePart *sp_checkpoint_take_detector(SpDetector *d);
+extern bool sp_checkpoint_save_next(SpStatePart *part);
+extern void sp_checkpoint_save_end(SpStatePart *part);
+extern void sp_checkpoint_save_undo(SpStatePart *part, bool all);
 extern void sp_checkpoint_save_filled(SpWindow *w, SpDetector *d, SpStream *s);
+extern void sp_checkpoint_progress(void);
 extern void sp_checkpoint_load_stream(SpStream *s);
 extern void sp_checkpoint_load_dedup(SpStream *s, int32 filled);
 extern void sp_checkpoint_load_window(SpWindow *w);
 extern void sp_checkpoint_load_detector(SpDetector *d);
+
+/* saving.c: a checkpoint, in slices */
+extern void sp_saving_begin(XLogRecPtr state_lsn);
+extern bool sp_saving_is_running(void);
+extern bool sp_saving_write_slice(void);
+extern void sp_saving_committed(void);
+extern void sp_saving_finish(void);
+extern void sp_saving_forget(int32 object);
+/* an object that is about to run, and the transaction that makes it so */
+extern bool sp_saving_write_ahead(SpWindow *w, SpDetector *d);
+extern void sp_saving_activate(SpObjectDef *def, XLogRecPtr upto, bool whole);
+extern void sp_saving_activated(bool committed);
 
 #endif

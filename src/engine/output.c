@@ -120,6 +120,7 @@ sp_output_gone(SpWindow *w, SpGroup *group)
 		w->ops->remove(w, group);
 		return;
 	}
+	sp_group_changing(&w->groups, group);
 	group->flags |= SP_GROUP_GONE;
 	sp_group_hide(&w->groups, group);
 	if (group->bucket != NULL)
@@ -159,6 +160,10 @@ sp_output_is_empty(const SpOutput *output)
 static void
 clear_group(SpOutput *output, SpGroup *group)
 {
+	SpGroups   *groups = output->window->result_groups;
+
+	sp_group_changing(groups, group);
+	sp_group_changed(groups, group);
 	group->flags &= ~SP_GROUP_DIRTY;
 	if (group->bucket != NULL)
 		group->bucket->ndirty--;

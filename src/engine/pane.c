@@ -280,6 +280,7 @@ amend_results(SpWindow *w)
 		/* it is part of windows to come */
 		if (!head->key->is_listed)
 			sp_pane_key_list(w, head->key, panes->next_turn++);
+		sp_group_changing(&w->groups, pane);
 		head->turn = head->key->turn;
 		sp_group_changed(&w->groups, pane);
 	}
@@ -327,6 +328,7 @@ close_window(SpWindow *w, int64 start, int64 end, bool appears)
 			if (!head->key->is_listed)
 				sp_pane_key_list(w, head->key, panes->next_turn++);
 			sp_pane_key_push(w, head->key, pane);
+			sp_group_changing(&w->groups, pane);
 			head->turn = head->key->turn;
 			sp_group_changed(&w->groups, pane);
 		}
@@ -418,6 +420,7 @@ seal_results(SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time)
 
 			if (result->flags & SP_GROUP_SEALED)
 				continue;
+			sp_group_changing(&w->results, result);
 			result->flags |= SP_GROUP_SEALED;
 			sp_group_changed(&w->results, result);
 			sp_result_feed_group(&feed, result);

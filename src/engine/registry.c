@@ -189,6 +189,7 @@ sp_registry_add_window(SpWindow *w)
 void
 sp_registry_drop_detector(SpDetector *d)
 {
+	sp_saving_forget(d->def->o.id);
 	sp_engine.detectors = list_delete_ptr(sp_engine.detectors, d);
 	if (d->stream != NULL)
 		d->stream->detectors = list_delete_ptr(d->stream->detectors, d);
@@ -205,6 +206,7 @@ sp_registry_drop_window(SpWindow *w)
 		sp_registry_drop_detector(linitial(w->detectors));
 	while (w->windows != NIL)
 		sp_registry_drop_window(linitial(w->windows));
+	sp_saving_forget(w->def->o.id);
 	sp_engine.windows = list_delete_ptr(sp_engine.windows, w);
 	if (w->upstream != NULL)
 		w->upstream->windows = list_delete_ptr(w->upstream->windows, w);
@@ -221,6 +223,7 @@ sp_registry_drop_stream(SpStream *s)
 		sp_registry_drop_window(linitial(s->windows));
 	while (s->detectors != NIL)
 		sp_registry_drop_detector(linitial(s->detectors));
+	sp_saving_forget(s->def->o.id);
 	sp_engine.streams = list_delete_ptr(sp_engine.streams, s);
 	MemoryContextDelete(s->context);
 }

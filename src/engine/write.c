@@ -281,6 +281,7 @@ output_committed(Writable *x, XLogRecPtr upto)
 	{
 		SpGroup    *group = x->output->groups[i];
 
+		sp_group_changing(x->window->result_groups, group);
 		if (!(group->flags & SP_GROUP_ABSENT))
 			group->revision++;
 		sp_group_changed(x->window->result_groups, group);
@@ -295,7 +296,7 @@ output_committed(Writable *x, XLogRecPtr upto)
  * write) stand at upto, those of the others where they stood.
  */
 static void
-store_position(List *objects, XLogRecPtr upto, XLogRecPtr state_lsn)
+store_position(List *objects, XLogRecPtr upto, XLogRecPtr state_lsn, int64 generation)
 {
 	SpPosition	p;
 	ListCell   *lc;
@@ -305,6 +306,7 @@ store_position(List *objects, XLogRecPtr upto, XLogRecPtr state_lsn)
 	p.timeline = GetWALInsertionTimeLine();
 	p.database = MyDatabaseId;
 	p.state_lsn = state_lsn;
+	p.generation = generation;
 	p.nobjects = 0;
 	p.object = palloc(sizeof(int32) * Max(1, list_length(objects)));
 	p.output_lsn = palloc(sizeof(XLogRecPtr) * Max(1, list_length(objects)));
@@ -323,11 +325,14 @@ store_position(List *objects, XLogRecPtr upto, XLogRecPtr state_lsn)
 	replorigin_session_origin_timestamp = GetCurrentTimestamp();
 }
 
-/* Store the position of a checkpoint, in the current transaction. */
+/*
+ * Store the position of a checkpoint, which is about state_lsn, in the current transaction.
+ * Everything before upto is applied.
+ */
 void
-sp_write_position(XLogRecPtr state_lsn)
+sp_write_position(XLogRecPtr upto, XLogRecPtr state_lsn, int64 generation)
 {
-	store_position(list_writables(), state_lsn, state_lsn);
+	store_position(list_writables(), upto, state_lsn, generation);
 }
 
 /* Forget what a commit has made durable. */
@@ -442,7 +447,7 @@ write_together(List *objects, List *due, XLogRecPtr upto, bool progress)
 	if (progress)
 		sp_checkpoint_progress();
 	if (due != NIL)
-		store_position(objects, upto, sp_engine.state_lsn);
+		store_position(objects, upto, sp_engine.state_lsn, sp_engine.generation);
 	sp_debug_point("before-write-commit");
 }
 
@@ -458,7 +463,7 @@ write_separately(List *objects, List *due, XLogRecPtr upto)
 	foreach(lc, due)
 		any |= write_guarded(lfirst(lc));
 	if (any)
-		store_position(objects, upto, sp_engine.state_lsn);
+		store_position(objects, upto, sp_engine.state_lsn, sp_engine.generation);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	after_commit(objects, upto);
@@ -575,6 +580,7 @@ sp_write_backfill(SpWindow *w, SpDetector *d)
 	/* the transaction's fate is the object's: it is forgotten when this is rolled back */
 	for (i = 0; w != NULL && i < x.output->ngroups; i++)
 	{
+		sp_group_changing(w->result_groups, x.output->groups[i]);
 		x.output->groups[i]->revision++;
 		sp_group_changed(w->result_groups, x.output->groups[i]);
 	}

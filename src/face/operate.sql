@@ -45,6 +45,8 @@ CREATE FUNCTION streamproc.worker_status(
 	OUT dead_rows pg_catalog.int8,
 	OUT checkpoints pg_catalog.int8,
 	OUT longest_checkpoint_ms pg_catalog.float8,
+	OUT checkpoint_slices pg_catalog.int8,
+	OUT longest_pause_ms pg_catalog.float8,
 	OUT state_bytes pg_catalog.int8,
 	OUT memory_bytes pg_catalog.int8,
 	OUT latency_p50_ms pg_catalog.float8,
@@ -60,7 +62,7 @@ COMMENT ON FUNCTION streamproc.worker_status() IS 'the row of the view worker';
 
 CREATE VIEW streamproc.worker AS
 SELECT pid, state, started_at, rows, rows_per_second, commits, batches, results, alerts, dead_rows,
-	checkpoints, longest_checkpoint_ms, state_bytes, memory_bytes, latency_p50_ms, latency_p99_ms,
+	checkpoints, longest_checkpoint_ms, checkpoint_slices, longest_pause_ms, state_bytes, memory_bytes, latency_p50_ms, latency_p99_ms,
 	applied_lsn, lag_seconds, message
 FROM streamproc.worker_status();
 
@@ -76,6 +78,12 @@ COMMENT ON COLUMN streamproc.worker.batches IS
 'groups of such transactions that were processed together';
 COMMENT ON COLUMN streamproc.worker.results IS 'result rows written';
 COMMENT ON COLUMN streamproc.worker.dead_rows IS 'rows that went to dead_letter';
+COMMENT ON COLUMN streamproc.worker.longest_checkpoint_ms IS
+'from the beginning of a checkpoint to its end; rows are processed meanwhile';
+COMMENT ON COLUMN streamproc.worker.checkpoint_slices IS
+'pieces in which checkpoints were written, between batches of rows';
+COMMENT ON COLUMN streamproc.worker.longest_pause_ms IS
+'how long rows had to wait for one of them, at most';
 COMMENT ON COLUMN streamproc.worker.memory_bytes IS
 'private memory of the process; NULL when unknown';
 COMMENT ON COLUMN streamproc.worker.latency_p50_ms IS

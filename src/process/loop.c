@@ -84,9 +84,10 @@ static XLogRecPtr written;		/* pending triggers were written up to here, as far 
 
 /* Checkpoints. */
 static bool is_dirty;			/* events were applied since the last one */
-static TimestampTz checkpoint_time;
-static XLogRecPtr checkpoint_position;
+static TimestampTz checkpoint_time; /* when the last one began */
+static XLogRecPtr checkpoint_position;	/* where */
 static XLogRecPtr checkpoint_at;	/* due once this is decoded; invalid: not requested */
+static TimestampTz saved_time;	/* when the last one was finished */
 static XLogRecPtr confirm_lsn;	/* to be confirmed ... */
 static XLogRecPtr confirm_after;	/* ... once this is flushed */
 
@@ -281,7 +282,40 @@ is_flush_wanted(void)
 	return Min(request, covered) > written || !sp_engine_pending();
 }
 
-/* Save the state. */
+/* Begin a checkpoint, when there is something to save. */
+static void
+begin_checkpoint(void)
+{
+	bool		begun;
+
+	/* Not begun: nothing has changed, or results that must be written first can't be. */
+	checkpoint_position = sp_decode_position();
+	checkpoint_at = InvalidXLogRecPtr;
+	begun = sp_engine_checkpoint_begin();
+	MemoryContextSwitchTo(loop_context);
+	checkpoint_time = GetCurrentTimestamp();
+	if (begun)
+		is_dirty = false;
+}
+
+/* The checkpoint at work is finished. */
+static void
+note_saved(XLogRecPtr state_lsn, XLogRecPtr flush_lsn)
+{
+	uint64		us;
+
+	saved_time = GetCurrentTimestamp();
+	confirm_lsn = state_lsn;
+	confirm_after = flush_lsn;
+	sp_debug_point("checkpointed");
+
+	us = (uint64) Max(saved_time - checkpoint_time, 0);
+	pg_atomic_fetch_add_u64(&sp_my_worker->checkpoints, 1);
+	if (us > pg_atomic_read_u64(&sp_my_worker->checkpoint_us))
+		pg_atomic_write_u64(&sp_my_worker->checkpoint_us, us);
+}
+
+/* Take the checkpoint at work further, or begin one. */
 static void
 save_state(void)
 {
@@ -289,26 +323,20 @@ save_state(void)
 	XLogRecPtr	state_lsn;
 	XLogRecPtr	flush_lsn;
 	uint64		us;
-	bool		saved;
+	bool		finished;
 
-	/* Nothing saved: nothing has changed, or results that must be written first can't be. */
-	checkpoint_position = sp_decode_position();
-	checkpoint_at = InvalidXLogRecPtr;
-	saved = sp_engine_checkpoint(&state_lsn, &flush_lsn);
-	MemoryContextSwitchTo(loop_context);
-	checkpoint_time = GetCurrentTimestamp();
-	if (!saved)
+	if (!sp_engine_checkpoint_running())
+		begin_checkpoint();
+	if (!sp_engine_checkpoint_running())
 		return;
-
-	is_dirty = false;
-	confirm_lsn = state_lsn;
-	confirm_after = flush_lsn;
-	sp_debug_point("checkpointed");
-
-	us = (uint64) Max(checkpoint_time - start, 0);
-	pg_atomic_fetch_add_u64(&sp_my_worker->checkpoints, 1);
-	if (us > pg_atomic_read_u64(&sp_my_worker->checkpoint_us))
-		pg_atomic_write_u64(&sp_my_worker->checkpoint_us, us);
+	finished = sp_engine_checkpoint_slice(&state_lsn, &flush_lsn);
+	MemoryContextSwitchTo(loop_context);
+	us = (uint64) Max(GetCurrentTimestamp() - start, 0);
+	pg_atomic_fetch_add_u64(&sp_my_worker->checkpoint_slices, 1);
+	if (us > pg_atomic_read_u64(&sp_my_worker->checkpoint_pause_us))
+		pg_atomic_write_u64(&sp_my_worker->checkpoint_pause_us, us);
+	if (finished)
+		note_saved(state_lsn, flush_lsn);
 }
 
 /* Confirm the last checkpoint's position once it is durable; force makes it so. */
@@ -319,7 +347,7 @@ confirm_position(bool force)
 		return;
 	if (GetFlushRecPtr(NULL) < confirm_after)
 	{
-		if (!force && GetCurrentTimestamp() < checkpoint_time + CONFIRM_DELAY_US)
+		if (!force && GetCurrentTimestamp() < saved_time + CONFIRM_DELAY_US)
 			return;
 		XLogFlush(confirm_after);
 	}
@@ -328,13 +356,18 @@ confirm_position(bool force)
 	sp_debug_point("confirmed");
 }
 
-/* When the next checkpoint is due if no more WAL comes; DT_NOEND: not at all. */
+/*
+ * When the next checkpoint is due if no more WAL comes; DT_NOEND: not at all.  One at a time:
+ * when it takes longer than the interval the next begins right after.
+ */
 static TimestampTz
 next_checkpoint(void)
 {
 	XLogRecPtr	position = sp_decode_position();
 	XLogRecPtr	decoded = position - checkpoint_position;
 
+	if (sp_engine_checkpoint_running())
+		return DT_NOEND;
 	if (!XLogRecPtrIsInvalid(checkpoint_at) && position >= checkpoint_at)
 		return DT_NOBEGIN;
 	if (decoded >= (XLogRecPtr) sp_guc_checkpoint_wal * MEGABYTE)
@@ -368,7 +401,7 @@ has_news(void)
 		return true;
 	if (is_flush_wanted() && !sp_engine_pending())
 		return true;
-	if (sp_engine_has_news())
+	if (sp_engine_has_news() || sp_engine_checkpoint_running())
 		return true;
 	if (announced <= covered)
 		return false;
@@ -466,7 +499,7 @@ work(void)
 		activate(xid);
 	publish_progress(flush);
 
-	if (next_checkpoint() <= now)
+	if (sp_engine_checkpoint_running() || next_checkpoint() <= now)
 		save_state();
 	confirm_position(false);
 }
@@ -496,7 +529,7 @@ begin_loop(void)
 	/* Nobody announced what was committed before we listened. */
 	sp_shared_raise_lsn(&sp_my_worker->announced_lsn, sp_shared_insert_end());
 
-	checkpoint_time = GetCurrentTimestamp();
+	checkpoint_time = saved_time = GetCurrentTimestamp();
 	checkpoint_position = sp_decode_position();
 	checkpoint_at = InvalidXLogRecPtr;
 	confirm_lsn = InvalidXLogRecPtr;
@@ -512,7 +545,11 @@ end_loop(void)
 {
 	sp_engine_stop();
 	apply_events(false);
-	save_state();
+	while (sp_engine_checkpoint_running())
+		save_state();
+	do
+		save_state();
+	while (sp_engine_checkpoint_running());
 	confirm_position(true);
 }
 

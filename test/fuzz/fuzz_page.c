@@ -1,8 +1,8 @@
 /*
  * fuzz_page.c
  *	  State pages: whatever the bytes of a page are, loading it gives groups or the error that
- *	  it is damaged, and reads nothing outside of it; and what was loaded is saved and loaded
- *	  again as the same groups.
+ *	  it is damaged, and reads nothing outside of it; what was loaded is saved and loaded
+ *	  again as the same groups; and a checkpoint writes what was there when it began.
  *
  * An input says of what types keys and aggregates are, and then has the page, or what to
  * make one of whose lengths agree with one another more often than not.  A page's checksum
@@ -276,15 +276,53 @@ read_value(void *arg, SpGroup *group, const char **p, const char *end)
 								 object->offsets[i], p, end);
 }
 
-/* Save all pages. */
-static void
-save_page(Object *object)
+/* The page's first group. */
+static SpGroup *
+first_group(Object *object)
 {
+	for (int i = 0; i < SP_PAGE_GROUPS; i++)
+		if (object->groups.pages[1]->groups[i] != NULL)
+			return object->groups.pages[1]->groups[i];
+	demand(!"a group");
+	return NULL;
+}
+
+/* Save the page; in between change what it says of a group, when wanted. */
+static void
+save_page(Object *object, bool change)
+{
+	SpGroups   *groups = &object->groups;
+
 	initStringInfo(&saved);
-	object->groups.any_dirty = true;
-	object->groups.pages[1]->dirty = true;
-	demand(sp_group_save(&object->groups, 1, write_value, object) == 1);
-	sp_group_saved(&object->groups);
+	if (groups->pages[1]->dirty == 0)
+		sp_group_page_changed(groups, groups->pages[1]);
+	sp_group_save_begin(groups, 1, write_value, object);
+	if (change)
+	{
+		SpGroup    *group = first_group(object);
+
+		sp_group_changing(groups, group);
+		group->revision++;
+		sp_group_changed(groups, group);
+	}
+	demand(sp_group_save_next(groups));
+	demand(!sp_group_save_next(groups));
+	sp_group_save_end(groups);
+	demand((groups->pages[1]->dirty != 0) == change && groups->any_dirty == change);
+	if (change)
+		first_group(object)->revision--;
+}
+
+/* A checkpoint that failed leaves the page dirty. */
+static void
+undo_saving(Object *object)
+{
+	SpGroups   *groups = &object->groups;
+
+	sp_group_save_begin(groups, 1, write_value, object);
+	demand(sp_group_save_next(groups));
+	sp_group_save_undo(groups, true);
+	demand(groups->pages[1]->dirty == groups->epoch && groups->ndirty == 1);
 }
 
 typedef struct LoadCall
@@ -493,15 +531,18 @@ fuzz_one(const uint8_t *data, size_t size)
 	{
 		StringInfoData first;
 
-		save_page(call.object);
+		save_page(call.object, false);
 		first = saved;
+		save_page(call.object, true);
+		demand(saved.len == first.len && memcmp(saved.data, first.data, first.len) == 0);
+		undo_saving(call.object);
 		remove_groups(call.object);
 
 		call.object = make_object(&same);
 		call.data = first.data;
 		call.size = first.len;
 		demand(server_try(load_page, &call) == 0);
-		save_page(call.object);
+		save_page(call.object, false);
 		demand(saved.len == first.len && memcmp(saved.data, first.data, first.len) == 0);
 	}
 	MemoryContextReset(TopTransactionContext);
@@ -592,7 +633,7 @@ fuzz_seeds(void)
 				make_state(&state, &object->aggs[k], sp_group_value(&object->groups, group) +
 						   object->offsets[k]);
 		}
-		save_page(object);
+		save_page(object, false);
 		demand(saved.len <= 4096);
 		bytes[used++] = 0;
 		memcpy(bytes + used, saved.data, saved.len);

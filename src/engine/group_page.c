@@ -1,0 +1,336 @@
+/*
+ * group_page.c
+ *	  Pages of groups: which are dirty, how a checkpoint writes them, how they come back.
+ *
+ * Durable form of a page: uint32 count, then for each group
+ *	uint64 sequence, int64 start, int32 revision, uint8 flags, tid,
+ *	per key: uint8 null, then uint32 length and bytes; then the object's value.
+ *
+ * Changing a group marks its page dirty, and a checkpoint writes the dirty pages, so that
+ * its cost follows what has changed.  It does so while rows keep coming, and yet writes what
+ * was there when it began: then the epoch changes, and a page that is dirty of an earlier
+ * epoch is still to be saved.  It is saved when its turn comes, or an image of it is kept
+ * just before it changes; either way it is clean, or dirty of the new epoch, thereafter.
+ */
+#include "engine/internal.h"
+
+#include "access/detoast.h"
+#include "base/compat.h"
+#include "catalog/page.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+
+#define INITIAL_DIRTY 64
+
+/* Append a key. */
+static void
+write_key(StringInfo buf, const SpKeyColumn *key, Datum value, bool isnull)
+{
+	uint32		size;
+
+	appendStringInfoCharMacro(buf, isnull ? 1 : 0);
+	if (isnull)
+		return;
+	if (key->typbyval)
+	{
+		appendBinaryStringInfo(buf, (char *) &value, sizeof(Datum));
+		return;
+	}
+	size = datumGetSize(value, false, key->typlen);
+	appendBinaryStringInfo(buf, (char *) &size, sizeof(size));
+	appendBinaryStringInfo(buf, DatumGetPointer(value), size);
+}
+
+/* Append one group. */
+static void
+write_group(SpGroups *groups, SpGroup *group, SpValueWrite write, void *arg, StringInfo buf)
+{
+	uint8		flags = group->flags & ~SP_GROUP_TOUCHED;
+	int			k;
+
+	appendBinaryStringInfo(buf, (char *) &group->sequence, sizeof(uint64));
+	appendBinaryStringInfo(buf, (char *) &group->start, sizeof(int64));
+	appendBinaryStringInfo(buf, (char *) &group->revision, sizeof(int32));
+	appendBinaryStringInfo(buf, (char *) &flags, 1);
+	appendBinaryStringInfo(buf, (char *) &group->tid, sizeof(ItemPointerData));
+	for (k = 0; k < groups->nkeys; k++)
+		write_key(buf, &groups->keys[k], sp_group_keys(groups, group)[k],
+				  sp_group_nulls(groups, group)[k]);
+	write(arg, group, buf);
+}
+
+/* The durable form of a page, nothing for an empty one. */
+static void
+write_page(SpGroups *groups, SpPage *page, StringInfo buf)
+{
+	uint32		n = page->n;
+	int			i;
+
+	resetStringInfo(buf);
+	if (n == 0)
+		return;
+	appendBinaryStringInfo(buf, (char *) &n, sizeof(n));
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		if (page->groups[i] != NULL)
+			write_group(groups, page->groups[i], groups->write, groups->write_arg, buf);
+	}
+}
+
+/* ---- what is dirty ---- */
+
+/* A page is not as stored any more. */
+void
+sp_group_page_changed(SpGroups *groups, SpPage *page)
+{
+	if (page->dirty == groups->epoch)
+		return;
+	if (page->dirty != 0)
+		elog(ERROR, "a group of object %d was changed without notice", groups->object);
+	if (groups->ndirty == groups->dirty_allocated)
+	{
+		int			allocated = Max(INITIAL_DIRTY, groups->dirty_allocated * 2);
+		int32	   *dirty = MemoryContextAllocHuge(groups->context, sizeof(int32) * (Size) allocated);
+
+		if (groups->dirty != NULL)
+		{
+			memcpy(dirty, groups->dirty, sizeof(int32) * groups->ndirty);
+			pfree(groups->dirty);
+		}
+		groups->dirty = dirty;
+		groups->dirty_allocated = allocated;
+	}
+	groups->dirty[groups->ndirty++] = page->number;
+	page->dirty = groups->epoch;
+	groups->any_dirty = true;
+}
+
+/* A group is not as stored any more. */
+void
+sp_group_changed(SpGroups *groups, SpGroup *group)
+{
+	sp_group_page_changed(groups, groups->pages[group->page]);
+}
+
+/* ---- saving ---- */
+
+/* What is dirty now is to be saved. */
+void
+sp_group_save_begin(SpGroups *groups, int32 object, SpValueWrite write, void *arg)
+{
+	Assert(groups->saving == NULL && slist_is_empty(&groups->images));
+	groups->object = object;
+	groups->write = write;
+	groups->write_arg = arg;
+	groups->saving = groups->dirty;
+	groups->nsaving = groups->ndirty;
+	groups->nsaved = 0;
+	groups->dirty = NULL;
+	groups->ndirty = 0;
+	groups->dirty_allocated = 0;
+	groups->any_dirty = false;
+	groups->epoch++;
+}
+
+/* Something on the page is about to change: if it is still to be saved, keep it as it is. */
+void
+sp_group_keep(SpGroups *groups, SpPage *page)
+{
+	StringInfoData buf;
+	SpPageImage *image;
+
+	if (page->dirty == groups->epoch || page->dirty == 0)
+		return;
+	initStringInfo(&buf);
+	write_page(groups, page, &buf);
+	image = MemoryContextAlloc(groups->context, offsetof(SpPageImage, data) + buf.len);
+	image->page = page->number;
+	image->size = buf.len;
+	memcpy(image->data, buf.data, buf.len);
+	slist_push_head(&groups->images, &image->node);
+	page->dirty = 0;
+	pfree(buf.data);
+}
+
+/* Write a page's bytes, or delete it. */
+static void
+store_page(SpGroups *groups, SpPage *page, const char *data, Size size)
+{
+	if (size > 0 || page->stored)
+		sp_page_store(groups->object, groups->first_page + page->number, data, size);
+	page->stored = size > 0;
+}
+
+/* Write one page of those that are to be saved; false: all are. */
+bool
+sp_group_save_next(SpGroups *groups)
+{
+	if (!slist_is_empty(&groups->images))
+	{
+		SpPageImage *image = slist_container(SpPageImage, node,
+											 slist_pop_head_node(&groups->images));
+
+		store_page(groups, groups->pages[image->page], image->data, image->size);
+		pfree(image);
+		return true;
+	}
+	while (groups->nsaved < groups->nsaving)
+	{
+		SpPage	   *page = groups->pages[groups->saving[groups->nsaved++]];
+		StringInfoData buf;
+
+		if (page->dirty == groups->epoch || page->dirty == 0)
+			continue;			/* was kept, and perhaps changed again */
+		initStringInfo(&buf);
+		write_page(groups, page, &buf);
+		store_page(groups, page, buf.data, buf.len);
+		page->dirty = 0;
+		pfree(buf.data);
+		return true;
+	}
+	return false;
+}
+
+/* What was to be saved is. */
+void
+sp_group_save_end(SpGroups *groups)
+{
+	if (groups->saving != NULL)
+		pfree(groups->saving);
+	groups->saving = NULL;
+	groups->nsaving = groups->nsaved = 0;
+}
+
+/*
+ * What was to be saved, all of it or only what wasn't reached, is dirty as before.  Nothing
+ * may have changed since the beginning.
+ */
+void
+sp_group_save_undo(SpGroups *groups, bool all)
+{
+	int			i;
+
+	Assert(slist_is_empty(&groups->images));
+	for (i = all ? 0 : groups->nsaved; i < groups->nsaving; i++)
+	{
+		SpPage	   *page = groups->pages[groups->saving[i]];
+
+		page->dirty = 0;
+		sp_group_page_changed(groups, page);
+	}
+	sp_group_save_end(groups);
+}
+
+/* ---- loading ---- */
+
+/* Take bytes of a page; too few are a damaged page. */
+void
+sp_read_bytes(const char **p, const char *end, void *to, Size size)
+{
+	if (end - *p < (ptrdiff_t) size)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a state page ends before its data does"),
+				 errhint("Rebuild the object with streamproc.resume().")));
+	memcpy(to, *p, size);
+	*p += size;
+}
+
+/* Are these bytes one flat value of the type? */
+bool
+sp_is_one_value(const char *data, uint32 size, int16 typlen)
+{
+	if (typlen > 0)
+		return size == typlen;
+	if (typlen == -2)
+		return memchr(data, '\0', size) == data + size - 1;
+	if (VARATT_IS_1B(data))
+		return !VARATT_IS_EXTERNAL(data) && VARSIZE_1B(data) == size;
+	return size >= (VARATT_IS_4B_C(data) ? VARHDRSZ_COMPRESSED : VARHDRSZ) &&
+		VARSIZE_4B(data) == size;
+}
+
+/* Read a key, in the current memory context. */
+static Datum
+read_key(const char **p, const char *end, const SpKeyColumn *key, bool *isnull)
+{
+	uint8		null;
+	uint32		size;
+	char	   *copy;
+	Datum		value;
+
+	sp_read_bytes(p, end, &null, 1);
+	*isnull = null != 0;
+	if (*isnull)
+		return (Datum) 0;
+	if (key->typbyval)
+	{
+		sp_read_bytes(p, end, &value, sizeof(value));
+		return value;
+	}
+	sp_read_bytes(p, end, &size, sizeof(size));
+	if (size > (Size) (end - *p) || size == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a key on a state page has an impossible length of %u bytes", size)));
+	copy = palloc(size);
+	sp_read_bytes(p, end, copy, size);
+	if (!sp_is_one_value(copy, size, key->typlen))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a key on a state page is damaged")));
+	return PointerGetDatum(copy);
+}
+
+/* Bring the groups of a page back. */
+void
+sp_group_load_page(SpGroups *groups, int32 number, const char *data, Size size,
+				   SpValueRead read, void *arg)
+{
+	const char *p = data;
+	const char *end = data + size;
+	SpPage	   *page = sp_group_ensure_page(groups, number);
+	Datum	   *keys = palloc(sizeof(Datum) * Max(1, groups->nkeys));
+	bool	   *nulls = palloc(Max(1, groups->nkeys));
+	uint32		n;
+	uint32		i;
+
+	sp_read_bytes(&p, end, &n, sizeof(n));
+	if (n > SP_PAGE_GROUPS)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a state page claims to hold %u groups", n)));
+	for (i = 0; i < n; i++)
+	{
+		SpGroup		head;
+		SpGroup    *group;
+		int			k;
+
+		sp_read_bytes(&p, end, &head.sequence, sizeof(uint64));
+		sp_read_bytes(&p, end, &head.start, sizeof(int64));
+		sp_read_bytes(&p, end, &head.revision, sizeof(int32));
+		sp_read_bytes(&p, end, &head.flags, 1);
+		sp_read_bytes(&p, end, &head.tid, sizeof(ItemPointerData));
+		for (k = 0; k < groups->nkeys; k++)
+			keys[k] = read_key(&p, end, &groups->keys[k], &nulls[k]);
+		group = sp_group_make(groups, sp_group_hash(groups, head.start, keys, nulls),
+						   head.start, keys, nulls);
+		group->sequence = head.sequence;
+		group->revision = head.revision;
+		group->flags = head.flags;
+		group->tid = head.tid;
+		group->page = number;
+		group->page_slot = i;
+		page->groups[i] = group;
+		if (group->flags & SP_GROUP_GONE)
+			sp_group_hide(groups, group);
+		groups->next_sequence = Max(groups->next_sequence, head.sequence + 1);
+		read(arg, group, &p, end);
+	}
+	page->n = n;
+	page->stored = true;
+	if (n < SP_PAGE_GROUPS)
+		sp_group_note_room(groups, page);
+	pfree(keys);
+	pfree(nulls);
+}
