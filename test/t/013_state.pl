@@ -1,0 +1,209 @@
+# State of many keys: checkpoints in slices are a consistent cut, whatever is killed between two of them.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use StreamprocOracle;
+use StreamprocTest;
+
+# With debug points on, each slice writes one page: 64 groups.
+my $node = new_cluster('state', conf => <<'CONF');
+streamproc.debug_points = on
+streamproc.checkpoint_interval = 1
+CONF
+my $keys = 4000;
+my $round = 0;
+
+my $aggregates = minute_aggregates();
+$node->safe_psql('postgres', <<"SQL");
+CREATE TABLE event (key int, name text, value float8, ts timestamptz);
+CREATE TABLE mirror (LIKE event);
+CREATE TABLE click (key int, name text, value float8, ts timestamptz) USING streamproc;
+SELECT streamproc.create_stream('event', time_column => 'ts', idle_timeout => '1 day');
+SELECT streamproc.create_stream('click', time_column => 'ts', idle_timeout => '1 day');
+SELECT streamproc.create_window('total', 'event', kind => 'global', keys => ARRAY['key'], aggregates => $aggregates);
+SELECT streamproc.create_window('named', 'event', kind => 'global', keys => ARRAY['name'],
+	aggregates => ARRAY['count(*) AS n', 'sum(value::numeric) AS total', 'max(name || key) AS last'], trigger => '2 seconds');
+SELECT streamproc.create_window('minute', 'event', kind => 'tumbling', size => '1 minute', keys => ARRAY['key'],
+	aggregates => $aggregates);
+SELECT streamproc.create_window('closed', 'event', kind => 'tumbling', size => '1 minute', keys => ARRAY['key'],
+	aggregates => $aggregates, emit => 'final');
+SELECT streamproc.create_detector('score', 'click', method => 'ewma', value => 'value', keys => ARRAY['key'],
+	params => '{"alpha": 0.1}', store => 'all');
+SELECT streamproc.create_detector('busy', 'closed', method => 'rule', rules => ARRAY['n > 1 AS "Busy"'], carry => ARRAY['n']);
+SQL
+ewma_oracle($node, 'postgres');
+wait_for($node);
+
+# One transaction: a part of the keys, a minute later each time.
+sub load
+{
+	my ($n) = @_;
+	$n //= 1500;
+	$round++;
+
+	# The server may go down: then the transaction is there or not, and the oracle sees the same.
+	$node->psql('postgres', <<"SQL");
+BEGIN;
+SELECT setseed($round / 1000.0);
+CREATE TEMP TABLE batch ON COMMIT DROP AS
+	SELECT k AS key, 'name ' || k % 900 AS name, (k * 7919 + $round) % 1000 AS value,
+		'2026-01-01 00:00+00'::timestamptz + $round * interval '30 seconds' + i * interval '1 millisecond' AS ts
+	FROM (SELECT i, (random() * $keys)::int AS k FROM generate_series(1, $n) i) r;
+INSERT INTO event SELECT * FROM batch ORDER BY ts;
+INSERT INTO click SELECT * FROM batch ORDER BY ts;
+INSERT INTO mirror SELECT * FROM batch ORDER BY ts;
+COMMIT;
+SQL
+	return;
+}
+
+sub results_ok
+{
+	my ($what) = @_;
+	my $closed = q{date_bin('1 minute', ts, '2000-01-03 00:00+00') + interval '1 minute'
+		<= (SELECT max(ts) - interval '10 seconds' FROM event)};
+	my @checks = (
+		[ 'total', 'SELECT key, n, total, low, high FROM total',
+			'SELECT key, count(*), sum(value), min(value), max(value) FROM event GROUP BY 1' ],
+		[ 'named', 'SELECT name, n, total, last FROM named',
+			'SELECT name, count(*), sum(value::numeric), max(name || key) FROM event GROUP BY 1' ],
+		[ 'minute', 'SELECT window_start, key, n, total, low, high FROM minute', minute_sql('event') ],
+		[ 'closed', 'SELECT window_start, key, n, total, low, high FROM closed', minute_sql('event', $closed) ],
+		[ 'score', 'SELECT key, value, event_time FROM score', 'SELECT key, value, ts FROM mirror' ],
+		[ 'busy', 'SELECT key, n, event_time FROM busy',
+			q{SELECT key, n, window_end - interval '1 microsecond' FROM closed WHERE n > 1} ]);
+	my $wrong = '';
+
+	wait_for($node);
+	for my $check (@checks)
+	{
+		my $n = differences($node, 'postgres', $check->[1], $check->[2]);
+		$wrong .= "$check->[0] differs in $n rows; " if $n != 0;
+	}
+	my $scores = $node->safe_psql('postgres', q{SELECT ewma_check('score', 0.1, 30)});
+	$wrong .= "$scores scores differ; " if $scores != 0;
+	is($wrong, '', "$what: results are those of plain SQL");
+	return;
+}
+
+# Until a checkpoint that began after now is finished.
+sub checkpointed
+{
+	my $sql = 'SELECT checkpoints FROM streamproc.worker';
+	my $count = $node->safe_psql('postgres', $sql);
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	while ($node->safe_psql('postgres', $sql) < $count + 2)
+	{
+		die 'no checkpoint' if time > $deadline;
+		load(5);
+	}
+	return;
+}
+
+# What a worker finds that comes after a crash.
+sub unfinished_pages
+{
+	return $node->safe_psql('postgres', q{SELECT count(*) FROM streamproc.state_page s
+		WHERE s.generation > (SELECT generation FROM streamproc.position)});
+}
+
+load() for 1 .. 4;
+results_ok('at first');
+checkpointed();
+ok($node->safe_psql('postgres', 'SELECT checkpoint_slices > 2 * checkpoints FROM streamproc.worker') eq 't',
+	'checkpoints have slices');
+
+# Killed between two slices, with rows that came since the checkpoint began; each time somewhat later in it.
+for my $slices (1, 20, 90)
+{
+	my $pid = worker_pid($node);
+	my $killed = 0;
+
+	load();
+	for my $slice (1 .. $slices)
+	{
+		arm_debug_point($node, 'checkpoint-slice', 'wait');
+		load() if $slice % 30 == 1;
+		reached($node, 'checkpoint-slice');
+		load() if $slice % 30 == 1;
+		arm_debug_point($node, 'checkpoint-slice', 'kill') if $slice == $slices;
+		release_debug_point($node, 'checkpoint-slice');
+	}
+	reached($node, 'checkpoint-slice');
+	load(5);
+	isnt(worker_pid($node, 'postgres', $pid), $pid, "the worker is back after slice $slices");
+	results_ok("killed after slice $slices");
+}
+is($node->safe_psql('postgres', q{SELECT count(*) FROM streamproc.status WHERE state <> 'running'}), 0,
+	'everything runs');
+
+# Right before the position is written: all pages are there, and not one of them counts.
+my $pid = worker_pid($node);
+load();
+arm_debug_point($node, 'mid-checkpoint', 'wait');
+reached($node, 'mid-checkpoint');
+cmp_ok(unfinished_pages(), '>', 30, 'pages of a checkpoint that has no position yet');
+load();
+kill('KILL', $pid);
+isnt(worker_pid($node, 'postgres', $pid), $pid, 'the worker is back');
+load();
+results_ok('killed before the position was written');
+checkpointed();
+is(unfinished_pages(), 0, 'nothing is left of the unfinished checkpoint');
+kill_worker($node);
+results_ok('and killed again after a whole one');
+
+# Pages that are no more: purged windows leave none of their rows behind in the end.
+load() for 1 .. 6;
+checkpointed() for 1 .. 3;
+$node->restart;
+results_ok('after windows were purged');
+
+# An object comes to life while much is dirty and a checkpoint is at work: it doesn't wait, nor do the others.
+load();
+arm_debug_point($node, 'checkpoint-slice', 'wait');
+reached($node, 'checkpoint-slice');
+release_debug_point($node, 'checkpoint-slice');
+$node->safe_psql('postgres', <<"SQL");
+SELECT streamproc.create_window('later', 'event', kind => 'global', keys => ARRAY['key'], aggregates => $aggregates);
+SELECT streamproc.create_window('click_total', 'click', kind => 'global', aggregates => ARRAY['count(*) AS n']);
+SQL
+load(2000);
+$node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM streamproc.status
+	WHERE name IN ('later'::regclass, 'click_total'::regclass) AND state = 'running'}) or die 'the new objects do not run';
+my $counted = $node->safe_psql('postgres', 'SELECT streamproc.wait_for(); SELECT n FROM click_total');
+kill_worker($node);
+load(300);
+results_ok('killed after objects came to life amid a checkpoint');
+is( differences($node, 'postgres', 'SELECT key, n, total, low, high FROM later',
+		'SELECT key, count(*), sum(value), min(value), max(value) FROM event GROUP BY 1'),
+	0, 'the window with history that came amid a checkpoint');
+my $clicks = $node->safe_psql('postgres', 'SELECT n FROM click_total');
+ok($clicks == ($counted =~ s/.*\n//sr || 0) + 300, 'the window without history');
+
+# A damaged page: its object fails alone, and can be built anew.
+checkpointed();
+$node->safe_psql('postgres', q{SELECT streamproc.stop()});
+$node->safe_psql('postgres', q{
+	UPDATE streamproc.state_page SET data = overlay(data PLACING '\x00ff'::bytea FROM 200)
+	WHERE object = (SELECT id FROM streamproc.window_definition WHERE relation = 'total'::regclass) AND page = 3 AND part = 0});
+$node->safe_psql('postgres', q{SELECT streamproc.start()});
+$node->poll_query_until('postgres', q{SELECT state = 'failed' FROM streamproc.status WHERE name = 'total'::regclass})
+  or die 'the damage was not noticed';
+like($node->safe_psql('postgres', q{SELECT reason FROM streamproc.status WHERE name = 'total'::regclass}), qr/state page 3 .* is damaged/,
+	'a damaged page is reported');
+load();
+$node->safe_psql('postgres', q{SELECT streamproc.resume('total')});
+$node->poll_query_until('postgres', q{SELECT state = 'running' FROM streamproc.status WHERE name = 'total'::regclass})
+  or die 'the object was not built anew';
+load();
+results_ok('after the object with a damaged page was built anew');
+
+$node->stop;
+done_testing();
