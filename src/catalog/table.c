@@ -580,21 +580,63 @@ sp_table_update(SpTable *table, ItemPointer tid, int natts,
 	return true;
 }
 
+/* Delete table->row. */
+static TM_Result
+remove_row(SpTable *table, ItemPointer tid)
+{
+	TM_FailureData failure;
+
+	return heap_delete(table->rel, tid, GetCurrentCommandId(true), InvalidSnapshot, true,
+					   &failure, false);
+}
+
 /* Delete the row with these keys. */
 bool
 sp_table_delete(SpTable *table, ItemPointer tid, const Datum *values, const bool *nulls)
 {
-	TM_FailureData failure;
-
 	do
 	{
 		if (!sp_table_find(table, tid, values, nulls))
 			return false;
-	} while (!is_done(table, tid,
-					  heap_delete(table->rel, tid, GetCurrentCommandId(true), InvalidSnapshot,
-								  true, &failure, false)));
+	} while (!is_done(table, tid, remove_row(table, tid)));
 	ItemPointerSetInvalid(tid);
 	return true;
+}
+
+/* Is a row visible there now? */
+bool
+sp_table_look(SpTable *table, ItemPointer tid)
+{
+	return look_at_row(table, tid);
+}
+
+/* Delete the row at a position. */
+bool
+sp_table_delete_at(SpTable *table, ItemPointer tid)
+{
+	return look_at_row(table, tid) && is_done(table, tid, remove_row(table, tid));
+}
+
+/* Set one column of the row at a position. */
+bool
+sp_table_set_at(SpTable *table, ItemPointer tid, AttrNumber attnum, Datum value)
+{
+	TupleDesc	desc = RelationGetDescr(table->rel);
+	Datum	   *values;
+	bool	   *nulls;
+	bool		done;
+
+	if (!look_at_row(table, tid))
+		return false;
+	values = palloc(desc->natts * sizeof(Datum));
+	nulls = palloc(desc->natts * sizeof(bool));
+	heap_deform_tuple(&table->row, desc, values, nulls);
+	values[attnum - 1] = value;
+	nulls[attnum - 1] = false;
+	done = is_done(table, tid, replace_row(table, tid, desc->natts, values, nulls));
+	pfree(values);
+	pfree(nulls);
+	return done;
 }
 
 /* The next value of the identity sequence of the first column. */

@@ -58,6 +58,16 @@ extern bool sp_table_delete(SpTable *table, ItemPointer tid,
 							const Datum *values, const bool *nulls);
 
 /*
+ * The same for the row at a position where the caller has seen it, and what sets one of its
+ * columns; false when somebody has changed it since.
+ */
+extern bool sp_table_delete_at(SpTable *table, ItemPointer tid);
+extern bool sp_table_set_at(SpTable *table, ItemPointer tid, AttrNumber attnum, Datum value);
+
+/* Is a row visible there now? */
+extern bool sp_table_look(SpTable *table, ItemPointer tid);
+
+/*
  * Where is the row with these keys now?  *tid: a hint, and the answer.  A table without
  * keys has one row.
  */

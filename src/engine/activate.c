@@ -58,7 +58,7 @@ find_last_end(const char *table, int64 *end)
 	bool		none;
 	Datum		value;
 
-	if (SPI_execute(psprintf("SELECT max(window_end) FROM %s", table), true, 1) != SPI_OK_SELECT)
+	if (SPI_execute(psprintf("SELECT max(window_end) FROM ONLY %s", table), true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "reading %s failed", table);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &none);
 	if (none)
@@ -84,11 +84,10 @@ keep_window_results(const SpWindowDef *def)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	(void) find_last_end(table, &end);
-	if (SPI_execute(psprintf("DELETE FROM %s WHERE NOT is_final", table), false, 0) !=
-		SPI_OK_DELETE)
-		elog(ERROR, "deleting the results of %s failed", def->o.name);
 	SPI_finish();
 	sp_user_leave(&user, true);
+	sp_sweep_delete(&def->o, psprintf("SELECT ctid FROM ONLY %s WHERE NOT is_final", table),
+					0, NULL, NULL);
 	sp_page_delete_all(def->o.id);
 	CommandCounterIncrement();
 	return end;
@@ -98,17 +97,10 @@ keep_window_results(const SpWindowDef *def)
 static void
 keep_alerts(const SpObjectDef *def)
 {
-	SpUserContext user;
-
-	sp_user_enter(&user, def->owner, list_make1("search_path=pg_catalog, pg_temp"));
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute(psprintf("UPDATE %s SET ordinal = -id WHERE ordinal >= 0 AND lsn >= '%X/%X'",
-							 sp_registry_relation_name(def->relid),
-							 LSN_FORMAT_ARGS(def->start_lsn)), false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "keeping the alerts of %s failed", def->name);
-	SPI_finish();
-	sp_user_leave(&user, true);
+	sp_sweep_disown(def, psprintf("SELECT ctid, id FROM ONLY %s "
+								  "WHERE ordinal >= 0 AND lsn >= '%X/%X'",
+								  sp_registry_relation_name(def->relid),
+								  LSN_FORMAT_ARGS(def->start_lsn)));
 	sp_page_delete_all(def->id);
 	CommandCounterIncrement();
 }

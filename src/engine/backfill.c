@@ -334,27 +334,17 @@ cut(SpBackfillArea *area, Oid relid)
 void
 sp_backfill_clear(const SpObjectDef *def)
 {
-	SpUserContext user;
 	SpQueryScope scope;
 	Oid			type = INT4OID;
 	Datum		id = Int32GetDatum(def->id);
 	char	   *table = sp_registry_relation_name(def->relid);
 
-	sp_user_enter(&user, def->owner, list_make1("search_path=pg_catalog, pg_temp"));
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute(psprintf("DELETE FROM %s%s", table, def->kind == SP_WINDOW ? "" :
-							 " WHERE status OPERATOR(pg_catalog.=) 'open'::pg_catalog.text"
-							 " AND label IS NULL AND note IS NULL"),
-					false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "deleting the results of %s failed", def->name);
+	sp_sweep_delete(def, psprintf("SELECT ctid FROM ONLY %s%s", table, def->kind == SP_WINDOW ? "" : " WHERE status OPERATOR(pg_catalog.=) 'open'::pg_catalog.text"
+																									 " AND label IS NULL AND note IS NULL"),
+					0, NULL, NULL);
 	/* what users marked is nobody's identity any more: history may give it to others */
-	if (def->kind == SP_DETECTOR &&
-		SPI_execute(psprintf("UPDATE %s SET ordinal = -id WHERE ordinal >= 0", table),
-					false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "keeping the marked results of %s failed", def->name);
-	SPI_finish();
-	sp_user_leave(&user, true);
+	if (def->kind == SP_DETECTOR)
+		sp_sweep_disown(def, psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0", table));
 	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
 	sp_query_run(&scope, "DELETE FROM streamproc.rejected_row WHERE object = $1",
 				 SPI_OK_DELETE, 1, &type, &id, NULL);
@@ -593,24 +583,26 @@ drop_repeated(const SpObjectDef *def)
 	static const char sql[] =
 	"WITH a AS (SELECT id, ordinal < 0 AS marked, to_jsonb(t) - '{id,detected_at,lsn,ordinal,"
 	"status,label,note,score,p_value,threshold,expected,lower_bound,upper_bound,explanation}'"
-	"::text[] AS alert FROM %s t), "
+	"::text[] AS alert FROM ONLY %s t), "
 	"n AS (SELECT id, marked, alert, "
 	"row_number() OVER (PARTITION BY marked, alert ORDER BY id) AS number FROM a) "
-	"DELETE FROM %s WHERE id IN (SELECT n.id FROM n JOIN n m ON m.alert = n.alert "
+	"SELECT ctid FROM ONLY %s WHERE id IN (SELECT n.id FROM n JOIN n m ON m.alert = n.alert "
 	"AND m.number = n.number AND m.marked WHERE NOT n.marked)";
 	char	   *table = sp_registry_relation_name(def->relid);
 	SpUserContext user;
+	bool		any;
 
 	sp_user_enter(&user, def->owner, list_make1("search_path=pg_catalog, pg_temp"));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute(psprintf("SELECT FROM %s WHERE ordinal < 0", table), false, 1) != SPI_OK_SELECT)
+	if (SPI_execute(psprintf("SELECT FROM ONLY %s WHERE ordinal < 0", table), false, 1) !=
+		SPI_OK_SELECT)
 		elog(ERROR, "reading the results of %s failed", def->name);
-	if (SPI_processed > 0 &&
-		SPI_execute(psprintf(sql, table, table), false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "deleting repeated results of %s failed", def->name);
+	any = SPI_processed > 0;
 	SPI_finish();
 	sp_user_leave(&user, true);
+	if (any)
+		sp_sweep_delete(def, psprintf(sql, table, table), 0, NULL, NULL);
 }
 
 /* ---- the helper ---- */

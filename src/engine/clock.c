@@ -50,15 +50,21 @@ total_delay(const SpWindow *w)
 						sp_clock_add(sp_clock_add(w->upstream->def->grace_us, 1), Max(own, 0)));
 }
 
+/* The window's watermark when that of its stream is there. */
+int64
+sp_clock_watermark_at(const SpWindow *w, int64 watermark)
+{
+	if (watermark == SP_NO_WATERMARK)
+		return SP_NO_WATERMARK;
+	return sp_clock_behind(sp_clock_add(watermark, w->stream->def->watermark_us),
+						   total_delay(w));
+}
+
 /* The window's watermark. */
 int64
 sp_clock_watermark(const SpWindow *w)
 {
-	const SpStream *s = w->stream;
-
-	if (s->watermark == SP_NO_WATERMARK)
-		return SP_NO_WATERMARK;
-	return sp_clock_behind(sp_clock_add(s->watermark, s->def->watermark_us), total_delay(w));
+	return sp_clock_watermark_at(w, w->stream->watermark);
 }
 
 /* The window comes to life where its clock stands. */

@@ -337,6 +337,7 @@ typedef struct SpRetention
 {
 	TimestampTz at;
 	int64		done;
+	bool		reported;		/* object_state tells that it fails */
 } SpRetention;
 
 struct SpStream
@@ -657,6 +658,7 @@ extern void sp_window_place(SpWindow *w, SpRowSet *rows, SpEvaluated *ev,
 /* clock.c */
 extern int64 sp_clock_watermark(const SpWindow *w);
 extern void sp_clock_set(SpWindow *w);
+extern int64 sp_clock_watermark_at(const SpWindow *w, int64 watermark);
 extern int64 sp_clock_data_watermark(const SpWindow *w);
 extern int64 sp_clock_reach_for(const SpWindow *w, int64 watermark);
 extern int64 sp_clock_last_of(const SpWindow *w, int64 end);
@@ -742,6 +744,11 @@ extern bool sp_failure_is(int32 id);
 extern void sp_failure_raise(int32 id);
 extern void sp_failure_settle(void);
 
+/* sweep.c */
+extern uint64 sp_sweep_delete(const SpObjectDef *def, const char *query, int nargs, Oid *types,
+							  Datum *args);
+extern void sp_sweep_disown(const SpObjectDef *def, const char *query);
+
 /* retention.c */
 extern TimestampTz sp_retention_next_due(void);
 extern void sp_retention_run(TimestampTz now);
@@ -752,6 +759,7 @@ extern void sp_pipeline_reach(XLogRecPtr upto);
 extern void sp_pipeline_stream_rows(SpStream *stream, SpRowSet *rows);
 extern void sp_pipeline_raise_clock(SpStream *s, int64 max_time, int64 watermark);
 extern void sp_pipeline_close_windows(SpStream *s, XLogRecPtr lsn, TimestampTz time);
+extern int64 sp_pipeline_idle_watermark(const SpStream *stream, TimestampTz now);
 extern TimestampTz sp_pipeline_tick_due(const SpStream *stream);
 
 /* registry.c */

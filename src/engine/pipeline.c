@@ -167,8 +167,8 @@ apply_commit(SpEvent *event)
  * Where the clock would put the watermark of a stream that has been idle since its last
  * input: as far on as time has passed, never beyond the clock itself.
  */
-static int64
-idle_watermark(const SpStream *s, TimestampTz now)
+int64
+sp_pipeline_idle_watermark(const SpStream *s, TimestampTz now)
 {
 	int64		clock = sp_time_from_utc(now, s->def->time_type, s->zone);
 	int64		shifted;
@@ -214,7 +214,7 @@ apply_tick(const SpEvent *event)
 		return;
 	}
 	s->tick_sent = 0;
-	watermark = idle_watermark(s, event->tick_time);
+	watermark = sp_pipeline_idle_watermark(s, event->tick_time);
 	if (watermark == SP_NO_WATERMARK || watermark <= s->watermark)
 		return;
 	s->watermark = watermark;

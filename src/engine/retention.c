@@ -3,23 +3,24 @@
  *	  Old results of the objects that ask for it are deleted, some at a time.
  *
  * A window's row is old when its end, an alert when its event time, is more than the
- * retention behind the watermark.  Nothing is kept of what was deleted: after a crash old
- * rows are simply looked for again.
+ * retention behind the watermark; of a stream without input, behind where the clock would
+ * put it.  Nothing is kept of what was deleted: after a crash old rows are simply looked for
+ * again.
  */
 #include "engine/internal.h"
 
 #include "access/xact.h"
 #include "base/compat.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/date.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define EVERY_MS	10000
-#define ROWS		10000		/* of one transaction */
+#define SHORTEST_PAUSE_US	(1 * USECS_PER_SEC)
+#define LONGEST_PAUSE_US	(10 * USECS_PER_SEC)
+#define ROWS				10000	/* of one transaction */
 
 /* What is to be deleted of an object. */
 typedef struct Task
@@ -32,21 +33,37 @@ typedef struct Task
 	const char *condition;		/* on $1 */
 } Task;
 
-/* A window's task. */
-static Task
-window_task(SpWindow *w)
+/* Where the stream's watermark is, or would be. */
+static int64
+stream_watermark(const SpStream *s, TimestampTz now)
 {
-	Task		task = {&w->def->o, sp_clock_watermark(w), &w->retention, w->def->retention_us, w->types[1],
-	"window_end OPERATOR(pg_catalog.<) $1 AND is_final"};
+	return Max(s->watermark, sp_pipeline_idle_watermark(s, now));
+}
+
+/* A window's watermark, likewise. */
+static int64
+window_watermark(const SpWindow *w, TimestampTz now)
+{
+	return sp_clock_watermark_at(w, stream_watermark(w->stream, now));
+}
+
+/* A window's task.  The index of a result table begins with window_start. */
+static Task
+window_task(SpWindow *w, TimestampTz now)
+{
+	Task		task = {&w->def->o, window_watermark(w, now), &w->retention,
+		w->def->retention_us, w->types[1],
+	"window_start OPERATOR(pg_catalog.<) $1 AND window_end OPERATOR(pg_catalog.<) $1 AND is_final"};
 
 	return task;
 }
 
 /* A detector's. */
 static Task
-detector_task(SpDetector *d)
+detector_task(SpDetector *d, TimestampTz now)
 {
-	Task		task = {&d->def->o, d->stream ? d->stream->watermark : sp_clock_watermark(d->window),
+	Task		task = {&d->def->o,
+		d->stream ? stream_watermark(d->stream, now) : window_watermark(d->window, now),
 	&d->retention, d->def->retention_us, d->types[1], "event_time OPERATOR(pg_catalog.<) $1"};
 
 	return task;
@@ -57,7 +74,7 @@ static TimestampTz
 due_at(Task task)
 {
 	if (task.us == 0 || task.watermark == SP_NO_WATERMARK ||
-		task.watermark == task.retention->done)
+		task.watermark <= task.retention->done)
 		return PG_INT64_MAX;
 	return task.retention->at;
 }
@@ -66,25 +83,26 @@ due_at(Task task)
 TimestampTz
 sp_retention_next_due(void)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = PG_INT64_MAX;
 	ListCell   *lc;
 
 	foreach(lc, sp_engine.windows)
 	{
-		TimestampTz due = due_at(window_task(lfirst(lc)));
+		TimestampTz due = due_at(window_task(lfirst(lc), now));
 
 		next = Min(next, due);
 	}
 	foreach(lc, sp_engine.detectors)
 	{
-		TimestampTz due = due_at(detector_task(lfirst(lc)));
+		TimestampTz due = due_at(detector_task(lfirst(lc), now));
 
 		next = Min(next, due);
 	}
 	return next;
 }
 
-/* Delete at most ROWS old rows, with the owner's rights; returns how many. */
+/* Delete at most ROWS old rows; returns how many. */
 static uint64
 delete_rows(const Task *task)
 {
@@ -92,22 +110,48 @@ delete_rows(const Task *task)
 	Oid			type = task->type;
 	Datum		arg = type == DATEOID ?
 		DirectFunctionCall1(timestamp_date, Int64GetDatum(before)) : Int64GetDatum(before);
-	char	   *table = sp_registry_relation_name(task->def->relid);
-	SpUserContext user;
-	uint64		n;
 
-	sp_user_enter(&user, task->def->owner, list_make1("search_path=pg_catalog, pg_temp"));
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(psprintf("DELETE FROM %s WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-									   "SELECT ctid FROM %s WHERE %s LIMIT %d))",
-									   table, table, task->condition, ROWS),
-							  1, &type, &arg, NULL, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "deleting old result rows failed");
-	n = SPI_processed;
-	SPI_finish();
-	sp_user_leave(&user, true);
-	return n;
+	return sp_sweep_delete(task->def,
+						   psprintf("SELECT ctid FROM ONLY %s WHERE %s LIMIT %d",
+									sp_registry_relation_name(task->def->relid),
+									task->condition, ROWS),
+						   1, &type, &arg);
+}
+
+/* Let status tell why old results stay. */
+static void
+report_failure(const Task *task, const char *message)
+{
+	ereport(LOG,
+			(errmsg("old results of %s can't be deleted now: %s", task->def->name, message)));
+	if (task->retention->reported)
+		return;
+	sp_engine_begin();
+	sp_definition_set_reason(task->def->id,
+							 psprintf("old results can't be deleted now: %s", message));
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	task->retention->reported = true;
+}
+
+/* One step, in a transaction of its own. */
+static void
+run_step(const Task *task, TimestampTz now)
+{
+	int64		pause = Max(SHORTEST_PAUSE_US, Min(LONGEST_PAUSE_US, task->us / 10));
+
+	task->retention->at = now + pause;
+	sp_engine_begin();
+	sp_engine_limit_waits();
+	if (delete_rows(task) < ROWS)
+		task->retention->done = task->watermark;
+	else
+		task->retention->at = now;	/* there are more */
+	if (task->retention->reported)
+		sp_definition_set_reason(task->def->id, NULL);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	task->retention->reported = false;
 }
 
 /* One step for one object; what goes wrong is tried again. */
@@ -118,17 +162,9 @@ run_task(Task task, TimestampTz now)
 
 	if (due_at(task) > now)
 		return;
-	task.retention->at = TimestampTzPlusMilliseconds(now, EVERY_MS);
 	PG_TRY();
 	{
-		sp_engine_begin();
-		sp_engine_limit_waits();
-		if (delete_rows(&task) < ROWS)
-			task.retention->done = task.watermark;
-		else
-			task.retention->at = now;	/* there are more */
-		PopActiveSnapshot();
-		CommitTransactionCommand();
+		run_step(&task, now);
 	}
 	PG_CATCH();
 	{
@@ -138,9 +174,7 @@ run_task(Task task, TimestampTz now)
 		error = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		ereport(LOG,
-				(errmsg("old results of %s can't be deleted now: %s",
-						task.def->name, error->message)));
+		report_failure(&task, error->message);
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
@@ -154,7 +188,7 @@ sp_retention_run(TimestampTz now)
 	ListCell   *lc;
 
 	foreach(lc, sp_engine.windows)
-		run_task(window_task(lfirst(lc)), now);
+		run_task(window_task(lfirst(lc), now), now);
 	foreach(lc, sp_engine.detectors)
-		run_task(detector_task(lfirst(lc)), now);
+		run_task(detector_task(lfirst(lc), now), now);
 }

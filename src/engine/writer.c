@@ -57,13 +57,11 @@ open_relation(Oid relid)
 	return rel;
 }
 
-/* Open a result table for writing. */
-SpWriter *
-sp_writer_open(Oid relid, int natts, const Oid *types,
-			   int nkeys, const AttrNumber *key_attnums)
+/* Make a writer of a relation that is open and locked. */
+static SpWriter *
+make_writer(Relation rel, int natts, const Oid *types, int nkeys, const AttrNumber *key_attnums)
 {
 	SpWriter   *writer = palloc0(sizeof(SpWriter));
-	Relation	rel = open_relation(relid);
 
 	writer->rel = rel;
 	writer->plan = sp_writer_plan_get(rel, natts, types);
@@ -72,6 +70,28 @@ sp_writer_open(Oid relid, int natts, const Oid *types,
 	if (writer->plan->executor)
 		writer->slow = sp_writer_slow_open(writer->table, writer->plan, nkeys, key_attnums);
 	return writer;
+}
+
+/* Open a result table for writing. */
+SpWriter *
+sp_writer_open(Oid relid, int natts, const Oid *types,
+			   int nkeys, const AttrNumber *key_attnums)
+{
+	return make_writer(open_relation(relid), natts, types, nkeys, key_attnums);
+}
+
+/* Open it with the columns that it has. */
+SpWriter *
+sp_writer_open_any(Oid relid)
+{
+	Relation	rel = open_relation(relid);
+	TupleDesc	desc = RelationGetDescr(rel);
+	Oid		   *types = palloc(sizeof(Oid) * Max(desc->natts, 1));
+	int			natts;
+
+	for (natts = 0; natts < desc->natts && !TupleDescAttr(desc, natts)->attisdropped; natts++)
+		types[natts] = TupleDescAttr(desc, natts)->atttypid;
+	return make_writer(rel, natts, types, 0, NULL);
 }
 
 void
@@ -115,17 +135,30 @@ insert_row(SpWriter *writer, ItemPointer tid)
 	sp_table_insert(writer->table, writer->slot->tts_values, writer->slot->tts_isnull, tid);
 }
 
+/* A publication may ask for a replica identity; it is the user's to give one. */
+static void
+check_update(SpWriter *writer)
+{
+	if (!writer->update_checked)
+		CheckCmdReplicaIdentity(writer->rel, CMD_UPDATE);
+	writer->update_checked = true;
+}
+
+static void
+check_delete(SpWriter *writer)
+{
+	if (!writer->delete_checked)
+		CheckCmdReplicaIdentity(writer->rel, CMD_DELETE);
+	writer->delete_checked = true;
+}
+
 /* Update the row with the key in the slot; false when there is none. */
 static bool
 update_row(SpWriter *writer, ItemPointer tid)
 {
 	if (writer->slow != NULL)
 		return sp_writer_slow_update(writer->slow, writer->slot, tid);
-
-	/* A publication may ask for a replica identity; it is the user's to give one. */
-	if (!writer->update_checked)
-		CheckCmdReplicaIdentity(writer->rel, CMD_UPDATE);
-	writer->update_checked = true;
+	check_update(writer);
 	return sp_table_update(writer->table, tid, writer->plan->natts,
 						   writer->slot->tts_values, writer->slot->tts_isnull);
 }
@@ -162,14 +195,43 @@ sp_writer_delete(SpWriter *writer, ItemPointer tid)
 		found = sp_writer_slow_delete(writer->slow, writer->slot, tid);
 	else
 	{
-		if (!writer->delete_checked)
-			CheckCmdReplicaIdentity(writer->rel, CMD_DELETE);
-		writer->delete_checked = true;
+		check_delete(writer);
 		found = sp_table_delete(writer->table, tid, writer->slot->tts_values,
 								writer->slot->tts_isnull);
 	}
 	if (found)
 		writer->count++;
+}
+
+/* Count a row that was changed at a position. */
+static SpAtResult
+count_at(SpWriter *writer, SpAtResult result)
+{
+	if (result == SP_AT_DONE)
+		writer->count++;
+	return result;
+}
+
+/* Delete the row at a position. */
+SpAtResult
+sp_writer_delete_at(SpWriter *writer, ItemPointer tid)
+{
+	if (writer->slow != NULL)
+		return count_at(writer, sp_writer_slow_delete_at(writer->slow, tid));
+	check_delete(writer);
+	return count_at(writer, sp_table_delete_at(writer->table, tid) ? SP_AT_DONE : SP_AT_CHANGED);
+}
+
+/* Set a column of the row at a position. */
+SpAtResult
+sp_writer_set_at(SpWriter *writer, ItemPointer tid, AttrNumber attnum, Datum value)
+{
+	if (writer->slow != NULL)
+		return count_at(writer, sp_writer_slow_set_at(writer->slow, writer->slot, tid, attnum,
+													  value));
+	check_update(writer);
+	return count_at(writer, sp_table_set_at(writer->table, tid, attnum, value) ? SP_AT_DONE :
+					SP_AT_CHANGED);
 }
 
 /* The next value of the identity column that the table begins with. */

@@ -38,6 +38,9 @@ typedef struct SpWriter SpWriter;
 extern SpWriter *sp_writer_open(Oid relid, int natts, const Oid *types,
 								int nkeys, const AttrNumber *key_attnums);
 
+/* The same to change rows found by their positions, whatever columns the table has now. */
+extern SpWriter *sp_writer_open_any(Oid relid);
+
 /*
  * On: rows without a remembered TID may exist all the same, so they are looked up by
  * key.  Off (the default): they are inserted, and one that exists is a unique_violation,
@@ -64,6 +67,21 @@ extern void sp_writer_insert(SpWriter *writer);
 
 /* Delete the row with the key in the slot, if there; *tid becomes invalid. */
 extern void sp_writer_delete(SpWriter *writer, ItemPointer tid);
+
+/*
+ * What becomes of a row that was seen at a position, when it is to be deleted, or one of its
+ * columns set.
+ */
+typedef enum SpAtResult
+{
+	SP_AT_DONE,
+	SP_AT_KEPT,					/* a trigger would not have it */
+	SP_AT_CHANGED				/* somebody has changed it since: look for it again */
+} SpAtResult;
+
+extern SpAtResult sp_writer_delete_at(SpWriter *writer, ItemPointer tid);
+extern SpAtResult sp_writer_set_at(SpWriter *writer, ItemPointer tid, AttrNumber attnum,
+								   Datum value);
 
 /* The next value of the identity column that the table begins with. */
 extern int64 sp_writer_next_id(SpWriter *writer);

@@ -51,6 +51,9 @@ extern SpWriterSlow *sp_writer_slow_open(SpTable *table, const SpWriterPlan *pla
 extern void sp_writer_slow_insert(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid);
 extern bool sp_writer_slow_update(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid);
 extern bool sp_writer_slow_delete(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid);
+extern SpAtResult sp_writer_slow_delete_at(SpWriterSlow *slow, ItemPointer tid);
+extern SpAtResult sp_writer_slow_set_at(SpWriterSlow *slow, TupleTableSlot *slot,
+										ItemPointer tid, AttrNumber attnum, Datum value);
 extern void sp_writer_slow_close(SpWriterSlow *slow);
 
 #endif

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
@@ -215,8 +216,9 @@ has_special_index(Relation rel)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		special |= RelationGetIndexExpressions(index) != NIL ||
-			RelationGetIndexPredicate(index) != NIL ||
+		/* not RelationGetIndexExpressions(): that would run functions in them */
+		special |= !heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) ||
+			!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) ||
 			index->rd_index->indisexclusion ||
 			(index->rd_index->indisunique && !index->rd_index->indimmediate);
 		index_close(index, NoLock);

@@ -87,12 +87,15 @@ sp_writer_slow_open(SpTable *table, const SpWriterPlan *plan,
 {
 	SpWriterSlow *slow = palloc0(sizeof(SpWriterSlow));
 	MemoryContext oldcontext;
+	SpOwnerRights rights;
 
 	slow->rel = sp_table_relation(table);
 	slow->table = table;
 	slow->plan = plan;
 	slow->estate = CreateExecutorState();
 
+	/* the expressions of indexes are simplified when they are opened */
+	sp_writer_plan_assume_owner(plan->owner, &rights);
 	oldcontext = MemoryContextSwitchTo(slow->estate->es_query_cxt);
 	init_executor(slow, nkeys, keys);
 	slow->defaults = palloc0(Max(plan->nothers, 1) * sizeof(ExprState *));
@@ -100,6 +103,7 @@ sp_writer_slow_open(SpTable *table, const SpWriterPlan *plan,
 		if (plan->defaults[i] != NULL)
 			slow->defaults[i] = ExecInitExpr(plan->defaults[i], NULL);
 	MemoryContextSwitchTo(oldcontext);
+	sp_writer_plan_resume(&rights);
 
 	if (plan->deferrable)
 		undefer_constraints();
@@ -213,6 +217,18 @@ lock_row(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid, LockTupleMod
 	return false;
 }
 
+/* Put the slot in place of the row that is locked; false when a trigger keeps that as it is. */
+static bool
+replace_locked(SpWriterSlow *slow, TupleTableSlot *slot)
+{
+	if (TTS_EMPTY(slot))
+		ExecStoreVirtualTuple(slot);
+	slot->tts_tableOid = RelationGetRelid(slow->rel);
+	slot->tts_tid = slow->old->tts_tid;
+	ExecSimpleRelationUpdate(slow->rri, slow->estate, &slow->epq, slow->old, slot);
+	return !ItemPointerEquals(&slot->tts_tid, &slow->old->tts_tid);
+}
+
 /* Update the row with the key in the slot; false when there is none. */
 bool
 sp_writer_slow_update(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid)
@@ -224,11 +240,7 @@ sp_writer_slow_update(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid)
 	if (found)
 	{
 		keep_others(slow, slot);
-		if (TTS_EMPTY(slot))
-			ExecStoreVirtualTuple(slot);
-		slot->tts_tableOid = RelationGetRelid(slow->rel);
-		slot->tts_tid = slow->old->tts_tid;
-		ExecSimpleRelationUpdate(slow->rri, slow->estate, &slow->epq, slow->old, slot);
+		(void) replace_locked(slow, slot);
 		*tid = slot->tts_tid;
 		ExecClearTuple(slow->old);
 	}
@@ -252,6 +264,60 @@ sp_writer_slow_delete(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid)
 	}
 	end_row(slow);
 	return found;
+}
+
+/* Lock the row at a position, unless it has changed; it goes to slow->old. */
+static bool
+lock_row_at(SpWriterSlow *slow, ItemPointer tid, LockTupleMode mode)
+{
+	TM_FailureData failure;
+
+	return sp_table_look(slow->table, tid) &&
+		table_tuple_lock(slow->rel, tid, slow->estate->es_snapshot, slow->old,
+						 slow->estate->es_output_cid, mode, LockWaitBlock, 0,
+						 &failure) == TM_Ok;
+}
+
+/* Delete the row at a position. */
+SpAtResult
+sp_writer_slow_delete_at(SpWriterSlow *slow, ItemPointer tid)
+{
+	bool		locked;
+
+	begin_row(slow);
+	locked = lock_row_at(slow, tid, LockTupleExclusive);
+	if (locked)
+	{
+		ExecSimpleRelationDelete(slow->rri, slow->estate, &slow->epq, slow->old);
+		ExecClearTuple(slow->old);
+	}
+	end_row(slow);
+	if (!locked)
+		return SP_AT_CHANGED;
+	return sp_table_look(slow->table, tid) ? SP_AT_KEPT : SP_AT_DONE;
+}
+
+/* Set a column of the row at a position; the slot is for its new version. */
+SpAtResult
+sp_writer_slow_set_at(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid,
+					  AttrNumber attnum, Datum value)
+{
+	SpAtResult	result = SP_AT_CHANGED;
+	int			natts = slot->tts_tupleDescriptor->natts;
+
+	begin_row(slow);
+	if (lock_row_at(slow, tid, ExecUpdateLockMode(slow->estate, slow->rri)))
+	{
+		slot_getallattrs(slow->old);
+		memcpy(slot->tts_values, slow->old->tts_values, natts * sizeof(Datum));
+		memcpy(slot->tts_isnull, slow->old->tts_isnull, natts * sizeof(bool));
+		slot->tts_values[attnum - 1] = value;
+		slot->tts_isnull[attnum - 1] = false;
+		result = replace_locked(slow, slot) ? SP_AT_DONE : SP_AT_KEPT;
+		ExecClearTuple(slow->old);
+	}
+	end_row(slow);
+	return result;
 }
 
 /* Give the executor's state back. */

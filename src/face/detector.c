@@ -13,6 +13,7 @@
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -314,6 +315,11 @@ create_result_table(const Draft *draft)
 	sp_relation_run(sql.data, InvalidOid);
 	sp_relation_run(psprintf("COMMENT ON TABLE %s IS %s", draft->name.quoted,
 							 quote_literal_cstr(comment)), InvalidOid);
+	sp_relation_reserve(&draft->name, "INSERT, UPDATE, DELETE, TRUNCATE");
+	sp_relation_run(psprintf("GRANT UPDATE (status, label, note) ON TABLE %s TO %s",
+							 draft->name.quoted,
+							 quote_identifier(GetUserNameFromId(GetUserId(), false))),
+					InvalidOid);
 }
 
 static void

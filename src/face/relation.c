@@ -112,6 +112,24 @@ sp_relation_run(const char *sql, Oid userid)
 	sp_query_close(&scope);
 }
 
+void
+sp_relation_reserve(const SpRelationName *name, const char *rights)
+{
+	SpQueryScope scope;
+	Oid			type = OIDOID;
+	Datum		relid = ObjectIdGetDatum(sp_relation_oid(name));
+	bool		isnull;
+
+	sp_query_open(&scope, InvalidOid);
+	sp_query_run(&scope, "SELECT string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' "
+				 "ELSE quote_ident(pg_get_userbyid(a.grantee)) END, ', ') FROM pg_class c, "
+				 "aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a WHERE c.oid = $1",
+				 SPI_OK_SELECT, 1, &type, &relid, NULL);
+	sp_relation_run(psprintf("REVOKE %s ON TABLE %s FROM %s CASCADE", rights, name->quoted,
+							 TextDatumGetCString(sp_query_value(0, 1, &isnull))), InvalidOid);
+	sp_query_close(&scope);
+}
+
 Oid
 sp_relation_oid(const SpRelationName *name)
 {

@@ -32,6 +32,12 @@ extern void sp_relation_append_column(StringInfo sql, const char *name, Oid type
 /* Run a statement that defines something, as userid, or as the caller when invalid. */
 extern void sp_relation_run(const char *sql, Oid userid);
 
+/*
+ * A new table of the caller's is the worker's to write: these rights, which nobody needs for
+ * that, are taken from its owner, and from whom default privileges gave them to.
+ */
+extern void sp_relation_reserve(const SpRelationName *name, const char *rights);
+
 /* The relation of that name, which exists. */
 extern Oid	sp_relation_oid(const SpRelationName *name);
 

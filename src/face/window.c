@@ -194,6 +194,7 @@ create_result_table(const SpWindowDraft *draft)
 	sp_relation_run(sql.data, InvalidOid);
 	sp_relation_run(psprintf("COMMENT ON TABLE %s IS %s", draft->name.quoted,
 							 quote_literal_cstr(comment)), InvalidOid);
+	sp_relation_reserve(&draft->name, "INSERT, UPDATE, DELETE, TRUNCATE");
 }
 
 static void

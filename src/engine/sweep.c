@@ -1,0 +1,119 @@
+/*
+ * sweep.c
+ *	  Changing result rows that a query finds: old ones, and those of an object's earlier life.
+ *
+ * Results are the worker's to write, whatever rights their owner has kept.  So a query that
+ * runs with the owner's rights only finds the rows; they are changed as all others are
+ * (writer.c): row triggers fire, with the owner's rights; rules and statement triggers don't.
+ */
+#include "engine/internal.h"
+
+#include "base/compat.h"
+#include "engine/writer.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/lsyscache.h"
+
+#define FETCH_ROWS 10000
+
+/* What is done with the rows that are found. */
+typedef struct Sweep
+{
+	const SpObjectDef *def;
+	SpWriter   *writer;
+	AttrNumber	ordinal;		/* disown: set this column to less than nothing; 0: delete */
+	uint64		done;
+	uint64		changed;		/* by somebody else, since they were found */
+} Sweep;
+
+/* One row. */
+static void
+sweep_row(Sweep *sweep, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	ItemPointerData tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(tuple, desc, 1, &isnull));
+	SpAtResult	result;
+
+	if (sweep->ordinal == 0)
+		result = sp_writer_delete_at(sweep->writer, &tid);
+	else
+		result = sp_writer_set_at(sweep->writer, &tid, sweep->ordinal,
+								  Int64GetDatum(-DatumGetInt64(SPI_getbinval(tuple, desc, 2,
+																			 &isnull))));
+	sweep->done += result == SP_AT_DONE;
+	sweep->changed += result == SP_AT_CHANGED;
+}
+
+/* All that the query finds now. */
+static void
+run(Sweep *sweep, const char *query, int nargs, Oid *types, Datum *args)
+{
+	List	   *settings = list_make1("search_path=pg_catalog, pg_temp");
+	SpUserContext user;
+	Portal		portal;
+
+	sweep->changed = 0;
+	sp_user_enter(&user, sweep->def->owner, settings);
+	portal = SPI_cursor_open_with_args(NULL, query, nargs, types, args, NULL, false, 0);
+	sp_user_leave(&user, true);
+	for (;;)
+	{
+		uint64		i;
+
+		CHECK_FOR_INTERRUPTS();
+		sp_user_enter(&user, sweep->def->owner, settings);
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		sp_user_leave(&user, true);
+		if (SPI_processed == 0)
+			break;
+		for (i = 0; i < SPI_processed; i++)
+			sweep_row(sweep, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+}
+
+/* Again, until nobody was faster. */
+static uint64
+run_until_done(const SpObjectDef *def, AttrNumber ordinal, const char *query,
+			   int nargs, Oid *types, Datum *args)
+{
+	Sweep		sweep = {def};
+
+	sweep.ordinal = ordinal;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	sweep.writer = sp_writer_open_any(def->relid);
+	do
+		run(&sweep, query, nargs, types, args);
+	while (sweep.changed > 0);
+	sp_writer_close(sweep.writer);
+	SPI_finish();
+	return sweep.done;
+}
+
+/*
+ * Delete result rows: the query gives their ctid.  Returns how many; those that a trigger
+ * keeps don't count.
+ */
+uint64
+sp_sweep_delete(const SpObjectDef *def, const char *query, int nargs, Oid *types, Datum *args)
+{
+	return run_until_done(def, 0, query, nargs, types, args);
+}
+
+/*
+ * Alerts of an earlier life stay, but the identity that they have may come again: the query
+ * gives their ctid and id.
+ */
+void
+sp_sweep_disown(const SpObjectDef *def, const char *query)
+{
+	AttrNumber	ordinal = get_attnum(def->relid, "ordinal");
+
+	if (ordinal <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("result table %s has no column \"ordinal\" any more", def->name)));
+	(void) run_until_done(def, ordinal, query, 0, NULL, NULL);
+}
