@@ -338,10 +338,11 @@ sp_backfill_clear(const SpObjectDef *def)
 	Oid			type = INT4OID;
 	Datum		id = Int32GetDatum(def->id);
 	char	   *table = sp_registry_relation_name(def->relid);
+	const char *unmarked = def->kind == SP_WINDOW ? "" :
+		" WHERE status OPERATOR(pg_catalog.=) 'open'::pg_catalog.text"
+		" AND label IS NULL AND note IS NULL";
 
-	sp_sweep_delete(def, psprintf("SELECT ctid FROM ONLY %s%s", table, def->kind == SP_WINDOW ? "" : " WHERE status OPERATOR(pg_catalog.=) 'open'::pg_catalog.text"
-																									 " AND label IS NULL AND note IS NULL"),
-					0, NULL, NULL);
+	sp_sweep_delete(def, psprintf("SELECT ctid FROM ONLY %s%s", table, unmarked), 0, NULL, NULL);
 	/* what users marked is nobody's identity any more: history may give it to others */
 	if (def->kind == SP_DETECTOR)
 		sp_sweep_disown(def, psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0", table));
