@@ -187,6 +187,8 @@ sp_expressions_open(const SpObjectDef *def, TupleDesc source_desc)
 
 	query->targetList = (List *) sp_compat_flatten_groups(query, (Node *) query->targetList);
 	ChangeVarNodes((Node *) query->targetList, source, 1, 0);
+	exprs->having = sp_compat_flatten_groups(query, query->havingQual);
+	ChangeVarNodes(exprs->having, source, 1, 0);
 	exprs->columns = palloc0(sizeof(SpExpression) * list_length(query->targetList));
 	exprs->nodes = palloc0(sizeof(Node *) * list_length(query->targetList));
 	exprs->names = palloc0(sizeof(char *) * list_length(query->targetList));

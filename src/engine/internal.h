@@ -50,6 +50,7 @@
 typedef struct SpStream SpStream;
 typedef struct SpWindow SpWindow;
 typedef struct SpDetector SpDetector;
+typedef struct SpHaving SpHaving;
 
 /* ---- rows at work (rowset.c) ---- */
 
@@ -109,6 +110,7 @@ typedef struct SpExpressions
 	int			ncolumns;
 	SpExpression *columns;		/* aggregates have no expression: see SpWindow */
 	Node	  **nodes;			/* the view's target expressions, of the source's varno 1 */
+	Node	   *having;			/* its HAVING clause, likewise; NULL: none */
 	char	  **names;
 } SpExpressions;
 
@@ -462,11 +464,13 @@ struct SpWindow
 	struct SpSteps *steps;		/* of windows that overlap */
 	int			nkeys;
 	int			naggs;
+	int			nshown;			/* of these: the others are for HAVING only */
 	SpAggregate **aggs;
 	Size	   *agg_offset;		/* within the group's value */
 	Size		value_size;
 	bool		has_tally;		/* before all else in the value */
 	bool		native;			/* all aggregates */
+	SpHaving   *having;			/* which groups have a result row; NULL: all */
 	/* which of the evaluated expressions are the aggregates' filters and arguments */
 	int			nevaluated;
 	SpExpression **evaluated;	/* keys first */
@@ -720,6 +724,10 @@ extern bool sp_result_is_read(const SpWindow *w);
 extern void sp_result_feed_begin(SpFeed *feed, SpWindow *w, XLogRecPtr lsn, TimestampTz time);
 extern void sp_result_feed_group(SpFeed *feed, SpGroup *group);
 extern void sp_result_feed_end(SpFeed *feed);
+
+/* having.c */
+extern void sp_having_open(SpWindow *w);
+extern bool sp_having_passes(SpWindow *w, SpGroup *group, const Datum *values, const bool *nulls);
 
 /* detector.c */
 extern SpDetector *sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window);

@@ -53,12 +53,12 @@ make_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls)
 		values[n] = sp_group_keys(&w->groups, group)[i];
 		nulls[n] = sp_group_nulls(&w->groups, group)[i];
 	}
-	memset(nulls + n, true, w->naggs);
-	for (i = 0; i < w->naggs && !(group->flags & SP_GROUP_GONE); i++)
+	memset(nulls + n, true, w->nshown);
+	for (i = 0; i < w->nshown && !(group->flags & SP_GROUP_GONE); i++)
 		values[n + i] = sp_aggregate_result(w->aggs[i],
 											sp_group_value(&w->groups, group) + w->agg_offset[i],
 											&nulls[n + i]);
-	n += w->naggs;
+	n += w->nshown;
 	values[n] = BoolGetDatum((group->flags & SP_GROUP_FINAL) != 0);
 	nulls[n++] = false;
 	/* a row that is written already has its number */
@@ -66,10 +66,17 @@ make_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls)
 	nulls[n] = false;
 }
 
+/* Do results run what a user wrote, with the owner's rights, which may throw? */
+static inline bool
+runs_user_code(const SpWindow *w)
+{
+	return !w->native || w->having != NULL;
+}
+
 /*
  * The result rows of n groups, w->natts columns each, by-reference values in the current
- * memory context.  Final functions are the user's: they run with the owner's rights, and
- * may throw.
+ * memory context.  Groups that HAVING leaves out become absent, the others present.  May
+ * throw what a user's function throws.
  */
 void
 sp_result_rows(SpWindow *w, SpGroup **groups, int n, Datum *values, bool *nulls)
@@ -77,11 +84,22 @@ sp_result_rows(SpWindow *w, SpGroup **groups, int n, Datum *values, bool *nulls)
 	SpUserContext user;
 	int			i;
 
-	if (!w->native)
+	if (runs_user_code(w))
 		sp_user_enter(&user, w->expressions->owner, w->expressions->settings);
 	for (i = 0; i < n; i++)
-		make_row(w, groups[i], values + (Size) i * w->natts, nulls + (Size) i * w->natts);
-	if (!w->native)
+	{
+		Datum	   *row = values + (Size) i * w->natts;
+		bool	   *row_nulls = nulls + (Size) i * w->natts;
+
+		make_row(w, groups[i], row, row_nulls);
+		if (w->having == NULL || (groups[i]->flags & SP_GROUP_GONE))
+			continue;
+		if (sp_having_passes(w, groups[i], row, row_nulls))
+			groups[i]->flags &= ~SP_GROUP_ABSENT;
+		else
+			groups[i]->flags |= SP_GROUP_ABSENT;
+	}
+	if (runs_user_code(w))
 		sp_user_leave(&user, true);
 }
 
@@ -125,6 +143,27 @@ make_rows(void *arg)
 	sp_result_rows(feed->window, feed->groups, feed->n, work->rows->values, work->rows->nulls);
 }
 
+/* Row i of the groups is among the rows, unless the group is absent. */
+static void
+keep_row(SpFeed *feed, SpRowSet *rows, int i)
+{
+	SpWindow   *w = feed->window;
+	int			n = rows->n;
+	int64		start;
+	int64		end;
+
+	if (feed->groups[i]->flags & SP_GROUP_ABSENT)
+		return;
+	memmove(rows->values + (Size) n * w->natts, rows->values + (Size) i * w->natts,
+			sizeof(Datum) * w->natts);
+	memmove(rows->nulls + (Size) n * w->natts, rows->nulls + (Size) i * w->natts,
+			sizeof(bool) * w->natts);
+	w->ops->bounds(w, feed->groups[i], &start, &end);
+	rows->time[n] = sp_result_event_time(w, end);
+	rows->no_time[n] = false;
+	rows->n++;
+}
+
 /* The rows of the groups that have gathered; false: the window has failed. */
 static bool
 fill_rows(SpFeed *feed, SpRowSet *rows)
@@ -143,7 +182,7 @@ fill_rows(SpFeed *feed, SpRowSet *rows)
 	rows->commit_time = feed->time;
 	rows->desc = w->result_desc;
 	rows->first_ordinal = w->feed_ordinal;
-	if (w->native)
+	if (!runs_user_code(w))
 	{
 		old = MemoryContextSwitchTo(rows->context);
 		make_rows(&work);
@@ -155,15 +194,7 @@ fill_rows(SpFeed *feed, SpRowSet *rows)
 		return false;
 	}
 	for (i = 0; i < feed->n; i++)
-	{
-		int64		start;
-		int64		end;
-
-		w->ops->bounds(w, feed->groups[i], &start, &end);
-		rows->time[i] = sp_result_event_time(w, end);
-		rows->no_time[i] = false;
-	}
-	rows->n = feed->n;
+		keep_row(feed, rows, i);
 	return true;
 }
 
@@ -176,6 +207,9 @@ flush(SpFeed *feed)
 	ListCell   *lc;
 
 	if (feed->n == 0 || !fill_rows(feed, &rows))
+		return;
+	feed->n = 0;
+	if (rows.n == 0)
 		return;
 	foreach(lc, w->windows)
 	{
@@ -193,7 +227,6 @@ flush(SpFeed *feed)
 	}
 	sp_starting_keep_rows(w, &rows);
 	w->feed_ordinal += rows.n;
-	feed->n = 0;
 }
 
 /* The row of a group. */

@@ -81,7 +81,7 @@ describe_result(SpWindow *w)
 	int			n = 0;
 	int			i;
 
-	w->natts = (global ? 0 : 2) + w->nkeys + w->naggs + 2;
+	w->natts = (global ? 0 : 2) + w->nkeys + w->nshown + 2;
 	w->types = palloc(sizeof(Oid) * w->natts);
 	if (!global)
 	{
@@ -90,7 +90,7 @@ describe_result(SpWindow *w)
 	}
 	for (i = 0; i < w->nkeys; i++)
 		w->types[n++] = w->evaluated[i]->type;
-	for (i = 0; i < w->naggs; i++)
+	for (i = 0; i < w->nshown; i++)
 		w->types[n++] = sp_aggregate_result_type(w->aggs[i]);
 	w->types[n++] = BOOLOID;
 	w->types[n++] = INT4OID;
@@ -109,12 +109,14 @@ describe_result(SpWindow *w)
 	RelationClose(rel);
 }
 
-/* Is an aggregate not PostgreSQL's own, or run as a whole?  That may depend on settings. */
+/* Is there HAVING, or an aggregate not PostgreSQL's own or run as a whole?  That may. */
 static bool
 depends_on_settings(const SpWindow *w)
 {
 	int			a;
 
+	if (w->having != NULL)
+		return true;
 	for (a = 0; a < w->naggs; a++)
 	{
 		if (((Aggref *) w->expressions->nodes[w->nkeys + a])->aggfnoid >= FirstNormalObjectId ||
@@ -165,7 +167,7 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 	w->upstream = upstream;
 	w->ops = find_ops(def);
 	w->nkeys = def->nkeys;
-	w->naggs = def->naggs;
+	w->naggs = w->nshown = def->naggs;
 	w->retention.done = SP_NO_WATERMARK;
 	w->floor = w->spoiled = PG_INT64_MIN;
 	w->closed_until = SP_NO_WATERMARK;
@@ -175,6 +177,7 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the view that holds the expressions of \"%s\" was changed", def->o.name)));
+	sp_having_open(w);
 	w->has_tally = def->fill_zero;
 	w->value_size = (w->has_tally ? sizeof(SpTally) : 0) + MAXALIGN(w->ops->head_size);
 	bind_aggregates(w);

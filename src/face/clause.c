@@ -20,6 +20,7 @@
 #include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/analyze.h"
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
@@ -34,6 +35,7 @@
 
 #include "base/compat.h"
 #include "engine/aggregate.h"
+#include "engine/having.h"
 #include "face/clause.h"
 
 #define PREFIX "SELECT "
@@ -42,6 +44,7 @@ typedef struct CheckContext
 {
 	ParseState *pstate;			/* for positions */
 	const SpClause *clause;
+	List	   *keys;			/* analyzed expressions; for conditions over groups */
 } CheckContext;
 
 /* Make errors point into the text that the user wrote. */
@@ -81,7 +84,7 @@ leave_text(ErrorContextCallback *callback)
 static bool
 may_have_name(SpClauseRole role)
 {
-	return role != SP_CLAUSE_VALUE && role != SP_CLAUSE_FILTER;
+	return role != SP_CLAUSE_VALUE && role != SP_CLAUSE_FILTER && role != SP_CLAUSE_HAVING;
 }
 
 /* The name of a plain column, or NULL. */
@@ -214,7 +217,8 @@ check_node(Node *node, CheckContext *context)
 		refuse(context, node, "a window function");
 	if (IsA(node, GroupingFunc))
 		refuse(context, node, "GROUPING");
-	if (IsA(node, Aggref) && context->clause->role != SP_CLAUSE_AGGREGATE)
+	if (IsA(node, Aggref) && context->clause->role != SP_CLAUSE_AGGREGATE &&
+		context->clause->role != SP_CLAUSE_HAVING)
 		refuse(context, node, "an aggregate");
 	if (IsA(node, Var) && ((Var *) node)->varattno == 0)
 		refuse(context, node, "a whole row");
@@ -249,13 +253,23 @@ check_key_type(CheckContext *context, const SpClause *clause)
 				 parser_errposition(context->pstate, exprLocation(clause->expr))));
 }
 
+/* An error when an aggregate can't be maintained. */
+static void
+try_aggregate(Node *aggref)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "streamproc aggregate check",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+
+	(void) sp_aggregate_bind((Aggref *) copyObject(aggref), scratch, 0);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+}
+
 /* The expression of an aggregate is one aggregate call and nothing around it. */
 static void
 check_aggregate(CheckContext *context, const SpClause *clause, bool has_aggregates)
 {
-	MemoryContext scratch;
-	MemoryContext old;
-
 	if (!IsA(clause->expr, Aggref))
 		ereport(ERROR,
 				(errcode(has_aggregates ? ERRCODE_FEATURE_NOT_SUPPORTED : ERRCODE_GROUPING_ERROR),
@@ -268,12 +282,26 @@ check_aggregate(CheckContext *context, const SpClause *clause, bool has_aggregat
 				 errhint("Put it into \"keys\", or into an aggregate such as max()."),
 				 parser_errposition(context->pstate, exprLocation(clause->expr))));
 
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "streamproc aggregate check",
-									ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(scratch);
-	(void) sp_aggregate_bind((Aggref *) copyObject(clause->expr), scratch, 0);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(scratch);
+	try_aggregate(clause->expr);
+}
+
+/* A condition over groups has nothing but their keys and aggregates of their rows. */
+static void
+check_having(CheckContext *context, const SpClause *clause)
+{
+	List	   *aggregates = NIL;
+	Var		   *stray;
+	ListCell   *cell;
+
+	(void) sp_having_rewrite(clause->expr, context->keys, &aggregates, &stray);
+	if (stray != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_GROUPING_ERROR),
+				 errmsg("parameter \"%s\" uses a column that is neither a key nor in an aggregate",
+						clause->parameter),
+				 parser_errposition(context->pstate, stray->location)));
+	foreach(cell, aggregates)
+		try_aggregate(lfirst(cell));
 }
 
 static void
@@ -328,6 +356,9 @@ check_clause(CheckContext *context, const SpClause *clause, bool has_aggregates)
 		case SP_CLAUSE_RULE:
 			check_rule_type(context, clause);
 			break;
+		case SP_CLAUSE_HAVING:
+			check_having(context, clause);
+			break;
 		case SP_CLAUSE_CARRY:
 		case SP_CLAUSE_GATHER:
 		case SP_CLAUSE_FILTER:
@@ -351,6 +382,58 @@ make_from_clause(Oid source)
 	/* Children of an ordinary table are no part of its stream. */
 	from->inh = get_rel_relkind(source) == RELKIND_PARTITIONED_TABLE;
 	return list_make1(from);
+}
+
+/* The clause as a target; values become float8, rules boolean or text. */
+static ResTarget *
+make_target(const SpClause *clause)
+{
+	ResTarget  *target = makeNode(ResTarget);
+	const char *type = NULL;
+
+	target->name = clause->name;
+	target->val = copyObject(clause->raw);
+	target->location = -1;
+	if (clause->role == SP_CLAUSE_GATHER)
+		target->val = (Node *) makeFuncCall(SystemFuncName("array_agg"), list_make1(target->val),
+											COERCE_EXPLICIT_CALL, -1);
+	if (clause->role == SP_CLAUSE_VALUE)
+		type = "float8";
+	else if (clause->role == SP_CLAUSE_RULE && clause->type != BOOLOID)
+		type = "text";
+	if (type != NULL)
+	{
+		TypeCast   *cast = makeNode(TypeCast);
+
+		cast->arg = target->val;
+		cast->typeName = SystemTypeName(unconstify(char *, type));
+		cast->location = -1;
+		target->val = (Node *) cast;
+	}
+	return target;
+}
+
+/* SELECT clauses FROM source [WHERE filter] [GROUP BY the first ngroup] */
+static SelectStmt *
+make_select(List *clauses, SpClause *filter, Oid source, int ngroup)
+{
+	SelectStmt *select = makeNode(SelectStmt);
+	ListCell   *cell;
+
+	select->fromClause = make_from_clause(source);
+	select->whereClause = filter ? filter->raw : NULL;
+	foreach(cell, clauses)
+		select->targetList = lappend(select->targetList, make_target(lfirst(cell)));
+	for (int i = 1; i <= ngroup; i++)
+	{
+		A_Const    *position = makeNode(A_Const);
+
+		position->val.ival.type = T_Integer;
+		position->val.ival.ival = i;
+		position->location = -1;
+		select->groupClause = lappend(select->groupClause, position);
+	}
+	return select;
 }
 
 static Query *
@@ -403,6 +486,7 @@ analyze_clause(SpClause *clause, const char *sql, Oid source)
 	}
 
 	context.clause = clause;
+	context.keys = NIL;
 	context.pstate = make_parsestate(NULL);
 	context.pstate->p_sourcetext = sql;
 	query = analyze(context.pstate, select);
@@ -435,6 +519,48 @@ sp_clause_parse(SpClauseRole role, const char *parameter, const char *text, Oid 
 	clause->raw = target->val;
 	name_clause(clause, target);
 	analyze_clause(clause, sql, source);
+	leave_text(&callback);
+	return clause;
+}
+
+/* Analyze a condition over groups: as the only one that may have an error. */
+static void
+analyze_having(SpClause *clause, const char *sql, Oid source, List *keys)
+{
+	CheckContext context = {make_parsestate(NULL), clause, NIL};
+	SelectStmt *select = make_select(keys, NULL, source, list_length(keys));
+	Query	   *query;
+	ListCell   *cell;
+
+	select->havingClause = clause->raw;
+	context.pstate->p_sourcetext = sql;
+	query = analyze(context.pstate, select);
+	clause->expr = sp_compat_flatten_groups(query, query->havingQual);
+	clause->type = BOOLOID;
+	clause->typmod = -1;
+	foreach(cell, keys)
+		context.keys = lappend(context.keys, ((SpClause *) lfirst(cell))->expr);
+	check_clause(&context, clause, query->hasAggs);
+	free_parsestate(context.pstate);
+}
+
+SpClause *
+sp_clause_parse_having(const char *parameter, const char *text, Oid source, List *keys)
+{
+	SpClause   *clause = palloc0(sizeof(SpClause));
+	char	   *sql = psprintf(PREFIX "%s", text);
+	ErrorContextCallback callback;
+	ResTarget  *target;
+
+	clause->role = SP_CLAUSE_HAVING;
+	clause->parameter = parameter;
+	clause->text = pstrdup(text);
+
+	enter_text(&callback, clause);
+	target = parse_target(clause, sql);
+	clause->raw = target->val;
+	name_clause(clause, target);
+	analyze_having(clause, sql, source, keys);
 	leave_text(&callback);
 	return clause;
 }
@@ -494,57 +620,15 @@ sp_clause_check_names(List *clauses, const char *const *reserved)
 	}
 }
 
-/* The clause as a target; values become float8, rules boolean or text. */
-static ResTarget *
-make_target(const SpClause *clause)
-{
-	ResTarget  *target = makeNode(ResTarget);
-	const char *type = NULL;
-
-	target->name = clause->name;
-	target->val = copyObject(clause->raw);
-	target->location = -1;
-	if (clause->role == SP_CLAUSE_GATHER)
-		target->val = (Node *) makeFuncCall(SystemFuncName("array_agg"), list_make1(target->val),
-											COERCE_EXPLICIT_CALL, -1);
-	if (clause->role == SP_CLAUSE_VALUE)
-		type = "float8";
-	else if (clause->role == SP_CLAUSE_RULE && clause->type != BOOLOID)
-		type = "text";
-	if (type != NULL)
-	{
-		TypeCast   *cast = makeNode(TypeCast);
-
-		cast->arg = target->val;
-		cast->typeName = SystemTypeName(unconstify(char *, type));
-		cast->location = -1;
-		target->val = (Node *) cast;
-	}
-	return target;
-}
-
 Query *
-sp_clause_query(List *clauses, SpClause *filter, Oid source, int ngroup)
+sp_clause_query(List *clauses, SpClause *filter, Oid source, int ngroup, SpClause *having)
 {
-	SelectStmt *select = makeNode(SelectStmt);
+	SelectStmt *select = make_select(clauses, filter, source, ngroup);
 	ParseState *pstate = make_parsestate(NULL);
 	Query	   *query;
-	ListCell   *cell;
 
 	pstate->p_sourcetext = "";
-	select->fromClause = make_from_clause(source);
-	select->whereClause = filter ? filter->raw : NULL;
-	foreach(cell, clauses)
-		select->targetList = lappend(select->targetList, make_target(lfirst(cell)));
-	for (int i = 1; i <= ngroup; i++)
-	{
-		A_Const    *position = makeNode(A_Const);
-
-		position->val.ival.type = T_Integer;
-		position->val.ival.ival = i;
-		position->location = -1;
-		select->groupClause = lappend(select->groupClause, position);
-	}
+	select->havingClause = having ? having->raw : NULL;
 	query = analyze(pstate, select);
 	free_parsestate(pstate);
 	return query;

@@ -18,7 +18,8 @@ typedef enum SpClauseRole
 	SP_CLAUSE_GATHER,			/* likewise, beside aggregates: the query has array_agg() of it */
 	SP_CLAUSE_RULE,				/* 'boolean AS label', or text */
 	SP_CLAUSE_VALUE,			/* a number, without a name */
-	SP_CLAUSE_FILTER			/* a boolean, without a name */
+	SP_CLAUSE_FILTER,			/* a boolean, without a name */
+	SP_CLAUSE_HAVING			/* likewise, over keys and aggregates */
 } SpClauseRole;
 
 typedef struct SpClause
@@ -39,7 +40,11 @@ typedef struct SpClause
 extern SpClause *sp_clause_parse(SpClauseRole role, const char *parameter, const char *text,
 								 Oid source);
 
-/* The same for each string of a list. */
+/* Parse and check a condition over keys (SpClause *) and aggregates. */
+extern SpClause *sp_clause_parse_having(const char *parameter, const char *text, Oid source,
+										List *keys);
+
+/* The same as sp_clause_parse() for each string of a list. */
 extern List *sp_clause_parse_list(SpClauseRole role, const char *parameter, List *texts,
 								  Oid source);
 
@@ -47,9 +52,10 @@ extern List *sp_clause_parse_list(SpClauseRole role, const char *parameter, List
 extern void sp_clause_check_names(List *clauses, const char *const *reserved);
 
 /*
- * SELECT clauses FROM source [WHERE filter] [GROUP BY the first ngroup].  Values are cast
- * to float8.
+ * SELECT clauses FROM source [WHERE filter] [GROUP BY the first ngroup] [HAVING having].
+ * Values are cast to float8.
  */
-extern Query *sp_clause_query(List *clauses, SpClause *filter, Oid source, int ngroup);
+extern Query *sp_clause_query(List *clauses, SpClause *filter, Oid source, int ngroup,
+							  SpClause *having);
 
 #endif

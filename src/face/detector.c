@@ -366,7 +366,7 @@ static Oid
 create_detector(FunctionCallInfo fcinfo, const Draft *draft)
 {
 	int32		id = sp_object_new_id();
-	Query	   *query = sp_clause_query(list_clauses(draft), draft->filter, draft->source.relid, 0);
+	Query	   *query = sp_clause_query(list_clauses(draft), draft->filter, draft->source.relid, 0, NULL);
 	Oid			relid;
 	Oid			expressions;
 

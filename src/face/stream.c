@@ -178,7 +178,7 @@ create_view(FunctionCallInfo fcinfo, int32 id, Oid relid)
 	}
 	if (clauses == NIL)
 		return InvalidOid;
-	view = sp_relation_create_expressions(id, sp_clause_query(clauses, NULL, relid, 0),
+	view = sp_relation_create_expressions(id, sp_clause_query(clauses, NULL, relid, 0, NULL),
 										  psprintf("stream \"%s\"", get_rel_name(relid)));
 	sp_relation_bind_view(view, relid);
 	return view;

@@ -66,6 +66,14 @@ sp_twin_append_filter(StringInfo sql, const SpTwin *twin, const char *word)
 						 deparse_expression(twin->draft->filter->expr, twin->context, true, false));
 }
 
+void
+sp_twin_append_having(StringInfo sql, const SpTwin *twin, const char *word)
+{
+	if (twin->draft->having != NULL)
+		appendStringInfo(sql, "%s(%s)", word,
+						 deparse_expression(twin->draft->having->expr, twin->context, true, false));
+}
+
 /* A value as its type's output function writes it, quoted. */
 static char *
 quote_value(PGFunction output, Datum value)
@@ -141,6 +149,7 @@ sp_twin_append_groups(StringInfo sql, const SpTwin *twin)
 	/* No row yet, no result row. */
 	if (ngroup == 0)
 		appendStringInfoString(sql, " HAVING count(*) > 0");
+	sp_twin_append_having(sql, twin, ngroup == 0 ? " AND " : " HAVING ");
 }
 
 /* ---- The view. ---- */
@@ -178,6 +187,9 @@ sp_twin_create(const SpWindowDraft *draft, int32 id)
 	char	   *comment;
 	char	   *sql;
 
+	/* A group that HAVING leaves out lives on: its answer alone doesn't tell what is filled. */
+	if (draft->having != NULL && (draft->fill_zero || draft->kind == SP_WINDOW_SLIDING))
+		return InvalidOid;
 	if (sp_twin_obstacle(draft->stream) != NULL ||
 		(draft->upstream != NULL && !OidIsValid(draft->source.twin)))
 		return InvalidOid;

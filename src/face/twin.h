@@ -44,6 +44,9 @@ extern void sp_twin_append_targets(StringInfo sql, List *clauses, List *context,
 /* "word filter", when there is one. */
 extern void sp_twin_append_filter(StringInfo sql, const SpTwin *twin, const char *word);
 
+/* "word group_filter", likewise. */
+extern void sp_twin_append_having(StringInfo sql, const SpTwin *twin, const char *word);
+
 /* "streamproc.tumble(time, ...)"; or hop(), or cumulate(). */
 extern void sp_twin_append_function(StringInfo sql, const SpTwin *twin, const char *time);
 

@@ -78,6 +78,8 @@ collect_columns(const SpWindowDraft *draft, bool with_key)
 	clauses = list_concat(clauses, draft->aggregates);
 	if (draft->filter != NULL)
 		clauses = lappend(clauses, draft->filter);
+	if (draft->having != NULL)
+		clauses = lappend(clauses, draft->having);
 	foreach(cell, clauses)
 		pull_varattnos(((SpClause *) lfirst(cell))->expr, 1, &attributes);
 	for (int i = 0; with_key && i < stream->ndedup; i++)

@@ -51,4 +51,5 @@ sp_twin_append_sessions(StringInfo sql, const SpTwin *twin)
 	appendStringInfoString(sql, ") s GROUP BY 1");
 	for (int i = 0; i < nkeys; i++)
 		appendStringInfo(sql, ", %d", i + 3);
+	sp_twin_append_having(sql, twin, " HAVING ");
 }

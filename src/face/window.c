@@ -78,6 +78,7 @@ read_expressions(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 {
 	Oid			source = draft->source.relid;
 	char	   *filter = sp_parameter_text(fcinfo, SP_WINDOW_FILTER, "filter");
+	char	   *having = sp_parameter_text(fcinfo, SP_WINDOW_GROUP_FILTER, "group_filter");
 
 	draft->keys = sp_clause_parse_list(SP_CLAUSE_KEY, "keys",
 									   sp_parameter_strings(fcinfo, SP_WINDOW_KEYS, "keys"), source);
@@ -97,6 +98,8 @@ read_expressions(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 		sp_clause_check_names(list_clauses(draft), sliding_names);
 	if (filter != NULL)
 		draft->filter = sp_clause_parse(SP_CLAUSE_FILTER, "filter", filter, source);
+	if (having != NULL)
+		draft->having = sp_clause_parse_having("group_filter", having, source, draft->keys);
 	check_columns(draft);
 }
 
@@ -244,7 +247,7 @@ create_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 {
 	int32		id = sp_object_new_id();
 	Query	   *query = sp_clause_query(list_clauses(draft), draft->filter, draft->source.relid,
-										list_length(draft->keys));
+										list_length(draft->keys), draft->having);
 	Oid			relid;
 	Oid			expressions;
 	Oid			twin;

@@ -63,6 +63,7 @@ typedef struct SpWindowDraft
 	List	   *carry;
 	List	   *aggregates;
 	SpClause   *filter;			/* or NULL */
+	SpClause   *having;			/* or NULL */
 } SpWindowDraft;
 
 /* Everything but names and expressions, checked.  The draft's source and stream are known. */

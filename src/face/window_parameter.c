@@ -331,7 +331,6 @@ check_not_yet(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 	if (draft->kind == SP_WINDOW_SESSION || draft->kind == SP_WINDOW_SLIDING)
 		sp_parameter_not_yet_value("kind", kind_names[draft->kind],
 								   "\"tumbling\", \"hopping\", \"cumulative\" and \"global\"");
-	sp_parameter_not_yet(fcinfo, SP_WINDOW_GROUP_FILTER, "group_filter");
 }
 
 void
