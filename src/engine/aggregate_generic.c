@@ -349,6 +349,9 @@ sp_generic_combine(SpAggregate *agg, char *to, const char *from)
 	{
 		NullableDatum *argument = &g->combine.fcinfo->args[1];
 
+		/* unpacking calls the function, too */
+		if (g->kind == SP_STATE_INTERNAL && internal_of(s) != NULL)
+			sp_packed_open(agg, internal_of(s));
 		argument->isnull = other->isnull;
 		argument->value = other->isnull ? (Datum) 0 : value_to_combine(agg, other);
 		change_state(agg, s, &g->combine, other);
