@@ -217,7 +217,6 @@ SELECT streamproc.create_window('w', 'results."By Shop"', 'tumbling', size => '1
 
 -- not yet
 SELECT streamproc.create_window('w', 'payments', 'session', gap => '1 hour', aggregates => '{count(*) AS n}');
-SELECT streamproc.create_window('w', 'payments', 'sliding', size => '1 hour', bounds => '[]', carry => '{id}', aggregates => '{count(*) AS n}');
 CREATE TABLE plain (ts timestamptz);
 SELECT streamproc.create_window('w', 'plain', 'global', aggregates => '{count(*) AS n}');
 

@@ -93,6 +93,24 @@ keep_window_results(const SpWindowDef *def)
 	return end;
 }
 
+/*
+ * The same for answers to events, which all are final; new ones begin with an empty memory.
+ * LSNs of another cluster may come again: they are nobody's identity.
+ */
+static void
+keep_answers(const SpObjectDef *def)
+{
+	static const char sql[] =
+	"SELECT ctid, row_number() OVER (ORDER BY lsn, ordinal) + "
+	"(SELECT coalesce(max(-ordinal), 0) FROM ONLY %s WHERE ordinal < 0) "
+	"FROM ONLY %s WHERE ordinal >= 0 AND lsn >= '%X/%X'";
+	char	   *table = sp_registry_relation_name(def->relid);
+
+	sp_sweep_disown(def, psprintf(sql, table, table, LSN_FORMAT_ARGS(def->start_lsn)));
+	sp_page_delete_all(def->id);
+	CommandCounterIncrement();
+}
+
 /* The same for alerts.  LSNs of another cluster may come again: they are nobody's identity. */
 static void
 keep_alerts(const SpObjectDef *def)
@@ -116,6 +134,8 @@ activate_window(SpObjectDef *def)
 
 	if (((SpWindowDef *) def)->window_kind == SP_WINDOW_GLOBAL)
 		sp_backfill_clear(def);
+	else if (((SpWindowDef *) def)->window_kind == SP_WINDOW_SLIDING)
+		keep_answers(def);
 	else
 		floor = keep_window_results((SpWindowDef *) def);
 	w = sp_window_open((SpWindowDef *) def, s, upstream);

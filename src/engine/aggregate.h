@@ -43,6 +43,9 @@ extern SpAggregate *sp_aggregate_bind(Aggref *aggref, MemoryContext context, int
 /* n aggregates of one object keep rows, which one value of the object must have room for. */
 extern void sp_aggregate_share(SpAggregate *agg, int n);
 
+/* What the aggregate's own functions can do beside advancing: SP_AGG_* bits. */
+extern int	sp_aggregate_offers(const Aggref *aggref);
+
 extern Size sp_aggregate_state_size(const SpAggregate *agg);
 extern int	sp_aggregate_nargs(const SpAggregate *agg);
 extern Oid	sp_aggregate_result_type(const SpAggregate *agg);

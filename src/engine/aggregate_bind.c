@@ -107,6 +107,23 @@ has_inverse(HeapTuple tuple)
 		 moving_init != NULL && strcmp(init, moving_init) == 0);
 }
 
+/* What its functions can do beside advancing. */
+int
+sp_aggregate_offers(const Aggref *aggref)
+{
+	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggref->aggfnoid));
+	int			offers = 0;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for aggregate %u", aggref->aggfnoid);
+	if (OidIsValid(((Form_pg_aggregate) GETSTRUCT(tuple))->aggcombinefn))
+		offers |= SP_AGG_COMBINE;
+	if (has_inverse(tuple))
+		offers |= SP_AGG_RETRACT;
+	ReleaseSysCache(tuple);
+	return offers;
+}
+
 /* The function that takes a row away. */
 static void
 bind_inverse(SpAggregate *agg, SpGeneric *g, HeapTuple tuple, const Oid *argtypes, int nargs)

@@ -371,8 +371,15 @@ results_query(const SpWindow *w, int64 sealed)
 		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
 						 quote_identifier(NameStr(TupleDescAttr(w->result_desc, i)->attname)));
 	getTypeOutputInfo(w->types[1], &output, &is_varlena);
-	appendStringInfo(&buf, " FROM %s WHERE is_final AND window_end OPERATOR(pg_catalog.<=) %s "
-					 "ORDER BY window_end", sp_registry_relation_name(w->def->o.relid),
+	appendStringInfo(&buf, " FROM %s", sp_registry_relation_name(w->def->o.relid));
+	if (w->def->window_kind == SP_WINDOW_SLIDING)
+	{
+		/* each was handed on as soon as it was there */
+		appendStringInfoString(&buf, " ORDER BY window_end, lsn, ordinal");
+		return buf.data;
+	}
+	appendStringInfo(&buf, " WHERE is_final AND window_end OPERATOR(pg_catalog.<=) %s "
+					 "ORDER BY window_end",
 					 quote_literal_cstr(OidOutputFunctionCall(output,
 															  sp_result_time(sealed, w->types[1]))));
 	for (i = 0; i < w->nkeys; i++)
@@ -412,7 +419,7 @@ static void
 apply_to_detector(HistoryScan *scan, SpRowSet *rows)
 {
 	sp_detector_apply(scan->detector, rows);
-	if (scan->detector->output.nalerts + scan->detector->output.ndead >= WRITE_EVERY_ROWS)
+	if (sp_output_count(&scan->detector->output) >= WRITE_EVERY_ROWS)
 		sp_write_backfill(NULL, scan->detector);
 }
 
@@ -423,7 +430,7 @@ apply_to_window(HistoryScan *scan, SpRowSet *rows)
 	SpWindow   *w = scan->window;
 
 	sp_window_apply(w, rows);
-	if (w->output.ngroups + w->output.ndead >= WRITE_EVERY_ROWS)
+	if (sp_output_count(&w->output) >= WRITE_EVERY_ROWS)
 		sp_write_backfill(w, NULL);
 	if (scan->max_time == PG_INT64_MIN)
 		return;
@@ -436,21 +443,22 @@ apply_to_window(HistoryScan *scan, SpRowSet *rows)
 /*
  * The largest time that may move the watermark.  A commit's time is not known any more.  A
  * window's rows come in the order of their ends: the stream had come at least as far as to
- * seal them.
+ * seal them.  Those of a sliding one are there as soon as their events, which move it as
+ * they do without a window between.
  */
 static void
 note_times(HistoryScan *scan, const SpRowSet *rows)
 {
 	int			i;
 
-	if (scan->source != NULL)
+	if (scan->source != NULL && scan->source->def->window_kind != SP_WINDOW_SLIDING)
 	{
 		if (rows->n > 0 && scan->window != NULL)
 			scan->max_time = Max(scan->max_time,
 								 sp_clock_reach_for(scan->window, rows->time[rows->n - 1]));
 		return;
 	}
-	if (scan->stream->def->time_attnum == 0)
+	if (scan->source == NULL && scan->stream->def->time_attnum == 0)
 		return;
 	for (i = 0; i < rows->n; i++)
 	{
@@ -555,14 +563,13 @@ static void
 scan_history(HistoryScan *scan, int64 sealed)
 {
 	SpStream   *s = scan->stream;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
 
+	scan->limit = sp_time_from_utc(now, s->def->time_type, s->zone);
+	scan->limit += Min(s->def->max_future_us, PG_INT64_MAX - 1 - Max(scan->limit, 0));
 	if (scan->source == NULL)
 	{
-		TimestampTz now = GetCurrentTransactionStartTimestamp();
-
 		sp_registry_refresh_stream(s);
-		scan->limit = sp_time_from_utc(now, s->def->time_type, s->zone);
-		scan->limit += Min(s->def->max_future_us, PG_INT64_MAX - 1 - Max(scan->limit, 0));
 		scan_query(scan, sp_history_query(s), s->def->o.owner);
 	}
 	else

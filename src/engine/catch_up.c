@@ -445,7 +445,7 @@ sp_catch_up(void)
 	MemoryContextSwitchTo(TopMemoryContext);
 	sp_failure_raise(sp_starting->id);
 	if ((done && sp_engine.upto >= sp_starting->cut_lsn) ||
-		output->ngroups + output->nalerts + output->ndead >= WRITE_EVERY_ROWS)
+		sp_output_count(output) >= WRITE_EVERY_ROWS)
 	{
 		if (!write_output() || !done)
 			return;

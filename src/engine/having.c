@@ -144,6 +144,33 @@ sp_having_open(SpWindow *w)
 	sp_user_leave(&user, true);
 }
 
+/* Take what a result row shows; *hidden: where the hidden aggregates go, before judge(). */
+static void
+take_row(SpWindow *w, const Datum *values, const bool *nulls, Datum **hidden, bool **hidden_nulls)
+{
+	TupleTableSlot *slot = ExecClearTuple(w->having->slot);
+	int			first = w->def->window_kind == SP_WINDOW_GLOBAL ? 0 : 2;
+	int			nshown = w->expressions->ncolumns;
+
+	memcpy(slot->tts_values, values + first, sizeof(Datum) * nshown);
+	memcpy(slot->tts_isnull, nulls + first, sizeof(bool) * nshown);
+	*hidden = slot->tts_values + nshown;
+	*hidden_nulls = slot->tts_isnull + nshown;
+}
+
+/* Is the condition true for what was taken? */
+static bool
+judge(SpHaving *having)
+{
+	bool		isnull;
+	Datum		result;
+
+	ExecStoreVirtualTuple(having->slot);
+	result = ExecEvalExprSwitchContext(having->state, having->econtext, &isnull);
+	ResetExprContext(having->econtext);
+	return !isnull && DatumGetBool(result);
+}
+
 /*
  * Is the condition true for a group, whose result row is in values?  May throw; it runs with
  * the owner's rights, which the caller has assumed.
@@ -151,25 +178,33 @@ sp_having_open(SpWindow *w)
 bool
 sp_having_passes(SpWindow *w, SpGroup *group, const Datum *values, const bool *nulls)
 {
-	SpHaving   *having = w->having;
-	TupleTableSlot *slot;
-	int			first = w->def->window_kind == SP_WINDOW_GLOBAL ? 0 : 2;
-	int			nshown = w->expressions->ncolumns;
-	bool		isnull;
-	Datum		result;
+	Datum	   *hidden;
+	bool	   *hidden_nulls;
 
-	if (having == NULL)
+	if (w->having == NULL)
 		return true;
-	slot = ExecClearTuple(having->slot);
-	memcpy(slot->tts_values, values + first, sizeof(Datum) * nshown);
-	memcpy(slot->tts_isnull, nulls + first, sizeof(bool) * nshown);
+	take_row(w, values, nulls, &hidden, &hidden_nulls);
 	for (int i = w->nshown; i < w->naggs; i++)
-		slot->tts_values[w->nkeys + i] =
+		hidden[i - w->nshown] =
 			sp_aggregate_result(w->aggs[i],
 								sp_group_value(&w->groups, group) + w->agg_offset[i],
-								&slot->tts_isnull[w->nkeys + i]);
-	ExecStoreVirtualTuple(slot);
-	result = ExecEvalExprSwitchContext(having->state, having->econtext, &isnull);
-	ResetExprContext(having->econtext);
-	return !isnull && DatumGetBool(result);
+								&hidden_nulls[i - w->nshown]);
+	return judge(w->having);
+}
+
+/* The same where the hidden aggregates' results are known. */
+bool
+sp_having_passes_row(SpWindow *w, const Datum *values, const bool *nulls, const Datum *results,
+					 const bool *result_nulls)
+{
+	Datum	   *hidden;
+	bool	   *hidden_nulls;
+	int			n = w->naggs - w->nshown;
+
+	if (w->having == NULL)
+		return true;
+	take_row(w, values, nulls, &hidden, &hidden_nulls);
+	memcpy(hidden, results, sizeof(Datum) * n);
+	memcpy(hidden_nulls, result_nulls, sizeof(bool) * n);
+	return judge(w->having);
 }

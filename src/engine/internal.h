@@ -51,6 +51,7 @@ typedef struct SpStream SpStream;
 typedef struct SpWindow SpWindow;
 typedef struct SpDetector SpDetector;
 typedef struct SpHaving SpHaving;
+typedef struct SpInserts SpInserts;
 
 /* ---- rows at work (rowset.c) ---- */
 
@@ -323,6 +324,8 @@ typedef struct SpOutput
 	int			ngroups;
 	int			groups_allocated;
 	bool		any_gone;		/* among the dirty groups */
+	SpInserts  *inserts;		/* result rows that never change; NULL: there are no such */
+	uint64		ninserts;
 	XLogRecPtr	output_lsn;		/* results are written up to here, as last committed */
 	bool		replaying;		/* events before output_lsn: their output is dropped */
 	TimestampTz first_change;	/* when the oldest unwritten change came; 0: none */
@@ -420,6 +423,7 @@ typedef struct SpPlacement
 typedef struct SpWindowOps
 {
 	Size		head_size;		/* of what is its own in a group's value, before the aggregates */
+	Size		value_size;		/* of all of a group's value, where it doesn't have them; else 0 */
 	int			needs;			/* SP_AGG_* of its aggregates */
 	/* the aggregates are bound, their places in a group's value known */
 	void		(*open) (SpWindow *w);
@@ -463,6 +467,7 @@ struct SpWindow
 	SpTumbling	tumbling;
 	struct SpSteps *steps;		/* of windows that overlap */
 	int			nkeys;
+	int			ncarry;
 	int			naggs;
 	int			nshown;			/* of these: the others are for HAVING only */
 	SpAggregate **aggs;
@@ -473,7 +478,7 @@ struct SpWindow
 	SpHaving   *having;			/* which groups have a result row; NULL: all */
 	/* which of the evaluated expressions are the aggregates' filters and arguments */
 	int			nevaluated;
-	SpExpression **evaluated;	/* keys first */
+	SpExpression **evaluated;	/* keys first, then what is carried */
 	int		   *agg_filter;		/* -1: none */
 	int		   *agg_first_arg;
 
@@ -486,6 +491,7 @@ struct SpWindow
 	int64		spoiled;		/* panes: windows that end here or before take no more rows; page 0 */
 	int64		closed_until;	/* panes: the watermark up to which windows are closed; page 0 */
 	int64		advanced_to;	/* watermark up to which it has closed what there was */
+	struct SpSliding *sliding;	/* of a sliding window; its groups are in no buckets */
 	uint64		rows;			/* taken; page 0 */
 	uint64		late;			/* not taken; page 0 */
 	int64		floor;			/* windows that end here or before take no rows: they have lost some
@@ -643,8 +649,16 @@ extern void sp_output_group(SpOutput *output, SpGroup *group);
 extern void sp_output_gone(SpWindow *w, SpGroup *group);
 extern void sp_output_sort(SpOutput *output);
 extern bool sp_output_is_empty(const SpOutput *output);
+extern uint64 sp_output_count(const SpOutput *output);
 extern void sp_output_reach(SpOutput *output, XLogRecPtr lsn);
 extern void sp_output_clear(SpOutput *output);
+
+/* inserts.c */
+struct SpWriter;
+extern SpInserts *sp_inserts_create(MemoryContext context, Oid relid, TupleDesc desc);
+extern void sp_inserts_add(SpOutput *output, const Datum *values, const bool *nulls);
+extern void sp_inserts_write(SpOutput *output, struct SpWriter *writer);
+extern void sp_inserts_clear(SpOutput *output);
 
 /* window_open.c, window.c */
 extern SpWindow *sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream);
@@ -706,6 +720,9 @@ extern const SpWindowOps sp_pane_ops;
 extern const SpWindowOps sp_bucket_window_ops;
 extern void sp_bucket_window_changed(SpWindow *w, SpGroup *group);
 
+/* sliding.c: an answer for each event */
+extern const SpWindowOps sp_sliding_ops;
+
 /* result.c: result rows, and handing them to what reads the window */
 typedef struct SpFeed
 {
@@ -724,10 +741,15 @@ extern bool sp_result_is_read(const SpWindow *w);
 extern void sp_result_feed_begin(SpFeed *feed, SpWindow *w, XLogRecPtr lsn, TimestampTz time);
 extern void sp_result_feed_group(SpFeed *feed, SpGroup *group);
 extern void sp_result_feed_end(SpFeed *feed);
+extern void sp_result_begin_rows(SpWindow *w, SpRowSet *rows, int capacity, XLogRecPtr lsn,
+								 TimestampTz time);
+extern void sp_result_feed_rows(SpWindow *w, SpRowSet *rows);
 
 /* having.c */
 extern void sp_having_open(SpWindow *w);
 extern bool sp_having_passes(SpWindow *w, SpGroup *group, const Datum *values, const bool *nulls);
+extern bool sp_having_passes_row(SpWindow *w, const Datum *values, const bool *nulls,
+								 const Datum *results, const bool *result_nulls);
 
 /* detector.c */
 extern SpDetector *sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window);

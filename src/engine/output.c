@@ -149,11 +149,18 @@ sp_output_sort(SpOutput *output)
 	}
 }
 
+/* How much waits to be written? */
+uint64
+sp_output_count(const SpOutput *output)
+{
+	return output->ngroups + output->ninserts + output->ndead + output->nalerts;
+}
+
 /* Nothing waits to be written. */
 bool
 sp_output_is_empty(const SpOutput *output)
 {
-	return output->ngroups == 0 && output->ndead == 0 && output->nalerts == 0;
+	return sp_output_count(output) == 0;
 }
 
 /* What the tables have of the group is up to date. */
@@ -186,6 +193,7 @@ sp_output_clear(SpOutput *output)
 		clear_group(output, output->groups[i]);
 	output->ngroups = 0;
 	output->any_gone = false;
+	sp_inserts_clear(output);
 	if (output->ndead > 0 || output->nalerts > 0)
 	{
 		MemoryContextReset(output->context);

@@ -27,6 +27,9 @@ sp_result_time(int64 time, Oid type)
 int64
 sp_result_event_time(const SpWindow *w, int64 end)
 {
+	/* a sliding one ends with the event that it answers */
+	if (w->def->window_kind == SP_WINDOW_SLIDING)
+		return end;
 	return TIMESTAMP_NOT_FINITE(end) ? end : end - 1;
 }
 
@@ -119,11 +122,23 @@ sp_result_feed_begin(SpFeed *feed, SpWindow *w, XLogRecPtr lsn, TimestampTz time
 	feed->lsn = lsn;
 	feed->time = time;
 	feed->n = 0;
-	if (!feed->wanted)
-		return;
+}
+
+/* An empty rowset for rows of the window that are made within the event at lsn. */
+void
+sp_result_begin_rows(SpWindow *w, SpRowSet *rows, int capacity, XLogRecPtr lsn, TimestampTz time)
+{
 	if (w->feed_lsn != lsn)
 		w->feed_ordinal = 0;
 	w->feed_lsn = lsn;
+	MemoryContextReset(w->result_context);
+	sp_rowset_init(rows, w->result_context, w->natts, capacity);
+	rows->time_type = w->stream->def->time_type;
+	rows->zone = w->stream->zone;
+	rows->lsn = lsn;
+	rows->commit_time = time;
+	rows->desc = w->result_desc;
+	rows->first_ordinal = w->feed_ordinal;
 }
 
 /* What make_rows() works on. */
@@ -174,14 +189,7 @@ fill_rows(SpFeed *feed, SpRowSet *rows)
 	ErrorData  *error;
 	int			i;
 
-	MemoryContextReset(w->result_context);
-	sp_rowset_init(rows, w->result_context, w->natts, feed->n);
-	rows->time_type = w->stream->def->time_type;
-	rows->zone = w->stream->zone;
-	rows->lsn = feed->lsn;
-	rows->commit_time = feed->time;
-	rows->desc = w->result_desc;
-	rows->first_ordinal = w->feed_ordinal;
+	sp_result_begin_rows(w, rows, feed->n, feed->lsn, feed->time);
 	if (!runs_user_code(w))
 	{
 		old = MemoryContextSwitchTo(rows->context);
@@ -198,35 +206,42 @@ fill_rows(SpFeed *feed, SpRowSet *rows)
 	return true;
 }
 
-/* Hand over the rows that have gathered. */
-static void
-flush(SpFeed *feed)
+/* Hand over rows that are ready. */
+void
+sp_result_feed_rows(SpWindow *w, SpRowSet *rows)
 {
-	SpWindow   *w = feed->window;
-	SpRowSet	rows;
 	ListCell   *lc;
 
-	if (feed->n == 0 || !fill_rows(feed, &rows))
-		return;
-	feed->n = 0;
-	if (rows.n == 0)
+	if (rows->n == 0)
 		return;
 	foreach(lc, w->windows)
 	{
 		SpWindow   *downstream = lfirst(lc);
 
-		if (sp_clock_takes(&downstream->def->o, feed->lsn))
-			sp_window_apply(downstream, &rows);
+		if (sp_clock_takes(&downstream->def->o, rows->lsn))
+			sp_window_apply(downstream, rows);
 	}
 	foreach(lc, w->detectors)
 	{
 		SpDetector *d = lfirst(lc);
 
-		if (sp_clock_takes(&d->def->o, feed->lsn))
-			sp_detector_apply(d, &rows);
+		if (sp_clock_takes(&d->def->o, rows->lsn))
+			sp_detector_apply(d, rows);
 	}
-	sp_starting_keep_rows(w, &rows);
-	w->feed_ordinal += rows.n;
+	sp_starting_keep_rows(w, rows);
+	w->feed_ordinal += rows->n;
+}
+
+/* Hand over the rows of the groups that have gathered. */
+static void
+flush(SpFeed *feed)
+{
+	SpRowSet	rows;
+
+	if (feed->n == 0 || !fill_rows(feed, &rows))
+		return;
+	sp_result_feed_rows(feed->window, &rows);
+	feed->n = 0;
 }
 
 /* The row of a group. */

@@ -103,7 +103,7 @@ sp_rowset_set_time(SpRowSet *rows, int i, const SpStream *stream)
 		rows->time[i] = DatumGetInt64(value);
 }
 
-/* Set the event time of a window's result row: the last microsecond of the window. */
+/* Set the event time of a window's result row. */
 void
 sp_rowset_set_result_time(SpRowSet *rows, int i, const SpWindow *w)
 {
@@ -112,7 +112,7 @@ sp_rowset_set_result_time(SpRowSet *rows, int i, const SpWindow *w)
 		(int64) DatumGetDateADT(end) * USECS_PER_DAY : DatumGetInt64(end);
 
 	rows->no_time[i] = false;
-	rows->time[i] = TIMESTAMP_NOT_FINITE(time) ? time : time - 1;
+	rows->time[i] = sp_result_event_time(w, time);
 }
 
 /* A column whose values can't be read as what the stream's column now is. */

@@ -10,6 +10,26 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+/* What is carried is the argument of an aggregate in the view: see definition.h. */
+static void
+unwrap_carried(SpWindow *w)
+{
+	Node	  **nodes = w->expressions->nodes + w->nkeys;
+	int			i;
+
+	for (i = 0; i < w->ncarry; i++)
+	{
+		Aggref	   *gather = (Aggref *) nodes[i];
+
+		if (!IsA(gather, Aggref) || list_length(gather->args) != 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the view that holds the expressions of \"%s\" was changed",
+							w->def->o.name)));
+		nodes[i] = (Node *) linitial_node(TargetEntry, gather->args)->expr;
+	}
+}
+
 /* Bind the aggregates of the view, and collect what has to be evaluated for each row. */
 static void
 bind_aggregates(SpWindow *w)
@@ -23,15 +43,23 @@ bind_aggregates(SpWindow *w)
 	w->agg_offset = palloc(sizeof(Size) * w->naggs);
 	w->agg_filter = palloc(sizeof(int) * w->naggs);
 	w->agg_first_arg = palloc(sizeof(int) * w->naggs);
-	w->evaluated = palloc0(sizeof(SpExpression *) * (w->nkeys + w->naggs * (SP_MAX_AGG_ARGS + 1)));
+	w->evaluated = palloc0(sizeof(SpExpression *) *
+						   (w->nkeys + w->ncarry + w->naggs * (SP_MAX_AGG_ARGS + 1)));
 	for (i = 0; i < w->nkeys; i++)
 		w->evaluated[w->nevaluated++] = &exprs->columns[i];
 	w->native = true;
 
 	sp_user_enter(&user, exprs->owner, exprs->settings);
+	for (i = 0; i < w->ncarry; i++)
+	{
+		SpExpression *e = palloc(sizeof(SpExpression));
+
+		sp_expression_compile(exprs, e, exprs->nodes[w->nkeys + i]);
+		w->evaluated[w->nevaluated++] = e;
+	}
 	for (i = 0; i < w->naggs; i++)
 	{
-		Aggref	   *aggref = (Aggref *) exprs->nodes[w->nkeys + i];
+		Aggref	   *aggref = (Aggref *) exprs->nodes[w->nkeys + w->ncarry + i];
 		SpAggregate *agg;
 		ListCell   *lc;
 
@@ -40,7 +68,9 @@ bind_aggregates(SpWindow *w)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("the view that holds the expressions of \"%s\" was changed",
 							w->def->o.name)));
-		agg = sp_aggregate_bind(aggref, w->context, w->ops->needs);
+		agg = sp_aggregate_bind(aggref, w->context,
+								w->def->window_kind == SP_WINDOW_SLIDING ?
+								sp_aggregate_offers(aggref) : w->ops->needs);
 		w->aggs[i] = agg;
 		w->agg_offset[i] = w->value_size;
 		w->value_size += MAXALIGN(sp_aggregate_state_size(agg));
@@ -77,23 +107,29 @@ describe_result(SpWindow *w)
 	Relation	rel = sp_registry_look_at(w->def->o.relid);
 	TupleDesc	desc = RelationGetDescr(rel);
 	bool		global = w->def->window_kind == SP_WINDOW_GLOBAL;
+	bool		sliding = w->def->window_kind == SP_WINDOW_SLIDING;
 	int			first_key = global ? 1 : 3;
 	int			n = 0;
 	int			i;
 
-	w->natts = (global ? 0 : 2) + w->nkeys + w->nshown + 2;
+	w->natts = (global ? 0 : 2) + w->nkeys + w->ncarry + w->nshown + (sliding ? 4 : 2);
 	w->types = palloc(sizeof(Oid) * w->natts);
 	if (!global)
 	{
 		w->types[n++] = w->stream->def->time_type;
 		w->types[n++] = w->stream->def->time_type;
 	}
-	for (i = 0; i < w->nkeys; i++)
+	for (i = 0; i < w->nkeys + w->ncarry; i++)
 		w->types[n++] = w->evaluated[i]->type;
 	for (i = 0; i < w->nshown; i++)
 		w->types[n++] = sp_aggregate_result_type(w->aggs[i]);
 	w->types[n++] = BOOLOID;
 	w->types[n++] = INT4OID;
+	if (sliding)
+	{
+		w->types[n++] = PG_LSNOID;
+		w->types[n++] = INT8OID;
+	}
 	sp_registry_check_result(&w->def->o, desc, w->natts, w->types);
 	w->result_desc = CreateTemplateTupleDesc(w->natts);
 	for (i = 0; i < w->natts; i++)
@@ -119,8 +155,9 @@ depends_on_settings(const SpWindow *w)
 		return true;
 	for (a = 0; a < w->naggs; a++)
 	{
-		if (((Aggref *) w->expressions->nodes[w->nkeys + a])->aggfnoid >= FirstNormalObjectId ||
-			sp_aggregate_is_kept(w->aggs[a]))
+		Aggref	   *aggref = (Aggref *) w->expressions->nodes[w->nkeys + w->ncarry + a];
+
+		if (aggref->aggfnoid >= FirstNormalObjectId || sp_aggregate_is_kept(w->aggs[a]))
 			return true;
 	}
 	return false;
@@ -141,8 +178,9 @@ find_ops(const SpWindowDef *def)
 			/* An empty pane doesn't tell for how many windows its key has been silent. */
 			return def->emit_final && !def->fill_zero ? &sp_pane_ops : &sp_bucket_window_ops;
 		case SP_WINDOW_SESSION:
-		case SP_WINDOW_SLIDING:
 			break;
+		case SP_WINDOW_SLIDING:
+			return &sp_sliding_ops;
 	}
 	elog(ERROR, "unknown kind of window: %d", (int) def->window_kind);
 	return NULL;
@@ -167,16 +205,18 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 	w->upstream = upstream;
 	w->ops = find_ops(def);
 	w->nkeys = def->nkeys;
+	w->ncarry = def->ncarry;
 	w->naggs = w->nshown = def->naggs;
 	w->retention.done = SP_NO_WATERMARK;
 	w->floor = w->spoiled = PG_INT64_MIN;
 	w->closed_until = SP_NO_WATERMARK;
 	w->result_context = AllocSetContextCreate(context, "streamproc result", ALLOCSET_DEFAULT_SIZES);
 	w->expressions = sp_expressions_open(&def->o, upstream ? upstream->result_desc : stream->desc);
-	if (w->expressions->ncolumns != w->nkeys + w->naggs)
+	if (w->expressions->ncolumns != w->nkeys + w->ncarry + w->naggs)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the view that holds the expressions of \"%s\" was changed", def->o.name)));
+	unwrap_carried(w);
 	sp_having_open(w);
 	w->has_tally = def->fill_zero;
 	w->value_size = (w->has_tally ? sizeof(SpTally) : 0) + MAXALIGN(w->ops->head_size);
@@ -187,13 +227,15 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 		w->expressions->settings = settings;
 	sp_group_init(&w->groups,
 				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
-				  w->nkeys, w->evaluated, w->value_size);
+				  w->nkeys, w->evaluated, w->ops->value_size ? w->ops->value_size : w->value_size);
 	if (!w->groups.builtin)
 		w->native = false;
 	w->ops->open(w);
 	describe_result(w);
 	sp_output_init(&w->output, context);
 	w->output.window = w;
+	if (def->window_kind == SP_WINDOW_SLIDING)
+		w->output.inserts = sp_inserts_create(context, def->o.relid, w->result_desc);
 	MemoryContextSwitchTo(old);
 	return w;
 }

@@ -203,6 +203,22 @@ write_window(SpWindow *w)
 	return n;
 }
 
+/* Result rows of a window that answers each row. */
+static uint64
+write_inserts(SpWindow *w)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamproc write",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SpWriter   *writer = sp_writer_open(w->def->o.relid, w->natts, w->types, 0, NULL);
+
+	sp_inserts_write(&w->output, writer);
+	sp_writer_close(writer);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return w->output.ninserts;
+}
+
 /* Result rows of a detector, and its notifications. */
 static uint64
 write_detector(SpDetector *d, uint64 *alerts)
@@ -262,6 +278,8 @@ write_object(Writable *x)
 	}
 	if (x->window != NULL && x->output->ngroups > 0)
 		rows = write_window(x->window);
+	if (x->window != NULL && x->output->ninserts > 0)
+		rows += write_inserts(x->window);
 	if (x->detector != NULL && x->output->nalerts > 0)
 		rows = write_detector(x->detector, &alerts);
 	if (x->output->reported)
@@ -600,7 +618,9 @@ sp_write_holds_back_checkpoint(void)
 	}
 	foreach(lc, sp_engine.windows)
 	{
-		if (((SpWindow *) lfirst(lc))->output.ndead > 0)
+		SpWindow   *w = lfirst(lc);
+
+		if (w->output.ndead > 0 || w->output.ninserts > 0)
 			return true;
 	}
 	foreach(lc, sp_engine.detectors)

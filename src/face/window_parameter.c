@@ -328,9 +328,10 @@ check_dedup_history(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 static void
 check_not_yet(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 {
-	if (draft->kind == SP_WINDOW_SESSION || draft->kind == SP_WINDOW_SLIDING)
+	if (draft->kind == SP_WINDOW_SESSION)
 		sp_parameter_not_yet_value("kind", kind_names[draft->kind],
-								   "\"tumbling\", \"hopping\", \"cumulative\" and \"global\"");
+								   "\"tumbling\", \"hopping\", \"cumulative\", \"sliding\" and "
+								   "\"global\"");
 }
 
 void
