@@ -110,11 +110,14 @@ sp_clock_last_of(const SpWindow *w, int64 end)
 bool
 sp_clock_is_late(const SpWindow *w, const SpRowSet *rows, int64 time, int64 end)
 {
+	int64		floor;
 	int64		watermark;
 
 	if (rows->backfill)
 		return false;
-	if (end <= w->floor || end <= w->spoiled)
+	/* -infinity is an end, too: there may be no floor */
+	floor = Max(w->floor, w->spoiled);
+	if (floor != PG_INT64_MIN && end <= floor)
 		return true;
 	/* rows of a window come while the clock has moved on, but not ours */
 	watermark = w->upstream != NULL ? w->advanced_to : sp_clock_watermark(w);

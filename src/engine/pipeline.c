@@ -214,10 +214,9 @@ apply_tick(const SpEvent *event)
 		return;
 	}
 	s->tick_sent = 0;
+	/* where local time goes back for an hour, so would the clock */
 	watermark = sp_pipeline_idle_watermark(s, event->tick_time);
-	if (watermark == SP_NO_WATERMARK || watermark <= s->watermark)
-		return;
-	s->watermark = watermark;
+	s->watermark = Max(s->watermark, watermark);
 	s->changed = true;
 	sp_pipeline_close_windows(s, event->lsn, event->tick_time);
 	sp_starting_keep_tick(s, event);
