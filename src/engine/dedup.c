@@ -41,6 +41,7 @@
 
 #define SHELVES			64		/* for dedup_within, but none is shorter than a second */
 #define FORGET_AT_ONCE	20000
+#define AHEAD			64		/* rows whose groups are on their way to the cache */
 
 /* What a row is. */
 typedef enum Verdict
@@ -51,6 +52,15 @@ typedef enum Verdict
 	TOO_OLD
 } Verdict;
 
+/* A row that is about to be judged. */
+typedef struct Candidate
+{
+	bool		ready;			/* has a key and a time */
+	int64		slice;
+	uint32		hash;
+	uint32		hash_before;	/* with the slice before */
+} Candidate;
+
 /* Rows at work. */
 typedef struct CheckWork
 {
@@ -59,6 +69,8 @@ typedef struct CheckWork
 	int			at;				/* the next row */
 	int			end;
 } CheckWork;
+
+static const bool no_nulls[INDEX_MAX_KEYS] = {false};
 
 static inline int64 *
 time_of(SpDedup *d, SpGroup *group)
@@ -90,6 +102,27 @@ put_on_shelf(SpDedup *d, SpGroup *group)
 	d->newest = Max(d->newest, group->start);
 }
 
+/* Forget the first groups of a shelf; returns how many. */
+static int
+clear_some(SpDedup *d, SpBucket *shelf)
+{
+	SpGroup    *groups[AHEAD];
+	int			n = 0;
+	int			i;
+
+	while (n < AHEAD && shelf->ngroups > 0)
+	{
+		groups[n] = dlist_container(SpGroup, node, dlist_head_node(&shelf->groups));
+		sp_group_prefetch_chain(&d->groups, groups[n]->hash);
+		sp_bucket_detach(groups[n++]);
+	}
+	for (i = 0; i < n; i++)
+		sp_group_prefetch_first(&d->groups, groups[i]->hash);
+	for (i = 0; i < n; i++)
+		sp_group_remove(&d->groups, groups[i]);
+	return n;
+}
+
 /* Forget some of the rows of which no row that can be told from a duplicate is one. */
 static void
 forget(SpDedup *d)
@@ -97,22 +130,15 @@ forget(SpDedup *d)
 	int64		before = sp_clock_behind(d->horizon, d->within_us);
 	int			n = 0;
 
-	while (d->shelves.first < d->shelves.n)
+	while (d->shelves.first < d->shelves.n && n < FORGET_AT_ONCE)
 	{
 		SpBucket   *shelf = d->shelves.array[d->shelves.first];
 
 		if (shelf->end > before)
 			return;
-		while (shelf->ngroups > 0)
-		{
-			SpGroup    *group = dlist_container(SpGroup, node, dlist_head_node(&shelf->groups));
-
-			if (n++ == FORGET_AT_ONCE)
-				return;
-			sp_bucket_detach(group);
-			sp_group_remove(&d->groups, group);
-		}
-		sp_bucket_shift(&d->shelves);
+		n += clear_some(d, shelf);
+		if (shelf->ngroups == 0)
+			sp_bucket_shift(&d->shelves);
 	}
 }
 
@@ -169,10 +195,9 @@ sp_dedup_replace(SpStream *s, const SpDedup *old)
 
 /* Is there a row of the key in the slice, less than dedup_within from time? */
 static bool
-is_near(SpDedup *d, int64 slice, int64 time, const Datum *keys, const bool *nulls, int64 *found)
+is_near(SpDedup *d, uint32 hash, int64 slice, int64 time, const Datum *keys, int64 *found)
 {
-	uint32		hash = sp_group_hash(&d->groups, slice, keys, nulls);
-	SpGroup    *group = sp_group_find(&d->groups, hash, slice, keys, nulls);
+	SpGroup    *group = sp_group_find(&d->groups, hash, slice, keys, no_nulls);
 	int64		distance;
 
 	if (group == NULL)
@@ -184,24 +209,24 @@ is_near(SpDedup *d, int64 slice, int64 time, const Datum *keys, const bool *null
 
 /* Judge a row, and remember one that is admitted.  May throw where a key type's functions do. */
 static Verdict
-judge(SpDedup *d, int64 time, bool can_be_old, const Datum *keys, const bool *nulls)
+judge(SpDedup *d, int64 time, bool can_be_old, const Candidate *c, const Datum *keys)
 {
-	int64		slice = span_of(time, d->within_us);
 	int64		found;
 	bool		later;
 	SpGroup    *group;
 
 	if (can_be_old && time < d->horizon)
 		return TOO_OLD;
-	if (is_near(d, slice - 1, time, keys, nulls, &found))
+	if (is_near(d, c->hash_before, c->slice - 1, time, keys, &found))
 		return DUPLICATE;
-	later = is_near(d, slice, time, keys, nulls, &found);
+	later = is_near(d, c->hash, c->slice, time, keys, &found);
 	if (later && found <= time)
 		return DUPLICATE;
-	if (later || (slice < d->newest && is_near(d, slice + 1, time, keys, nulls, &found)))
+	if (later || (c->slice < d->newest &&
+				  is_near(d, sp_group_hash(&d->groups, c->slice + 1, keys, no_nulls),
+						  c->slice + 1, time, keys, &found)))
 		return DUPLICATE_OF_LATER;
-	group = sp_group_add(&d->groups, sp_group_hash(&d->groups, slice, keys, nulls), slice,
-						 keys, nulls);
+	group = sp_group_add(&d->groups, c->hash, c->slice, keys, no_nulls);
 	*time_of(d, group) = time;
 	put_on_shelf(d, group);
 	return ADMITTED;
@@ -245,30 +270,78 @@ leave_out(SpStream *s, SpRowSet *rows, int i, Verdict verdict)
 					   "the row repeats a later one, which came before it");
 }
 
-/* Judge rows; for sp_run_guarded(). */
+/* Where row i would be, if it can be a duplicate at all. */
+static void
+look_at(SpDedup *d, const SpRowSet *rows, int i, Candidate *c)
+{
+	Datum		keys[INDEX_MAX_KEYS];
+
+	c->ready = !rows->no_time[i] && !TIMESTAMP_NOT_FINITE(rows->time[i]) &&
+		get_key(d, rows, i, keys);
+	if (!c->ready)
+		return;
+	c->slice = span_of(rows->time[i], d->within_us);
+	c->hash = sp_group_hash(&d->groups, c->slice, keys, no_nulls);
+	c->hash_before = sp_group_hash(&d->groups, c->slice - 1, keys, no_nulls);
+	sp_group_prefetch_chain(&d->groups, c->hash);
+	sp_group_prefetch_chain(&d->groups, c->hash_before);
+}
+
+/* Judge row i. */
+static void
+check_row(SpStream *s, SpRowSet *rows, int i, const Candidate *c)
+{
+	SpDedup    *d = s->dedup;
+	uint64		number = rows->first_ordinal + i + 1;
+	Datum		keys[INDEX_MAX_KEYS];
+	Verdict		verdict;
+
+	(void) get_key(d, rows, i, keys);
+	verdict = judge(d, rows->time[i], !rows->backfill, c, keys);
+	if (verdict == ADMITTED)
+		d->admitted += number * number * UINT64CONST(0x9e3779b97f4a7c15);
+	else
+		leave_out(s, rows, i, verdict);
+}
+
+/*
+ * Judge rows; for sp_run_guarded().  Memory is slow and rows wait for it together, but not
+ * where a key's function may throw: the row at work has done it.
+ */
 static void
 check_rows(void *arg)
 {
-	static const bool no_nulls[INDEX_MAX_KEYS] = {false};
 	CheckWork  *work = arg;
 	SpDedup    *d = work->stream->dedup;
-	SpRowSet   *rows = work->rows;
-	Datum		keys[INDEX_MAX_KEYS];
+	Candidate	candidates[AHEAD];
 
-	for (; work->at < work->end; work->at++)
+	while (work->at < work->end)
 	{
-		int			i = work->at;
-		uint64		number = rows->first_ordinal + i + 1;
-		Verdict		verdict;
+		int			first = work->at;
+		int			n = d->groups.builtin ? Min(work->end - first, AHEAD) : 1;
+		int			i;
 
-		if (rows->no_time[i] || TIMESTAMP_NOT_FINITE(rows->time[i]) ||
-			!get_key(d, rows, i, keys))
-			continue;
-		verdict = judge(d, rows->time[i], !rows->backfill, keys, no_nulls);
-		if (verdict == ADMITTED)
-			d->admitted += number * number * UINT64CONST(0x9e3779b97f4a7c15);
-		else
-			leave_out(work->stream, rows, i, verdict);
+		for (i = 0; i < n; i++)
+			look_at(d, work->rows, first + i, &candidates[i]);
+		for (i = 0; i < n && n > 1; i++)
+		{
+			if (!candidates[i].ready)
+				continue;
+			sp_group_prefetch_first(&d->groups, candidates[i].hash);
+			sp_group_prefetch_first(&d->groups, candidates[i].hash_before);
+		}
+		for (i = 0; i < n && n > 1; i++)
+		{
+			if (!candidates[i].ready)
+				continue;
+			sp_group_prefetch_second(&d->groups, candidates[i].hash);
+			sp_group_prefetch_second(&d->groups, candidates[i].hash_before);
+		}
+		for (i = 0; i < n; i++, work->at++)
+		{
+			if (candidates[i].ready)
+				check_row(work->stream, work->rows, first + i, &candidates[i]);
+		}
 	}
 }
 

@@ -235,6 +235,36 @@ extern void sp_group_init(SpGroups *groups, MemoryContext context, int nkeys,
 extern uint32 sp_group_hash(SpGroups *groups, int64 start, const Datum *keys, const bool *nulls);
 extern SpGroup *sp_group_find(SpGroups *groups, uint32 hash, int64 start,
 							  const Datum *keys, const bool *nulls);
+
+/* Have a chain in the cache by the time it is walked; a little later its groups, one by one. */
+static inline void
+sp_group_prefetch_chain(const SpGroups *groups, uint32 hash)
+{
+	__builtin_prefetch(&groups->table[hash & (groups->table_size - 1)]);
+}
+
+static inline void
+sp_group_prefetch_first(const SpGroups *groups, uint32 hash)
+{
+	SpGroup    *group = groups->table[hash & (groups->table_size - 1)];
+
+	if (group == NULL)
+		return;
+	__builtin_prefetch(&group->next);
+	__builtin_prefetch(&group->hash);
+}
+
+static inline void
+sp_group_prefetch_second(const SpGroups *groups, uint32 hash)
+{
+	SpGroup    *group = groups->table[hash & (groups->table_size - 1)];
+
+	if (group == NULL || group->next == NULL)
+		return;
+	__builtin_prefetch(&group->next->next);
+	__builtin_prefetch(&group->next->hash);
+}
+
 extern SpGroup *sp_group_add(SpGroups *groups, uint32 hash, int64 start,
 							 const Datum *keys, const bool *nulls);
 extern bool sp_group_same_keys(SpGroups *groups, SpGroup *a, SpGroup *b);
