@@ -213,9 +213,15 @@ bind_kind(SpAggregate *agg, HeapTuple tuple, int needs)
 	if (plain && kernel_suffices(kernel, needs))
 		agg->kernel = kernel;
 	else if (plain && sp_generic_suffices(agg, tuple, needs))
+	{
+		agg->kind = sp_generic_is_scaled(tuple, needs) ? &sp_scaled_kind : &sp_generic_kind;
 		agg->generic = sp_generic_bind(agg, tuple, needs);
+	}
 	else
+	{
+		agg->kind = &sp_keeper_kind;
 		agg->keeper = sp_replay_bind(agg, tuple, needs);
+	}
 }
 
 /* Bind an aggregate call; its state is then made by sp_aggregate_init(). */
@@ -261,8 +267,7 @@ sp_aggregate_share(SpAggregate *agg, int n)
 Size
 sp_aggregate_state_size(const SpAggregate *agg)
 {
-	return MAXALIGN(agg->kernel ? agg->kernel->state_size :
-					agg->generic ? sp_generic_state_size(agg->generic) : sp_keeper_state_size());
+	return MAXALIGN(agg->kernel ? agg->kernel->state_size : agg->kind->state_size(agg));
 }
 
 /* Number of arguments and sort keys: 0 for count(*). */
@@ -345,8 +350,8 @@ sp_aggregate_by_reference(const SpAggregate *agg)
 /* ---- running ---- */
 
 /* The server's message and SQLSTATE for what the kernel reports. */
-static const char *
-describe_error(SpAggError error, int *sqlstate)
+const char *
+sp_aggregate_describe(SpAggError error, int *sqlstate)
 {
 	*sqlstate = ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
 	switch (error)
@@ -371,27 +376,20 @@ sp_aggregate_init(SpAggregate *agg, char *state)
 {
 	if (agg->kernel)
 		sp_agg_init(agg->kernel, state);
-	else if (agg->generic)
-		sp_generic_init(agg, state);
 	else
-		sp_keeper_init(state);
+		agg->kind->init(agg, state);
 }
 
-/* One row; returns NULL, or the message of a native aggregate's error. */
+/* One row; returns NULL, or the message of an error that isn't thrown. */
 const char *
 sp_aggregate_advance(SpAggregate *agg, char *state, const NullableDatum *args, int *sqlstate)
 {
-	SpAggError	error = SP_AGG_OK;
+	SpAggError	error = agg->kernel ?
+		agg->kernel->advance(state, (const SpValue *) args) : agg->kind->advance(agg, state, args);
 
-	if (agg->kernel != NULL)
-		error = agg->kernel->advance(state, (const SpValue *) args);
-	else if (agg->generic != NULL)
-		sp_generic_advance(agg, state, args);
-	else
-		error = sp_keeper_advance(agg, state, args);
 	if (likely(error == SP_AGG_OK))
 		return NULL;
-	return describe_error(error, sqlstate);
+	return sp_aggregate_describe(error, sqlstate);
 }
 
 /* Many rows of a native aggregate; returns how many were done before one failed. */
@@ -403,7 +401,7 @@ sp_aggregate_advance_many(SpAggregate *agg, char *state, int n, const NullableDa
 	int			done;
 
 	done = agg->kernel->advance_many(state, n, (const SpValue *) args, stride, &error);
-	*message = error == SP_AGG_OK ? NULL : describe_error(error, sqlstate);
+	*message = error == SP_AGG_OK ? NULL : sp_aggregate_describe(error, sqlstate);
 	return done;
 }
 
@@ -411,35 +409,22 @@ sp_aggregate_advance_many(SpAggregate *agg, char *state, int n, const NullableDa
 const char *
 sp_aggregate_combine(SpAggregate *agg, char *to, const char *from, int *sqlstate)
 {
-	SpAggError	error = SP_AGG_OK;
-
-	if (agg->kernel != NULL)
-		error = sp_agg_combine(agg->kernel, to, from);
-	else if (agg->generic != NULL)
-		sp_generic_combine(agg, to, from);
-	else
-		sp_keeper_combine(agg, to, from);
-	return error == SP_AGG_OK ? NULL : describe_error(error, sqlstate);
+	return sp_aggregate_describe(agg->kernel ? sp_agg_combine(agg->kernel, to, from) :
+								 agg->kind->combine(agg, to, from), sqlstate);
 }
 
 /* Take one row away. */
 const char *
 sp_aggregate_retract(SpAggregate *agg, char *state, const NullableDatum *args, int *sqlstate)
 {
-	SpAggError	error = SP_AGG_OK;
-
-	if (agg->kernel != NULL)
-		error = sp_agg_retract(agg->kernel, state, (const SpValue *) args);
-	else if (agg->generic != NULL)
-		sp_generic_retract(agg, state, args);
-	else
-		sp_keeper_retract(agg, state, args);
-	return error == SP_AGG_OK ? NULL : describe_error(error, sqlstate);
+	return sp_aggregate_describe(agg->kernel ?
+								 sp_agg_retract(agg->kernel, state, (const SpValue *) args) :
+								 agg->kind->retract(agg, state, args), sqlstate);
 }
 
 /* The result of a kernel's state. */
-static Datum
-finish_kernel(const SpAggKernel *kernel, const void *state, bool *isnull)
+Datum
+sp_aggregate_finish(const SpAggKernel *kernel, const void *state, bool *isnull)
 {
 	SpAggResult result;
 
@@ -450,30 +435,12 @@ finish_kernel(const SpAggKernel *kernel, const void *state, bool *isnull)
 	return sp_aggregate_numeric(kernel->function, &result);
 }
 
-/* The result of kept rows by a kernel; throws what the server would. */
-static Datum
-finish_total(SpAggregate *agg, const char *state, bool *isnull)
-{
-	const void *total;
-	int			sqlstate = 0;
-	const char *message = describe_error(sp_keeper_total(agg, state, &total), &sqlstate);
-
-	if (message != NULL)
-		ereport(ERROR, (errcode(sqlstate), errmsg_internal("%s", message)));
-	return finish_kernel(agg->keeper->total, total, isnull);
-}
-
 /* The result, by-reference ones in the current memory context. */
 Datum
 sp_aggregate_result(SpAggregate *agg, const char *state, bool *isnull)
 {
-	if (agg->kernel != NULL)
-		return finish_kernel(agg->kernel, state, isnull);
-	if (agg->generic != NULL)
-		return sp_generic_result(agg, state, isnull);
-	if (agg->keeper->total != NULL)
-		return finish_total(agg, state, isnull);
-	return sp_replay_result(agg, state, isnull);
+	return agg->kernel ? sp_aggregate_finish(agg->kernel, state, isnull) :
+		agg->kind->result(agg, state, isnull);
 }
 
 /* Raise the error of states that don't come back as they were written. */
@@ -484,6 +451,16 @@ sp_aggregate_damaged(const SpAggregate *agg)
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("stored state of aggregate \"%s\" is damaged", agg->name),
 			 errhint("Replay the window that it belongs to.")));
+}
+
+/* Read bytes of a durable form, not beyond end. */
+void
+sp_aggregate_read(const SpAggregate *agg, void *to, Size size, const char **p, const char *end)
+{
+	if (*p > end || (Size) (end - *p) < size)
+		sp_aggregate_damaged(agg);
+	memcpy(to, *p, size);
+	*p += size;
 }
 
 /* Append the durable form. */
@@ -499,10 +476,8 @@ sp_aggregate_serialize(SpAggregate *agg, const char *state, StringInfo buf)
 		buf->len += size;
 		buf->data[buf->len] = '\0';
 	}
-	else if (agg->generic)
-		sp_generic_serialize(agg, state, buf);
 	else
-		sp_keeper_serialize(agg, state, buf);
+		agg->kind->serialize(agg, state, buf);
 }
 
 /* Make a state of the durable form at *p, which moves behind it. */
@@ -515,10 +490,8 @@ sp_aggregate_deserialize(SpAggregate *agg, char *state, const char **p, const ch
 		if (*p == NULL)
 			sp_aggregate_damaged(agg);
 	}
-	else if (agg->generic)
-		sp_generic_deserialize(agg, state, p, end);
 	else
-		sp_keeper_deserialize(agg, state, p, end);
+		agg->kind->deserialize(agg, state, p, end);
 }
 
 /* Copy a state to where there is none. */
@@ -527,18 +500,14 @@ sp_aggregate_copy(SpAggregate *agg, char *to, const char *from)
 {
 	if (agg->kernel)
 		memcpy(to, from, agg->kernel->state_size);
-	else if (agg->generic)
-		sp_generic_copy(agg, to, from);
 	else
-		sp_keeper_copy(agg, to, from);
+		agg->kind->copy(agg, to, from);
 }
 
 /* Give up what a state has outside of its group. */
 void
 sp_aggregate_release(SpAggregate *agg, char *state)
 {
-	if (agg->generic)
-		sp_generic_release(agg, state);
-	else if (agg->keeper)
-		sp_keeper_release(agg, state);
+	if (agg->kernel == NULL)
+		agg->kind->release(agg, state);
 }

@@ -17,6 +17,7 @@
 #include "parser/parse_agg.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
@@ -139,6 +140,14 @@ bind_inverse(SpAggregate *agg, SpGeneric *g, HeapTuple tuple, const Oid *argtype
 	prepare_function(g, &g->inverse, form->aggminvtransfn, inverse, nargs + 1,
 					 aggref->inputcollid);
 	g->counted = true;
+}
+
+/* Does its inverse function know only values of the same number of decimals? */
+bool
+sp_generic_is_scaled(HeapTuple tuple, int needs)
+{
+	return (needs & SP_AGG_RETRACT) != 0 &&
+		((Form_pg_aggregate) GETSTRUCT(tuple))->aggminvtransfn == F_NUMERIC_ACCUM_INV;
 }
 
 /* Can the functions of the aggregate do all that is needed? */

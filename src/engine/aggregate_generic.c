@@ -38,9 +38,9 @@ typedef struct SpGenericState
 
 /* Bytes of a state within its group. */
 Size
-sp_generic_state_size(const SpGeneric *g)
+sp_generic_state_size(const SpAggregate *agg)
 {
-	return g->counted ? sizeof(SpGenericState) : offsetof(SpGenericState, count);
+	return agg->generic->counted ? sizeof(SpGenericState) : offsetof(SpGenericState, count);
 }
 
 /* Could a transition that throws leave the state half changed? */
@@ -253,8 +253,15 @@ set_arguments(const SpAggregate *agg, SpSupport *function, const NullableDatum *
 	return any_null;
 }
 
+/* How many rows a counted state has. */
+int64
+sp_generic_count(const SpAggregate *agg, const char *state)
+{
+	return ((const SpGenericState *) state)->count;
+}
+
 /* One row. */
-void
+SpAggError
 sp_generic_advance(SpAggregate *agg, char *state, const NullableDatum *args)
 {
 	SpGeneric  *g = agg->generic;
@@ -262,7 +269,7 @@ sp_generic_advance(SpAggregate *agg, char *state, const NullableDatum *args)
 	bool		any_null = set_arguments(agg, &g->transition, args);
 
 	if (g->transition.flinfo.fn_strict && (any_null || (s->isnull && !s->no_value)))
-		return;
+		return SP_AGG_OK;
 	if (g->transition.flinfo.fn_strict && s->no_value)
 	{
 		s->value = g->typbyval ? args[0].value : adopt_value(agg, args[0].value);
@@ -273,13 +280,14 @@ sp_generic_advance(SpAggregate *agg, char *state, const NullableDatum *args)
 		change_state(agg, s, &g->transition, NULL);
 	if (g->counted)
 		s->count++;
+	return SP_AGG_OK;
 }
 
 /*
  * Take one row away, as nodeWindowAgg.c does when it leaves the frame: the last one leaves
  * no state at all.
  */
-void
+SpAggError
 sp_generic_retract(SpAggregate *agg, char *state, const NullableDatum *args)
 {
 	SpGeneric  *g = agg->generic;
@@ -287,14 +295,14 @@ sp_generic_retract(SpAggregate *agg, char *state, const NullableDatum *args)
 	bool		any_null = set_arguments(agg, &g->inverse, args);
 
 	if (g->inverse.flinfo.fn_strict && (any_null || (s->isnull && !s->no_value)))
-		return;
+		return SP_AGG_OK;
 	if (s->count <= 0)
-		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION), errmsg(SP_AGG_INCONSISTENT)));
+		return SP_AGG_NEVER_ADDED;
 	if (s->count == 1)
 	{
 		sp_generic_release(agg, state);
 		sp_generic_init(agg, state);
-		return;
+		return SP_AGG_OK;
 	}
 	change_state(agg, s, &g->inverse, NULL);
 	if (s->isnull)
@@ -303,6 +311,7 @@ sp_generic_retract(SpAggregate *agg, char *state, const NullableDatum *args)
 				 errmsg("function \"%s\" of aggregate \"%s\" can't take a row away",
 						format_procedure(g->inverse.flinfo.fn_oid), agg->name)));
 	s->count--;
+	return SP_AGG_OK;
 }
 
 /* ---- combining ---- */
@@ -330,7 +339,7 @@ take_over(SpAggregate *agg, SpGenericState *to, const SpGenericState *from)
 }
 
 /* "to" becomes the state of all rows of both. */
-void
+SpAggError
 sp_generic_combine(SpAggregate *agg, char *to, const char *from)
 {
 	SpGeneric  *g = agg->generic;
@@ -342,7 +351,7 @@ sp_generic_combine(SpAggregate *agg, char *to, const char *from)
 	if (skips_nulls && s->isnull && !other->isnull)
 	{
 		take_over(agg, s, other);
-		return;
+		return SP_AGG_OK;
 	}
 	s->no_value &= other->no_value;
 	if (!skips_nulls || !other->isnull)
@@ -358,6 +367,7 @@ sp_generic_combine(SpAggregate *agg, char *to, const char *from)
 	}
 	if (g->counted)
 		s->count += other->count;
+	return SP_AGG_OK;
 }
 
 /* ---- results ---- */
@@ -484,16 +494,6 @@ sp_generic_serialize(SpAggregate *agg, const char *state, StringInfo buf)
 	reset_temp(g);
 }
 
-/* Read bytes, not beyond end. */
-static void
-read_bytes(const SpAggregate *agg, void *to, Size size, const char **p, const char *end)
-{
-	if (*p > end || (Size) (end - *p) < size)
-		sp_aggregate_damaged(agg);
-	memcpy(to, *p, size);
-	*p += size;
-}
-
 /* Read a counted value into the aggregate's context. */
 static void *
 read_counted(SpAggregate *agg, int16 typlen, const char **p, const char *end)
@@ -501,7 +501,7 @@ read_counted(SpAggregate *agg, int16 typlen, const char **p, const char *end)
 	uint32		size;
 	void	   *data;
 
-	read_bytes(agg, &size, sizeof(size), p, end);
+	sp_aggregate_read(agg, &size, sizeof(size), p, end);
 	if (size > end - *p)
 		sp_aggregate_damaged(agg);
 	data = MemoryContextAlloc(agg->context, Max(size, 1));
@@ -523,13 +523,13 @@ sp_generic_deserialize(SpAggregate *agg, char *state, const char **p, const char
 	SpGenericState *s = (SpGenericState *) state;
 	char		header[3];
 
-	read_bytes(agg, header, sizeof(header), p, end);
+	sp_aggregate_read(agg, header, sizeof(header), p, end);
 	if (header[0] != STATE_VERSION || header[1] != (char) g->kind ||
 		(header[2] & ~(STATE_IS_NULL | STATE_NO_VALUE)) != (g->counted ? STATE_COUNTED : 0))
 		sp_aggregate_damaged(agg);
 	if (g->counted)
 	{
-		read_bytes(agg, &s->count, sizeof(s->count), p, end);
+		sp_aggregate_read(agg, &s->count, sizeof(s->count), p, end);
 		if (s->count < 0)
 			sp_aggregate_damaged(agg);
 	}
@@ -540,7 +540,7 @@ sp_generic_deserialize(SpAggregate *agg, char *state, const char **p, const char
 		return;
 
 	if (g->kind == SP_STATE_BY_VALUE)
-		read_bytes(agg, &s->value, sizeof(Datum), p, end);
+		sp_aggregate_read(agg, &s->value, sizeof(Datum), p, end);
 	else if (g->kind == SP_STATE_BY_REFERENCE)
 		s->value = PointerGetDatum(read_counted(agg, g->typlen, p, end));
 	else
@@ -564,7 +564,7 @@ sp_generic_copy(SpAggregate *agg, char *to, const char *from)
 	const SpGenericState *s = (const SpGenericState *) from;
 	SpGenericState *copy = (SpGenericState *) to;
 
-	memcpy(to, from, sp_generic_state_size(g));
+	memcpy(to, from, sp_generic_state_size(agg));
 	if (g->kind == SP_STATE_BY_VALUE)
 		return;
 	copy->value = (Datum) 0;
@@ -602,3 +602,16 @@ sp_generic_release(SpAggregate *agg, char *state)
 	s->value = (Datum) 0;
 	s->isnull = true;
 }
+
+const SpAggregateKind sp_generic_kind = {
+	.state_size = sp_generic_state_size,
+	.init = sp_generic_init,
+	.advance = sp_generic_advance,
+	.retract = sp_generic_retract,
+	.combine = sp_generic_combine,
+	.result = sp_generic_result,
+	.serialize = sp_generic_serialize,
+	.deserialize = sp_generic_deserialize,
+	.copy = sp_generic_copy,
+	.release = sp_generic_release
+};

@@ -7,6 +7,7 @@
  *	aggregate_bind.c	the functions of the generic kind
  *	aggregate_generic.c	the generic kind
  *	aggregate_packed.c	its states of type internal
+ *	aggregate_scaled.c	several of its states, for rows to be taken away from
  *	aggregate_kept.c	the kind that keeps its rows (aggregate_rows.c, aggregate_image.c)
  *	aggregate_replay.c	binding it, and its results
  */
@@ -26,14 +27,33 @@
 typedef struct SpGeneric SpGeneric;
 typedef struct SpKeeper SpKeeper;
 
-/* One of the three kinds. */
+/* What is done to states of aggregates that aren't native: see aggregate.h. */
+typedef struct SpAggregateKind
+{
+	Size		(*state_size) (const SpAggregate *agg);
+	void		(*init) (SpAggregate *agg, char *state);
+	SpAggError	(*advance) (SpAggregate *agg, char *state, const NullableDatum *args);
+	SpAggError	(*retract) (SpAggregate *agg, char *state, const NullableDatum *args);
+	SpAggError	(*combine) (SpAggregate *agg, char *to, const char *from);
+	Datum		(*result) (SpAggregate *agg, const char *state, bool *isnull);
+	void		(*serialize) (SpAggregate *agg, const char *state, StringInfo buf);
+	void		(*deserialize) (SpAggregate *agg, char *state, const char **p, const char *end);
+	void		(*copy) (SpAggregate *agg, char *to, const char *from);
+	void		(*release) (SpAggregate *agg, char *state);
+} SpAggregateKind;
+
+extern const SpAggregateKind sp_generic_kind;
+extern const SpAggregateKind sp_scaled_kind;
+extern const SpAggregateKind sp_keeper_kind;
+
 struct SpAggregate
 {
 	MemoryContext context;
 	Aggref	   *aggref;			/* a copy */
 	char	   *name;
 	int			nargs;			/* with sort keys */
-	const SpAggKernel *kernel;	/* native */
+	const SpAggKernel *kernel;	/* native; NULL: of a kind, and one of these: */
+	const SpAggregateKind *kind;
 	SpGeneric  *generic;
 	SpKeeper   *keeper;
 };
@@ -135,25 +155,35 @@ pg_noreturn extern void sp_aggregate_damaged(const SpAggregate *agg);
 pg_noreturn extern void sp_aggregate_refuse(const SpAggregate *agg, const char *detail,
 											const char *hint);
 
+/* Read bytes of a durable form, not beyond end. */
+extern void sp_aggregate_read(const SpAggregate *agg, void *to, Size size,
+							  const char **p, const char *end);
+
 /* The kernel of one of the server's own aggregates; NULL: there is none. */
 extern const SpAggKernel *sp_aggregate_find_kernel(Oid aggfnoid);
+
+/* The result of a kernel's state; and the server's message and SQLSTATE for its error. */
+extern Datum sp_aggregate_finish(const SpAggKernel *kernel, const void *state, bool *isnull);
+extern const char *sp_aggregate_describe(SpAggError error, int *sqlstate);
 
 /* aggregate_numeric.c: results of integers that are numeric, in the current context. */
 extern Datum sp_aggregate_numeric(SpAggFunction function, const SpAggResult *result);
 
 /* aggregate_bind.c: in the current context, which is the aggregate's. */
+extern bool sp_generic_is_scaled(HeapTuple tuple, int needs);
 extern bool sp_generic_suffices(const SpAggregate *agg, HeapTuple tuple, int needs);
 extern Oid	sp_generic_resolve(SpAggregate *agg, HeapTuple tuple);
 extern void sp_generic_check_functions(const SpAggregate *agg, HeapTuple tuple);
 extern SpGeneric *sp_generic_bind(SpAggregate *agg, HeapTuple tuple, int needs);
 
 /* aggregate_generic.c */
-extern Size sp_generic_state_size(const SpGeneric *generic);
+extern Size sp_generic_state_size(const SpAggregate *agg);
+extern int64 sp_generic_count(const SpAggregate *agg, const char *state);
 extern bool sp_generic_by_reference(const SpGeneric *generic);
 extern void sp_generic_init(SpAggregate *agg, char *state);
-extern void sp_generic_advance(SpAggregate *agg, char *state, const NullableDatum *args);
-extern void sp_generic_combine(SpAggregate *agg, char *to, const char *from);
-extern void sp_generic_retract(SpAggregate *agg, char *state, const NullableDatum *args);
+extern SpAggError sp_generic_advance(SpAggregate *agg, char *state, const NullableDatum *args);
+extern SpAggError sp_generic_combine(SpAggregate *agg, char *to, const char *from);
+extern SpAggError sp_generic_retract(SpAggregate *agg, char *state, const NullableDatum *args);
 extern Datum sp_generic_result(SpAggregate *agg, const char *state, bool *isnull);
 extern void sp_generic_serialize(SpAggregate *agg, const char *state, StringInfo buf);
 extern void sp_generic_deserialize(SpAggregate *agg, char *state, const char **p, const char *end);
@@ -163,11 +193,11 @@ extern void sp_generic_release(SpAggregate *agg, char *state);
 extern Datum sp_generic_copy_flat(Datum value, int16 typlen);
 
 /* aggregate_kept.c */
-extern Size sp_keeper_state_size(void);
-extern void sp_keeper_init(char *state);
+extern Size sp_keeper_state_size(const SpAggregate *agg);
+extern void sp_keeper_init(SpAggregate *agg, char *state);
 extern SpAggError sp_keeper_advance(SpAggregate *agg, char *state, const NullableDatum *args);
-extern void sp_keeper_retract(SpAggregate *agg, char *state, const NullableDatum *args);
-extern void sp_keeper_combine(SpAggregate *agg, char *to, const char *from);
+extern SpAggError sp_keeper_retract(SpAggregate *agg, char *state, const NullableDatum *args);
+extern SpAggError sp_keeper_combine(SpAggregate *agg, char *to, const char *from);
 extern SpAggError sp_keeper_total(SpAggregate *agg, const char *state, const void **total);
 extern void sp_keeper_begin(SpAggregate *agg, const char *state, SpKeptCursor *cursor);
 extern bool sp_keeper_next(SpKeptCursor *cursor, Datum *values, bool *nulls, uint64 *count);
@@ -178,7 +208,6 @@ extern void sp_keeper_release(SpAggregate *agg, char *state);
 
 /* aggregate_replay.c */
 extern SpKeeper *sp_replay_bind(SpAggregate *agg, HeapTuple tuple, int needs);
-extern Datum sp_replay_result(SpAggregate *agg, const char *state, bool *isnull);
 
 /* aggregate_packed.c; these don't reset temp, in which some of them run functions */
 extern SpInternal *sp_packed_make(SpAggregate *agg, bytea *packed);

@@ -22,7 +22,7 @@
 
 /* Bytes of a state within its group. */
 Size
-sp_keeper_state_size(void)
+sp_keeper_state_size(const SpAggregate *agg)
 {
 	return sizeof(SpKeptState);
 }
@@ -132,7 +132,7 @@ take_from_total(const SpKeeper *keeper, SpKeptBody *body, const NullableDatum *a
 
 /* No rows yet. */
 void
-sp_keeper_init(char *state)
+sp_keeper_init(SpAggregate *agg, char *state)
 {
 	memset(state, 0, sizeof(SpKeptState));
 }
@@ -228,7 +228,7 @@ find_row(const SpKeeper *keeper, SpKeptBody *body, const StringInfo image, Size 
 }
 
 /* Take one row away. */
-void
+SpAggError
 sp_keeper_retract(SpAggregate *agg, char *state, const NullableDatum *args)
 {
 	const SpKeeper *keeper = agg->keeper;
@@ -239,7 +239,7 @@ sp_keeper_retract(SpAggregate *agg, char *state, const NullableDatum *args)
 	uint64		nlive;
 
 	if (is_ignored(keeper, args))
-		return;
+		return SP_AGG_OK;
 	MemoryContextReset(keeper->temp);
 	old = MemoryContextSwitchTo(keeper->temp);
 	sp_image_form(agg, args, &image);
@@ -247,11 +247,12 @@ sp_keeper_retract(SpAggregate *agg, char *state, const NullableDatum *args)
 
 	body = sp_rows_open(agg, state);
 	if (!find_row(keeper, body, &image, &offset))
-		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION), errmsg(SP_AGG_INCONSISTENT)));
+		return SP_AGG_NEVER_ADDED;
 	nlive = body->nlive;
 	sp_rows_count(agg, state, offset, -1);
 	if (body->nlive < nlive)
 		take_from_total(keeper, body, args);
+	return SP_AGG_OK;
 }
 
 /* Add a row of another state, as often as it is there. */
@@ -272,7 +273,7 @@ add_row(SpAggregate *agg, char *state, const SpKeptRow *row)
 }
 
 /* "to" gets the rows of both.  Where there is a total, its error shows in the result. */
-void
+SpAggError
 sp_keeper_combine(SpAggregate *agg, char *to, const char *from)
 {
 	SpKeptBody *other = sp_rows_look(agg, from);
@@ -280,7 +281,7 @@ sp_keeper_combine(SpAggregate *agg, char *to, const char *from)
 	SpKeptRow			row;
 
 	if (other == NULL)
-		return;
+		return SP_AGG_OK;
 	/* so that "from" is read while a body of both is changed */
 	if (((SpKeptState *) to)->body == other)
 		sp_rows_part(agg, (SpKeptState *) to);
@@ -292,6 +293,7 @@ sp_keeper_combine(SpAggregate *agg, char *to, const char *from)
 	}
 	if (((SpKeptState *) to)->body != NULL)
 		((SpKeptState *) to)->body->running = false;
+	return SP_AGG_OK;
 }
 
 /* ---- durable form ---- */
@@ -324,16 +326,6 @@ sp_keeper_serialize(SpAggregate *agg, const char *state, StringInfo buf)
 	}
 }
 
-/* Read bytes, not beyond end. */
-static void
-read_bytes(const SpAggregate *agg, void *to, Size size, const char **p, const char *end)
-{
-	if (*p > end || (Size) (end - *p) < size)
-		sp_aggregate_damaged(agg);
-	memcpy(to, *p, size);
-	*p += size;
-}
-
 /* Read a row of the durable form. */
 static void
 read_stored_row(const SpAggregate *agg, SpKeptRow *row, const char **p, const char *end)
@@ -342,8 +334,8 @@ read_stored_row(const SpAggregate *agg, SpKeptRow *row, const char **p, const ch
 
 	row->count = 1;
 	if (keeper->counted)
-		read_bytes(agg, &row->count, sizeof(row->count), p, end);
-	read_bytes(agg, &row->size, sizeof(row->size), p, end);
+		sp_aggregate_read(agg, &row->count, sizeof(row->count), p, end);
+	sp_aggregate_read(agg, &row->size, sizeof(row->size), p, end);
 	if (row->count == 0 || row->count > PG_INT64_MAX || row->size > SP_LARGEST_IMAGE ||
 		row->size > end - *p || !sp_image_check(keeper, *p, row->size))
 		sp_aggregate_damaged(agg);
@@ -361,12 +353,12 @@ sp_keeper_deserialize(SpAggregate *agg, char *state, const char **p, const char 
 	uint64		nrows;
 	SpKeptRow			row;
 
-	sp_keeper_init(state);
-	read_bytes(agg, header, sizeof(header), p, end);
+	sp_keeper_init(agg, state);
+	sp_aggregate_read(agg, header, sizeof(header), p, end);
 	if (header[0] != STATE_VERSION || header[1] != STATE_KIND ||
 		header[2] != (keeper->counted ? STATE_COUNTED : 0) || header[3] != keeper->ncolumns)
 		sp_aggregate_damaged(agg);
-	read_bytes(agg, &nrows, sizeof(nrows), p, end);
+	sp_aggregate_read(agg, &nrows, sizeof(nrows), p, end);
 	for (; nrows > 0; nrows--)
 	{
 		uint64		before = s->body == NULL ? 0 : s->body->nlive;
@@ -399,5 +391,5 @@ void
 sp_keeper_release(SpAggregate *agg, char *state)
 {
 	sp_rows_release((SpKeptState *) state);
-	sp_keeper_init(state);
+	sp_keeper_init(agg, state);
 }

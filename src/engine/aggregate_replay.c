@@ -232,13 +232,28 @@ run_plan(SpAggregate *agg, const char *state, bool *isnull)
 	return result;
 }
 
+/* The result of the kernel's total; throws what the server would. */
+static Datum
+finish_total(SpAggregate *agg, const char *state, bool *isnull)
+{
+	const void *total;
+	int			sqlstate = 0;
+	const char *message = sp_aggregate_describe(sp_keeper_total(agg, state, &total), &sqlstate);
+
+	if (message != NULL)
+		ereport(ERROR, (errcode(sqlstate), errmsg_internal("%s", message)));
+	return sp_aggregate_finish(agg->keeper->total, total, isnull);
+}
+
 /* The result, by-reference ones in the current memory context. */
-Datum
-sp_replay_result(SpAggregate *agg, const char *state, bool *isnull)
+static Datum
+kept_result(SpAggregate *agg, const char *state, bool *isnull)
 {
 	MemoryContext old = CurrentMemoryContext;
 	volatile Datum result = (Datum) 0;
 
+	if (agg->keeper->total != NULL)
+		return finish_total(agg, state, isnull);
 	PG_TRY();
 	{
 		result = run_plan(agg, state, isnull);
@@ -252,6 +267,19 @@ sp_replay_result(SpAggregate *agg, const char *state, bool *isnull)
 	PG_END_TRY();
 	return result;
 }
+
+const SpAggregateKind sp_keeper_kind = {
+	.state_size = sp_keeper_state_size,
+	.init = sp_keeper_init,
+	.advance = sp_keeper_advance,
+	.retract = sp_keeper_retract,
+	.combine = sp_keeper_combine,
+	.result = kept_result,
+	.serialize = sp_keeper_serialize,
+	.deserialize = sp_keeper_deserialize,
+	.copy = sp_keeper_copy,
+	.release = sp_keeper_release
+};
 
 /* ---- binding ---- */
 

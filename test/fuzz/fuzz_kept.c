@@ -101,6 +101,15 @@ sp_aggregate_damaged(const SpAggregate *agg)
 	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("damaged")));
 }
 
+void
+sp_aggregate_read(const SpAggregate *a, void *to, Size size, const char **p, const char *end)
+{
+	if (end - *p < size)
+		sp_aggregate_damaged(a);
+	memcpy(to, *p, size);
+	*p += size;
+}
+
 /* ---- the model ---- */
 
 static bool
@@ -218,40 +227,20 @@ advance(FuzzInput *in, int s)
 		add_to_model(&models[s], row, 1);
 }
 
-typedef struct RetractCall
-{
-	int			state;
-	NullableDatum args[MAX_COLUMNS];
-} RetractCall;
-
-static void
-call_retract(void *arg)
-{
-	RetractCall *call = arg;
-
-	sp_keeper_retract(&agg, (char *) states[call->state], call->args);
-}
-
 static void
 retract(FuzzInput *in, int s)
 {
-	RetractCall call = {s};
+	NullableDatum args[MAX_COLUMNS];
 	int			row[MAX_COLUMNS] = {0};
 	int			at;
-	int			sqlstate;
+	SpAggError	error;
 
-	take_row(in, row, call.args);
+	take_row(in, row, args);
 	at = find_row(&models[s], row);
-	sqlstate = server_try(call_retract, &call);
-	if (is_ignored(row))
-		demand(sqlstate == 0);
-	else if (at < 0)
-		demand(sqlstate == ERRCODE_DATA_EXCEPTION);
-	else
-	{
-		demand(sqlstate == 0);
+	error = sp_keeper_retract(&agg, (char *) states[s], args);
+	demand(error == (at < 0 && !is_ignored(row) ? SP_AGG_NEVER_ADDED : SP_AGG_OK));
+	if (!is_ignored(row) && at >= 0)
 		take_from_model(&models[s], at);
-	}
 }
 
 static void

@@ -49,6 +49,7 @@ typedef struct GenericType
 	SpStateKind kind;
 	int16		typlen;
 	bool		typbyval;
+	bool		scaled;			/* several states in one */
 } GenericType;
 
 static const GenericType generic_types[] = {
@@ -56,8 +57,12 @@ static const GenericType generic_types[] = {
 	{SP_STATE_BY_REFERENCE, -1, false},
 	{SP_STATE_BY_REFERENCE, 16, false},
 	{SP_STATE_BY_REFERENCE, -2, false},
-	{SP_STATE_INTERNAL, 8, true}
+	{SP_STATE_INTERNAL, 8, true},
+	{SP_STATE_INTERNAL, 8, true, true}
 };
+
+/* Aggregates that keep rows are another target's. */
+const SpAggregateKind sp_keeper_kind;
 
 static const struct
 {
@@ -220,6 +225,8 @@ make_aggregate(FuzzInput *in, SpAggregate *agg, SpGeneric *generic)
 	generic->init_isnull = true;
 	generic->temp = AllocSetContextCreate(CurrentMemoryContext, "temp", ALLOCSET_DEFAULT_SIZES);
 	dlist_init(&generic->live);
+	agg->kind = generic_types[number].scaled ? &sp_scaled_kind : &sp_generic_kind;
+	generic->counted = generic_types[number].scaled;
 	agg->generic = generic;
 }
 
@@ -352,7 +359,7 @@ check_state(const SpAggregate *agg, const char *state)
 	}		   *s = (const void *) state;
 	const char *value;
 
-	if (agg->generic == NULL || s->isnull || agg->generic->kind == SP_STATE_BY_VALUE)
+	if (agg->generic == NULL || agg->kind == &sp_scaled_kind || s->isnull || agg->generic->kind == SP_STATE_BY_VALUE)
 		return;
 	value = DatumGetPointer(s->value);
 	if (agg->generic->kind == SP_STATE_INTERNAL)
@@ -445,7 +452,7 @@ build_value(FuzzInput *in, int16 typlen, StringInfo buf)
 
 /* The durable form of an aggregate's state, or nearly. */
 static void
-build_state(FuzzInput *in, const SpAggregate *agg, StringInfo buf)
+build_part(FuzzInput *in, const SpAggregate *agg, StringInfo buf)
 {
 	char		bytes[SP_AGG_MAX_STATE_SIZE + 2];
 	Size		size = agg->kernel == NULL ? 3 : sp_agg_written_size(agg->kernel);
@@ -456,9 +463,15 @@ build_state(FuzzInput *in, const SpAggregate *agg, StringInfo buf)
 		bytes[0] = 1;
 		bytes[1] = agg->kernel == NULL ? (int) agg->generic->kind : (int) agg->kernel->state_kind;
 		if (agg->kernel == NULL)
-			bytes[2] %= 2;
+			bytes[2] = bytes[2] % 2 + (agg->generic->counted ? 4 : 0);
 	}
 	appendBinaryStringInfo(buf, bytes, size);
+	if (agg->kernel == NULL && agg->generic->counted)
+	{
+		int64		count = take_byte(in);
+
+		appendBinaryStringInfo(buf, (char *) &count, sizeof(count));
+	}
 	if (agg->kernel != NULL || bytes[2] % 2 == 1)
 		return;
 	if (agg->generic->kind == SP_STATE_BY_VALUE)
@@ -468,6 +481,29 @@ build_state(FuzzInput *in, const SpAggregate *agg, StringInfo buf)
 	}
 	else
 		build_value(in, agg->generic->kind == SP_STATE_INTERNAL ? -1 : agg->generic->typlen, buf);
+}
+
+/* The same of several in one, in the order of their numbers, or nearly. */
+static void
+build_state(FuzzInput *in, const SpAggregate *agg, StringInfo buf)
+{
+	char		header[2] = {1, 's'};
+	int			nparts = take_below(in, 4);
+	int32		scale = -1;
+
+	if (agg->kind != &sp_scaled_kind)
+	{
+		build_part(in, agg, buf);
+		return;
+	}
+	appendBinaryStringInfo(buf, header, sizeof(header));
+	appendBinaryStringInfo(buf, (char *) &nparts, sizeof(nparts));
+	while (nparts-- > 0)
+	{
+		scale += take_below(in, 16);
+		appendBinaryStringInfo(buf, (char *) &scale, sizeof(scale));
+		build_part(in, agg, buf);
+	}
 }
 
 /* A page. */
@@ -585,7 +621,7 @@ make_state(uint64 *random, SpAggregate *agg, char *state)
 		agg->generic->kind == SP_STATE_INTERNAL ? -1 : agg->generic->typlen;
 
 	sp_aggregate_init(agg, state);
-	if (agg->generic == NULL)
+	if (agg->generic == NULL || agg->kind == &sp_scaled_kind)
 		return;
 	fuzz_random(random, written + 7, 40);
 	written[0] = 1;
