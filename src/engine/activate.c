@@ -15,6 +15,7 @@
 #include "base/compat.h"
 #include "catalog/page.h"
 #include "catalog/pg_type.h"
+#include "engine/saving.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/date.h"

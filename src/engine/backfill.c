@@ -33,6 +33,7 @@
 #include "catalog/pg_type.h"
 #include "catalog/query.h"
 #include "engine/history.h"
+#include "engine/saving.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"

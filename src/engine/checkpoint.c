@@ -11,6 +11,7 @@
 #include "base/compat.h"
 #include "catalog/page.h"
 #include "catalog/progress.h"
+#include "engine/saving.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

@@ -14,6 +14,7 @@
 #include "catalog/message.h"
 #include "catalog/page.h"
 #include "catalog/position.h"
+#include "engine/saving.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/procarray.h"

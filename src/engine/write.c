@@ -19,6 +19,7 @@
 #include "catalog/pg_type.h"
 #include "catalog/position.h"
 #include "commands/async.h"
+#include "engine/saving.h"
 #include "engine/writer.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
