@@ -43,6 +43,8 @@ SELECT streamproc.create_window('alive_so_far', 'event', 'cumulative', size => '
 	fill => 'zero', filter => 'id < 700', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('alive_awhile', 'event', 'hopping', size => '20 minutes', slide => '10 minutes', keys => '{v}', fill => 'zero',
 	retention => '2 hours', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('alive_few', 'event', 'tumbling', size => '10 minutes', keys => '{key}', fill => 'zero',
+	aggregates => '{count(*) AS n,percentile_cont(0.5) WITHIN GROUP (ORDER BY f) AS m}', group_filter => 'count(*) < 3 AND key <> ''k1''');
 SELECT streamproc.wait_for();
 CALL load(201, 230, 1);
 CALL load(231, 800, 37);

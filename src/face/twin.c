@@ -131,6 +131,11 @@ sp_twin_append_groups(StringInfo sql, const SpTwin *twin)
 	appendStringInfo(sql, "SELECT %s", global ? "" : "w.window_start, w.window_end");
 	sp_twin_append_targets(sql, list_concat_copy(draft->keys, draft->aggregates), twin->context,
 						   global);
+	if (draft->fill_zero)
+	{
+		sp_twin_append_having(sql, twin, ", ");
+		appendStringInfoString(sql, draft->having != NULL ? " AS " SP_TWIN_SATISFIES : "");
+	}
 	appendStringInfoString(sql, " FROM ");
 	sp_twin_append_rows(sql, twin);
 	if (!global)
@@ -149,7 +154,8 @@ sp_twin_append_groups(StringInfo sql, const SpTwin *twin)
 	/* No row yet, no result row. */
 	if (ngroup == 0)
 		appendStringInfoString(sql, " HAVING count(*) > 0");
-	sp_twin_append_having(sql, twin, ngroup == 0 ? " AND " : " HAVING ");
+	if (!draft->fill_zero)
+		sp_twin_append_having(sql, twin, ngroup == 0 ? " AND " : " HAVING ");
 }
 
 /* ---- The view. ---- */
@@ -187,8 +193,8 @@ sp_twin_create(const SpWindowDraft *draft, int32 id)
 	char	   *comment;
 	char	   *sql;
 
-	/* A group that HAVING leaves out lives on: its answer alone doesn't tell what is filled. */
-	if (draft->having != NULL && (draft->fill_zero || draft->kind == SP_WINDOW_SLIDING))
+	/* A condition over several answers OVER a window can't be written down. */
+	if (draft->having != NULL && draft->kind == SP_WINDOW_SLIDING)
 		return InvalidOid;
 	if (sp_twin_obstacle(draft->stream) != NULL ||
 		(draft->upstream != NULL && !OidIsValid(draft->source.twin)))

@@ -23,6 +23,7 @@ extern Oid	sp_twin_create(const SpWindowDraft *draft, int32 id);
 
 /* Columns of the admitted rows, beside those of the source. */
 #define SP_TWIN_TIME	"\"time of the event\""
+#define SP_TWIN_SATISFIES	"\"satisfies the group filter\""
 #define SP_TWIN_MISSED	"\"in windows that end later than\""
 
 typedef struct SpTwin
@@ -50,7 +51,11 @@ extern void sp_twin_append_having(StringInfo sql, const SpTwin *twin, const char
 /* "streamproc.tumble(time, ...)"; or hop(), or cumulate(). */
 extern void sp_twin_append_function(StringInfo sql, const SpTwin *twin, const char *time);
 
-/* The query of windows that such a function finds, and of running totals. */
+/*
+ * The query of windows that such a function finds, and of running totals.  Where windows
+ * without rows are to be added, all groups, with a column SP_TWIN_SATISFIES of the
+ * group_filter, if there is one.
+ */
 extern void sp_twin_append_groups(StringInfo sql, const SpTwin *twin);
 
 /* An interval or that many microseconds, quoted and cast. */

@@ -10,13 +10,18 @@
  *			WHERE the key is alive, and that is before its next window)
  *	SELECT * FROM answer
  *	UNION ALL
- *	SELECT window, keys, aggregates of nothing FROM fill WHERE silent > 0
+ *	SELECT window, keys, aggregates of nothing
+ *	FROM fill JOIN nothing, which is grouped by the keys,
+ *	WHERE silent > 0
  *
- * How far time has come, beyond the last row, is known from the last window that is final:
+ * A group that the group_filter leaves out lives on, so that answer has all of them, with a
+ * mark.  How far time has come, beyond the last row, is known from the last window that is final:
  * when the stream is idle, the clock closes windows.
  */
 #include "postgres.h"
 
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -29,15 +34,15 @@
 #define SILENT	"\"windows of silence\""
 #define NEXT	"\"end of the next window with rows\""
 
-/* ", f.key, ..." */
+/* ", f.name, ..." of each clause */
 static char *
-list_keys(const SpTwin *twin, const char *alias)
+list_columns(List *clauses, const char *alias)
 {
 	StringInfoData list;
 	ListCell   *cell;
 
 	initStringInfo(&list);
-	foreach(cell, twin->draft->keys)
+	foreach(cell, clauses)
 		appendStringInfo(&list, ", %s.%s", alias,
 						 quote_identifier(((SpClause *) lfirst(cell))->name));
 	return list.data;
@@ -73,7 +78,7 @@ format_last(const SpTwin *twin)
 static void
 append_recursion(StringInfo sql, const SpTwin *twin)
 {
-	const char *keys = list_keys(twin, "a");
+	const char *keys = list_columns(twin->draft->keys, "a");
 
 	appendStringInfo(sql, "fill AS (SELECT a.window_start, a.window_end%s, 0 AS " SILENT
 					 ", lead(a.window_end) OVER (%s%s ORDER BY a.window_end) AS " NEXT
@@ -81,32 +86,94 @@ append_recursion(StringInfo sql, const SpTwin *twin)
 					 "w.window_start, w.window_end%s, f." SILENT " + 1, f." NEXT " FROM fill f "
 					 "CROSS JOIN LATERAL (SELECT w.window_start, w.window_end FROM ",
 					 keys, *keys ? "PARTITION BY " : "", *keys ? keys + 2 : "",
-					 list_keys(twin, "f"));
+					 list_columns(twin->draft->keys, "f"));
 	sp_twin_append_function(sql, twin, "f.window_end");
 	appendStringInfo(sql, " w LIMIT 1) w WHERE f." SILENT " < " INT64_FORMAT
 					 " AND w.window_end <= %s AND (f." NEXT " IS NULL OR w.window_end < f." NEXT "))",
 					 count_most(twin->draft), format_last(twin));
 }
 
+/* Let an aggregate see nothing. */
+static Node *
+empty_aggregates(Node *node, void *context)
+{
+	Aggref	   *aggref;
+
+	if (node == NULL || !IsA(node, Aggref))
+		return expression_tree_mutator(node, empty_aggregates, context);
+	aggref = copyObject((Aggref *) node);
+	aggref->aggfilter = (Expr *) makeBoolConst(false, false);
+	return (Node *) aggref;
+}
+
+static SpClause *
+empty_clause(const SpClause *clause)
+{
+	SpClause   *empty = palloc(sizeof(SpClause));
+
+	*empty = *clause;
+	empty->expr = empty_aggregates(clause->expr, NULL);
+	return empty;
+}
+
+/* Does what aggregates are of no rows depend on the keys? */
+static bool
+depends_on_keys(const SpWindowDraft *draft)
+{
+	ListCell   *cell;
+
+	if (draft->having != NULL)
+		return true;
+	foreach(cell, draft->aggregates)
+	{
+		if (castNode(Aggref, ((SpClause *) lfirst(cell))->expr)->aggdirectargs != NIL)
+			return true;
+	}
+	return false;
+}
+
+/* What aggregates are of no rows; for each key where that matters. */
+static void
+append_nothing(StringInfo sql, const SpTwin *twin)
+{
+	SpWindowDraft draft = *twin->draft;
+	SpTwin		empty = *twin;
+	ListCell   *cell;
+
+	empty.draft = &draft;
+	draft.kind = SP_WINDOW_GLOBAL;
+	draft.slide = NULL;
+	draft.aggregates = NIL;
+	if (!depends_on_keys(twin->draft))
+		draft.keys = NIL;
+	foreach(cell, twin->draft->aggregates)
+		draft.aggregates = lappend(draft.aggregates, empty_clause(lfirst(cell)));
+	if (draft.having != NULL)
+		draft.having = empty_clause(draft.having);
+	appendStringInfoString(sql, ", nothing AS MATERIALIZED (");
+	sp_twin_append_groups(sql, &empty);
+	appendStringInfoChar(sql, ')');
+}
+
 void
 sp_twin_append_filled(StringInfo sql, const SpTwin *twin)
 {
 	const SpWindowDraft *draft = twin->draft;
+	const char *keys = list_columns(draft->keys, "f");
+	const char *condition = draft->having != NULL ? SP_TWIN_SATISFIES : "true";
 
 	appendStringInfoString(sql, "WITH RECURSIVE answer AS MATERIALIZED (");
 	sp_twin_append_groups(sql, twin);
 	appendStringInfoString(sql, "), ");
 	append_recursion(sql, twin);
-	appendStringInfo(sql, " SELECT * FROM answer UNION ALL SELECT f.window_start, f.window_end%s",
-					 list_keys(twin, "f"));
-	if (draft->aggregates != NIL)
-	{
-		appendStringInfoString(sql, ", z.* FROM fill f CROSS JOIN (SELECT ");
-		sp_twin_append_targets(sql, draft->aggregates, twin->context, true);
-		appendStringInfo(sql, " FROM %s s WHERE false) z",
-						 sp_relation_quote(draft->source.relid));
-	}
-	else
-		appendStringInfoString(sql, " FROM fill f");
-	appendStringInfoString(sql, " WHERE f." SILENT " > 0");
+	append_nothing(sql, twin);
+	appendStringInfo(sql, " SELECT a.window_start, a.window_end%s%s FROM answer a WHERE %s "
+					 "UNION ALL SELECT f.window_start, f.window_end%s%s FROM fill f JOIN nothing n "
+					 "ON %s WHERE f." SILENT " > 0 AND %s",
+					 list_columns(draft->keys, "a"), list_columns(draft->aggregates, "a"), condition,
+					 keys, list_columns(draft->aggregates, "n"),
+					 draft->keys == NIL || !depends_on_keys(draft) ? "true" :
+					 psprintf("record_eq(ROW(%s), ROW(%s))", keys + 2,
+							  list_columns(draft->keys, "n") + 2),
+					 condition);
 }

@@ -118,13 +118,15 @@ check_twin(const Subject *subject)
 {
 	const char *obstacle = sp_twin_obstacle(subject->stream);
 
+	if (obstacle == NULL && !OidIsValid(subject->object.twin))
+		obstacle = "It was created without: a sliding window with a group_filter, or one on such a window.";
 	if (obstacle != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("window \"%s\" has no plain-SQL twin to be compared with",
 						subject->object.name),
 				 errdetail("%s", obstacle)));
-	if (!OidIsValid(subject->object.twin) || get_rel_name(subject->object.twin) == NULL)
+	if (get_rel_name(subject->object.twin) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the plain-SQL twin of window \"%s\" was dropped", subject->object.name),
