@@ -33,6 +33,7 @@
 #include "catalog/definition.h"
 #include "engine/aggregate.h"
 #include "engine/engine.h"
+#include "engine/expression.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "lib/ilist.h"
@@ -59,7 +60,7 @@ typedef struct SpInserts SpInserts;
  * Up to SP_ROWSET_MAX rows of one source and one transaction, as arrays of values by the
  * source's attribute numbers, row after row.  Memory: context, reset for the next rowset.
  */
-typedef struct SpRowSet
+struct SpRowSet
 {
 	MemoryContext context;
 	int			n;
@@ -80,49 +81,7 @@ typedef struct SpRowSet
 	const SpChunk *chunk;
 	const char **row_at;		/* [n] */
 	TupleDesc	desc;			/* backfill: values holds every attribute */
-} SpRowSet;
-
-/* ---- expressions (expression.c) ---- */
-
-/* One column of an expressions view, or an argument or filter of an aggregate in it. */
-typedef struct SpExpression
-{
-	Expr	   *expr;
-	Oid			type;
-	int16		typlen;
-	bool		typbyval;
-	AttrNumber	attnum;			/* > 0: simply this attribute of the source */
-	int			guard;			/* > 0: only where the guard-1 th evaluated expression is true */
-	ExprState  *state;			/* else compiled */
-} SpExpression;
-
-typedef struct SpExpressions
-{
-	Oid			owner;			/* with whose rights they run */
-	List	   *settings;		/* to be set while they run, NIL when it can't matter */
-	TupleDesc	source_desc;
-	TupleTableSlot *slot;		/* of source_desc, virtual: its values point into a rowset */
-	ExprContext *econtext;
-	bool		simple;			/* all are attributes: nothing can throw */
-	int			max_attnum;		/* highest attribute used */
-	Bitmapset  *attributes;		/* the numbers of those used */
-	bool		whole_row;		/* all attributes are used */
-	SpExpression *filter;		/* NULL: none */
-	int			ncolumns;
-	SpExpression *columns;		/* aggregates have no expression: see SpWindow */
-	Node	  **nodes;			/* the view's target expressions, of the source's varno 1 */
-	Node	   *having;			/* its HAVING clause, likewise; NULL: none */
-	char	  **names;
-} SpExpressions;
-
-/* Evaluated expressions of a rowset: result[expression][row]. */
-typedef struct SpEvaluated
-{
-	int			nexpressions;
-	SpExpression **expressions;
-	NullableDatum **result;
-	bool	   *pass;			/* filter is true and nothing went wrong */
-} SpEvaluated;
+};
 
 /* ---- groups (group.c) ---- */
 
@@ -342,7 +301,7 @@ typedef struct SpAlert
 } SpAlert;
 
 /* What an object has computed and not yet written. */
-typedef struct SpOutput
+struct SpOutput
 {
 	SpWindow   *window;			/* whose groups there are; NULL: there are none */
 	MemoryContext context;		/* alerts and dead letters; reset when all are written */
@@ -363,7 +322,7 @@ typedef struct SpOutput
 	int			failures;
 	bool		reported;		/* object_state tells that writing fails */
 	bool		lookup;			/* result rows may exist that we have no TID of */
-} SpOutput;
+};
 
 /* ---- objects ---- */
 
@@ -600,31 +559,6 @@ extern void sp_engine_begin(void);
 
 /* Until its end, wait for locks no longer than streamproc.lock_timeout. */
 extern void sp_engine_limit_waits(void);
-
-/* expression.c */
-extern SpExpressions *sp_expressions_open(const SpObjectDef *def, TupleDesc source_desc);
-extern void sp_expression_compile(SpExpressions *exprs, SpExpression *e, Node *node);
-extern void sp_expressions_finish(SpExpressions *exprs, SpExpression **used, int n);
-extern SpEvaluated *sp_expressions_evaluate(SpExpressions *exprs, SpExpression **used, int n,
-											const SpRowSet *rows, SpOutput *output);
-
-/* Guarding against what users' functions throw. */
-#define SP_ATTEMPTS 3
-extern bool sp_error_is_environment(const ErrorData *error);
-extern bool sp_run_patiently(const SpExpressions *exprs, MemoryContext context,
-							 void (*work) (void *arg), void *arg, ErrorData **error);
-extern bool sp_run_guarded(const SpExpressions *exprs, MemoryContext context,
-						   void (*work) (void *arg), void *arg, ErrorData **error);
-
-/* Run as the object's owner, under its settings. */
-typedef struct SpUserContext
-{
-	Oid			userid;
-	int			sec_context;
-	int			guc_level;		/* 0: settings unchanged */
-} SpUserContext;
-extern void sp_user_enter(SpUserContext *save, Oid owner, List *settings);
-extern void sp_user_leave(const SpUserContext *save, bool commit);
 
 /* rowset.c */
 extern void sp_rowset_init(SpRowSet *rows, MemoryContext context, int natts, int capacity);
