@@ -481,6 +481,7 @@ struct SpWindow
 	int64		closed_until;	/* panes: the watermark up to which windows are closed; page 0 */
 	int64		advanced_to;	/* watermark up to which it has closed what there was */
 	struct SpSliding *sliding;	/* of a sliding window; its groups are in no buckets */
+	struct SpSessions *sessions;	/* the groups are sessions; NULL: they aren't */
 	uint64		rows;			/* taken; page 0 */
 	uint64		late;			/* not taken; page 0 */
 	int64		floor;			/* windows that end here or before take no rows: they have lost some
@@ -686,6 +687,9 @@ extern void sp_bucket_window_changed(SpWindow *w, SpGroup *group);
 
 /* sliding.c: an answer for each event */
 extern const SpWindowOps sp_sliding_ops;
+
+/* session_close.c: sessions */
+extern const SpWindowOps sp_session_ops;
 
 /* result.c: result rows, and handing them to what reads the window */
 typedef struct SpFeed

@@ -172,13 +172,13 @@ find_ops(const SpWindowDef *def)
 		case SP_WINDOW_TUMBLING:
 		case SP_WINDOW_GLOBAL:
 			return &sp_bucket_window_ops;
+		case SP_WINDOW_SESSION:
+			return &sp_session_ops;
 		case SP_WINDOW_HOPPING:
 			return def->emit_final ? &sp_pane_ops : &sp_bucket_window_ops;
 		case SP_WINDOW_CUMULATIVE:
 			/* An empty pane doesn't tell for how many windows its key has been silent. */
 			return def->emit_final && !def->fill_zero ? &sp_pane_ops : &sp_bucket_window_ops;
-		case SP_WINDOW_SESSION:
-			break;
 		case SP_WINDOW_SLIDING:
 			return &sp_sliding_ops;
 	}

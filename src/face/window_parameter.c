@@ -324,16 +324,6 @@ check_dedup_history(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 			 errhint("backfill => false counts the rows that come from now on.")));
 }
 
-/* What the worker can't do yet. */
-static void
-check_not_yet(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
-{
-	if (draft->kind == SP_WINDOW_SESSION)
-		sp_parameter_not_yet_value("kind", kind_names[draft->kind],
-								   "\"tumbling\", \"hopping\", \"cumulative\", \"sliding\" and "
-								   "\"global\"");
-}
-
 void
 sp_window_parameter_read(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 {
@@ -347,5 +337,4 @@ sp_window_parameter_read(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 	read_origin(fcinfo, draft);
 	check_upstream(fcinfo, draft);
 	check_dedup_history(fcinfo, draft);
-	check_not_yet(fcinfo, draft);
 }
