@@ -215,7 +215,7 @@ SELECT streamproc.create_window('w', 'payments', 'tumbling', size => '1 day', wa
 SELECT streamproc.create_window('w', 'by_shop', 'tumbling', size => '1 day', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('w', 'results."By Shop"', 'tumbling', size => '1 day', watermark => '1 hour', aggregates => '{count(*) AS n}');
 
--- nothing of ours
+-- a table that is no stream
 CREATE TABLE plain (ts timestamptz);
 SELECT streamproc.create_window('w', 'plain', 'global', aggregates => '{count(*) AS n}');
 

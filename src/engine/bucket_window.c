@@ -221,6 +221,7 @@ sp_bucket_window_changed(SpWindow *w, SpGroup *group)
 static void
 remove_group(SpWindow *w, SpGroup *group)
 {
+	sp_group_changing(&w->groups, group);
 	sp_window_release_value(w, group);
 	sp_bucket_detach(group);
 	sp_group_remove(&w->groups, group);

@@ -177,6 +177,7 @@ pane_changed(SpWindow *w, SpGroup *pane)
 static void
 remove_pane(SpWindow *w, SpGroup *pane)
 {
+	sp_group_changing(&w->groups, pane);
 	sp_pane_key_unlink(w, pane);
 	sp_window_release_value(w, pane);
 	sp_bucket_detach(pane);
@@ -189,6 +190,7 @@ remove_pane(SpWindow *w, SpGroup *pane)
 static void
 remove_result(SpWindow *w, SpGroup *result)
 {
+	sp_group_changing(&w->results, result);
 	sp_window_release_value(w, result);
 	sp_bucket_detach(result);
 	sp_group_remove(&w->results, result);
