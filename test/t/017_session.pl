@@ -139,6 +139,30 @@ $node->start;
 load() for 1 .. 10;
 results_ok('crashed');
 
+# The clock closes a session when nothing comes; what is newer than all before amends it, and goes on from there. What
+# reads the window has had it.
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE quiet (id int, ts timestamptz);
+SELECT streamproc.create_stream('quiet', time_column => 'ts', watermark => '0', idle_timeout => '100 milliseconds');
+SELECT streamproc.create_window('calm', 'quiet', kind => 'session', gap => '2 seconds', aggregates => '{count(*) AS n, max(id) AS last}');
+SELECT streamproc.create_detector('heard', 'calm', method => 'rule', rules => '{n > 0 AS Heard}', carry => '{n AS n}');
+SQL
+wait_for($node);
+$node->safe_psql('postgres', 'INSERT INTO quiet VALUES (1, clock_timestamp())');
+my $closed = 'SELECT count(*) = 1 AND bool_and(is_final AND n = %s) FROM calm';
+ok($node->poll_query_until('postgres', sprintf($closed, 1)), 'the clock closes a session');
+ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM heard'), 'and hands it on');
+$node->safe_psql('postgres', q{INSERT INTO quiet SELECT 2, max(ts) + interval '1.5 seconds' FROM quiet});
+wait_for($node);
+is( $node->safe_psql('postgres', q{SELECT n, last, window_end = (SELECT max(ts) + interval '2 seconds' FROM quiet) FROM calm}),
+	'2|2|t', 'a newer row amends it');
+ok($node->poll_query_until('postgres', sprintf($closed, 2)), 'it is closed again');
+$node->safe_psql('postgres', q{INSERT INTO quiet SELECT 3, max(ts) - interval '0.1 seconds' FROM quiet});
+wait_for($node);
+is( $node->safe_psql('postgres', q{SELECT (SELECT string_agg(concat(n, last), ' ') FROM calm), (SELECT string_agg(n::text, ' ') FROM heard),
+	(SELECT string_agg(concat(reason, row_data->>'id'), ' ') FROM streamproc.dead_letter WHERE name = 'calm'::regclass)}),
+	'22|1|late3', 'an older one is late, and the session was handed on once');
+
 # The test is about sessions that change in every way.
 is( $node->safe_psql('postgres', <<'SQL'), 't|t|t',
 SELECT (SELECT count(*) > 5 FROM streamproc.dead_letter WHERE name = 'updated'::regclass),
