@@ -93,6 +93,12 @@ SELECT streamproc.create_window('event_total', 'event', kind => 'global', filter
 	aggregates => ARRAY['count(*) AS n', 'sum(id) AS ids']);
 SELECT streamproc.create_window('click_total', 'click', kind => 'global',
 	aggregates => ARRAY['count(*) AS n', 'sum(id) AS ids']);
+SELECT streamproc.create_window('event_hopping', 'event', kind => 'hopping', size => '1 minute', slide => '20 seconds',
+	keys => ARRAY['k'], aggregates => ARRAY['count(*) AS n', 'sum(id) AS ids']);
+SELECT streamproc.create_window('event_cumulative', 'event', kind => 'cumulative', size => '1 minute', slide => '30 seconds',
+	emit => 'update', keys => ARRAY['k'], aggregates => ARRAY['count(*) AS n', 'sum(id) AS ids']);
+SELECT streamproc.create_window('event_sliding', 'event', kind => 'sliding', size => '1 minute', carry => ARRAY['id'],
+	keys => ARRAY['k'], aggregates => ARRAY['count(*) AS n', 'sum(id) AS ids']);
 -- sees every row that the stream admits
 SELECT streamproc.create_detector(s || '_admitted', s::regclass, method => 'rule', rules => ARRAY['true AS "Here"'],
 	carry => ARRAY['id AS event_id']) FROM unnest('{event, click, part}'::text[]) s;
@@ -130,6 +136,10 @@ ON o.window_start = w.window_start AND o.k IS NOT DISTINCT FROM w.k WHERE coales
 SELECT * FROM streamproc.verify('event_minute');
 SELECT * FROM streamproc.verify('event_total');
 SELECT * FROM streamproc.verify('part_minute');
+SELECT * FROM streamproc.verify('event_hopping');
+SELECT * FROM streamproc.verify('event_cumulative');
+SELECT DISTINCT explained_by FROM streamproc.verify('event_sliding');
+SELECT count(*) AS wrong FROM event_sliding s JOIN verdict USING (id) WHERE verdict <> 'admitted';
 
 -- Windows that are made now see the same rows in history, but for those that only a window found late.
 SELECT streamproc.create_window('event_later', 'event', kind => 'global', filter => 'id > 0',
@@ -260,6 +270,17 @@ SELECT 1 + 2 + 32 + 128 AS ids, n, t.ids FROM careless_total t;
 SELECT name, reason, sqlstate, message, row_data->>'id' AS id FROM streamproc.dead_letter WHERE source = 'careless'::regclass ORDER BY 5;
 SELECT state FROM streamproc.status WHERE name = 'careless'::regclass;
 SELECT * FROM streamproc.verify('careless_total');
+
+-- The time column may be part of the key: then only rows of one time repeat one another.
+CREATE TABLE exact (id int, ts timestamptz);
+SELECT streamproc.create_stream('exact', 'ts', idle_timeout => '1 day', dedup_key => '{id, ts}', dedup_within => '1 hour');
+SELECT streamproc.create_window('exact_total', 'exact', kind => 'global', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.wait_for();
+INSERT INTO exact SELECT i / 2, '2026-01-01 10:00+00'::timestamptz + i / 2 * interval '1 second' FROM generate_series(0, 199) i;
+INSERT INTO exact VALUES (1, '2026-01-01 10:00:01.000001+00'), (1, '2026-01-01 10:00:01+00');
+SELECT streamproc.wait_for();
+SELECT n FROM exact_total;
+SELECT * FROM streamproc.verify('exact_total');
 
 -- In plain SQL.
 SELECT id, streamproc.is_duplicate(ts, '1 minute') OVER (PARTITION BY k ORDER BY ts) FROM old WHERE k = 1 ORDER BY id;

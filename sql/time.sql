@@ -77,6 +77,11 @@ SELECT streamproc.create_window(s || '_kind', s::regclass, kind => 'tumbling', s
 	aggregates => ARRAY['count(*) AS n', 'sum(id) AS ids']) FROM unnest('{instant, local, daily}'::text[]) s;
 SELECT streamproc.create_window(s || '_final', s::regclass, kind => 'tumbling', size => CASE s WHEN 'daily' THEN '1 day' ELSE '1 minute' END::interval,
 	emit => 'final', aggregates => ARRAY['count(*) AS n', 'sum(id) AS ids']) FROM unnest('{instant, local, daily}'::text[]) s;
+-- windows may have watermarks of their own, ahead of their stream's or behind
+SELECT streamproc.create_window('instant_eager', 'instant', kind => 'tumbling', size => '1 minute', watermark => '0',
+	aggregates => ARRAY['count(*) AS n', 'sum(id) AS ids']);
+SELECT streamproc.create_window('instant_patient', 'instant', kind => 'tumbling', size => '1 minute', watermark => '2 minutes',
+	grace => '10 seconds', aggregates => ARRAY['count(*) AS n', 'sum(id) AS ids']);
 SELECT streamproc.wait_for();
 CALL insert_rows('instant', 'ts AT TIME ZONE ''UTC''');
 CALL insert_rows('local', 'ts');
@@ -104,6 +109,8 @@ BEGIN
 END $$;
 SELECT r.r, c.* FROM unnest('{instant, local}'::text[]) s, unnest(ARRAY[s || '_strict', s || '_kind', s || '_final']) r(r),
 	compare(r.r, 'rows_of', '1 minute', '20 seconds', CASE WHEN r.r LIKE '%kind' THEN '90 seconds' ELSE '0' END::interval, r.r LIKE '%final') c;
+SELECT 'instant_eager' AS r, * FROM compare('instant_eager', 'rows_of', '1 minute', '0', '0')
+UNION ALL SELECT 'instant_patient', * FROM compare('instant_patient', 'rows_of', '1 minute', '2 minutes', '10 seconds');
 CREATE VIEW rows_of_days AS SELECT id, to_day(ts)::timestamp AS ts, txn, future FROM rows_of;
 SELECT r.r, c.* FROM unnest('{daily_strict, daily_kind, daily_final}'::text[]) r(r),
 	compare(r.r, 'rows_of_days', '1 day', '1 day', CASE WHEN r.r LIKE '%kind' THEN '2 days' ELSE '0' END::interval, r.r LIKE '%final') c;
@@ -118,6 +125,8 @@ SELECT count(*) AS wrong FROM (SELECT (row_data->>'id')::int AS id FROM streampr
 SELECT DISTINCT reason FROM streamproc.dead_letter WHERE source = 'daily'::regclass;
 SELECT * FROM streamproc.verify('instant_strict');
 SELECT * FROM streamproc.verify('instant_kind');
+SELECT * FROM streamproc.verify('instant_eager');
+SELECT * FROM streamproc.verify('instant_patient');
 SELECT * FROM streamproc.verify('local_strict');
 SELECT * FROM streamproc.verify('local_final');
 SELECT DISTINCT explained_by FROM streamproc.verify('daily_strict');
@@ -160,6 +169,31 @@ SELECT count(DISTINCT event_id) FROM ahead_all;
 SELECT window_start, n, is_final FROM ahead_minute WHERE NOT isfinite(window_start) OR window_start NOT BETWEEN '2020-01-01' AND '3000-01-01' ORDER BY 1;
 SELECT * FROM streamproc.verify('ahead_minute');
 SELECT * FROM streamproc.verify('ahead_total');
+
+-- Windows of any kind, by times that are none, or at the ends of what there is.
+CREATE TABLE strange (id int, ts timestamptz);
+SELECT streamproc.create_stream('strange', 'ts', watermark => '10 seconds', idle_timeout => '1 day');
+SELECT streamproc.create_window('strange_tumbling', 'strange', kind => 'tumbling', size => '1 hour', fill => 'zero', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.create_window('strange_hopping', 'strange', kind => 'hopping', size => '1 minute', slide => '20 seconds', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.create_window('strange_filled', 'strange', kind => 'hopping', size => '2 hours', slide => '1 hour', fill => 'zero', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.create_window('strange_hops', 'strange', kind => 'hopping', size => '1 minute', slide => '20 seconds', emit => 'update', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.create_window('strange_cumulative', 'strange', kind => 'cumulative', size => '1 minute', slide => '20 seconds', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.create_window('strange_steps', 'strange', kind => 'cumulative', size => '1 minute', slide => '20 seconds', emit => 'update', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.create_window('strange_sliding', 'strange', kind => 'sliding', size => '1 hour', aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.create_window('strange_above', 'strange_tumbling', kind => 'hopping', size => '3 hours', slide => '1 hour', aggregates => ARRAY['sum(n) AS n']);
+SELECT streamproc.wait_for();
+INSERT INTO strange VALUES (1, '-infinity'), (2, '2020-01-01 10:00:10+00'), (3, 'infinity'), (4, '294276-12-31 23:59:59.999999'), (5, '4713-01-01 BC');
+SELECT streamproc.wait_for();
+INSERT INTO strange VALUES (6, '-infinity'), (7, '2020-01-01 11:00:10+00'), (8, 'infinity'), (9, '4713-01-01 BC');
+SELECT streamproc.wait_for();
+SELECT row_data->>'id' AS id, name, reason FROM streamproc.dead_letter
+WHERE source = 'strange'::regclass ORDER BY 1, name::text COLLATE "C", 3;
+SELECT count(*), sum(n) FROM strange_tumbling;
+SELECT window_start, window_end, n, is_final FROM strange_hopping ORDER BY 1;
+SELECT window_start, window_end, n, is_final FROM strange_hops WHERE NOT isfinite(window_end) ORDER BY 1;
+SELECT window_start, window_end, n FROM strange_sliding ORDER BY 1;
+SELECT r, v.* FROM unnest('{strange_tumbling, strange_hopping, strange_filled, strange_hops, strange_cumulative, strange_steps, strange_sliding, strange_above}'::regclass[]) r,
+	streamproc.verify(r) v;
 
 -- By commit time rows are on time, and NULLs are no times.
 CREATE TABLE note (ts timestamptz);

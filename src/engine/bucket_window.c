@@ -124,7 +124,7 @@ find_windows(SpWindow *w, SpRowSet *rows, int i, Places *places, Missed *missed)
 	int64		pane_start;
 	int64		end;
 	int64		last_end;
-	int64		lost = PG_INT64_MIN;
+	bool		is_lost = false;	/* the last window is: they are lost from the first one on */
 
 	if (!sp_steps_pane(w->steps, rows->time[i], &pane_start, &end) ||
 		!sp_steps_last_end(w->steps, pane_start, &last_end))
@@ -136,9 +136,9 @@ find_windows(SpWindow *w, SpRowSet *rows, int i, Places *places, Missed *missed)
 	{
 		int64		start;
 
-		if (sp_clock_is_late(w, rows, rows->time[i], end))
+		is_lost = sp_clock_is_late(w, rows, rows->time[i], end);
+		if (is_lost)
 		{
-			lost = end;
 			if (end > w->floor)
 			{
 				if (!missed->any)
@@ -152,7 +152,7 @@ find_windows(SpWindow *w, SpRowSet *rows, int i, Places *places, Missed *missed)
 		if (end >= last_end || !sp_steps_next_end(w->steps, end, &end))
 			break;
 	}
-	if (lost >= last_end)
+	if (is_lost)
 	{
 		sp_late_reject(w, rows, i);
 		missed->any = false;

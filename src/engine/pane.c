@@ -112,7 +112,9 @@ apply_rows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev)
 		if (!ev->pass[i])
 			continue;
 		p->row = i;
-		if (!sp_steps_pane(steps, rows->time[i], &p->start, &p->end))
+		/* no pane is before the first one that is closed */
+		if (rows->time[i] == DT_NOBEGIN ||
+			!sp_steps_pane(steps, rows->time[i], &p->start, &p->end))
 		{
 			sp_output_dead(&w->output, rows, i, "time_range", "22008",
 						   "a window of the row's event time is out of range");

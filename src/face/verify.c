@@ -334,10 +334,15 @@ format_start(const SpStreamDef *stream, bool windows)
 static void
 append_unlike_duplicates(StringInfo sql, const SpStreamDef *stream)
 {
-	appendStringInfo(sql, "WHEN (SELECT EXISTS (SELECT FROM %s%s s GROUP BY s.%s",
+	const char *time = column_name(stream->o.relid, stream->time_attnum);
+
+	appendStringInfo(sql, "WHEN (SELECT EXISTS (SELECT FROM %s%s s WHERE pg_catalog.isfinite(s.%s)",
 					 get_rel_relkind(stream->o.relid) == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
-					 sp_relation_quote(stream->o.relid),
-					 column_name(stream->o.relid, stream->time_attnum));
+					 sp_relation_quote(stream->o.relid), time);
+	for (int i = 0; i < stream->ndedup; i++)
+		appendStringInfo(sql, " AND s.%s IS DISTINCT FROM NULL",
+						 column_name(stream->o.relid, stream->dedup_attnum[i]));
+	appendStringInfo(sql, " GROUP BY s.%s", time);
 	for (int i = 0; i < stream->ndedup; i++)
 		appendStringInfo(sql, ", s.%s", column_name(stream->o.relid, stream->dedup_attnum[i]));
 	appendStringInfoString(sql, " HAVING pg_catalog.count(DISTINCT s.*::pg_catalog.text) "
