@@ -15,14 +15,8 @@
 #include "catalog/pg_authid_d.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "executor/executor.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
-#include "utils/bytea.h"
-#include "utils/float.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
@@ -34,6 +28,7 @@
 
 #include "base/compat.h"
 #include "catalog/dead_letter.h"
+#include "catalog/image.h"
 #include "catalog/query.h"
 #include "catalog/table.h"
 
@@ -71,53 +66,6 @@ get_owner(Oid relid)
 	return owner;
 }
 
-/* Values read the same whatever the worker's settings are. */
-static void
-pin_settings(void)
-{
-	static const struct
-	{
-		const char *name;
-		const char *value;
-	}			pins[] = {
-		{"TimeZone", "UTC"},
-		{"DateStyle", "ISO"},
-		{"IntervalStyle", "postgres"},
-		{"extra_float_digits", "1"},
-		{"bytea_output", "hex"},
-	};
-
-	sp_compat_restrict_search_path();
-	if (strcmp(pg_get_timezone_name(session_timezone), "UTC") == 0 &&
-		DateStyle == USE_ISO_DATES && IntervalStyle == INTSTYLE_POSTGRES &&
-		extra_float_digits == 1 && bytea_output == BYTEA_OUTPUT_HEX)
-		return;
-	for (int i = 0; i < lengthof(pins); i++)
-		(void) set_config_option(pins[i].name, pins[i].value, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-}
-
-/* Call to_jsonb(record) on the row, as a record type of its own. */
-static Datum
-call_to_jsonb(TupleDesc desc, const Datum *values, const bool *nulls)
-{
-	TupleDesc	record = CreateTupleDescCopy(desc);
-	HeapTuple	tuple;
-	FmgrInfo	function;
-	Node	   *argument = (Node *) makeNullConst(RECORDOID, -1, InvalidOid);
-
-	record->tdtypeid = RECORDOID;
-	record->tdtypmod = -1;
-	record = BlessTupleDesc(record);
-	tuple = heap_form_tuple(record, unconstify(Datum *, values), unconstify(bool *, nulls));
-
-	fmgr_info(F_TO_JSONB, &function);
-	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
-											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
-					   &function);
-	return FunctionCall1(&function, HeapTupleGetDatum(tuple));
-}
-
 /*
  * Try to convert the row, with the rights of owner.  Returns false, and the error's
  * message, when that fails.  The result is in the current memory context.
@@ -136,14 +84,16 @@ try_convert(Oid owner, TupleDesc desc, const Datum *values, const bool *nulls,
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
 	{
+		SpImage		image;
 		int			nestlevel;
 
 		/* What is left in the subtransaction's own context stays until the end of ours. */
 		MemoryContextSwitchTo(oldcontext);
 		SetUserIdAndSecContext(owner, save_security | SECURITY_RESTRICTED_OPERATION);
 		nestlevel = NewGUCNestLevel();
-		pin_settings();
-		*result = call_to_jsonb(desc, values, nulls);
+		sp_image_pin_settings();
+		sp_image_open(&image, desc);
+		*result = sp_image_make(&image, values, nulls);
 		AtEOXact_GUC(false, nestlevel);
 		SetUserIdAndSecContext(save_user, save_security);
 

@@ -349,6 +349,7 @@ load_window(uint64 row)
 	window->grace_us = field_us(row, "grace", 0);
 	window->retention_us = field_us(row, "retention", 0);
 	window->backfill = field_bool(row, "backfill");
+	window->changes = field_oid(row, "changes");
 	return window;
 }
 
@@ -378,7 +379,7 @@ load_windows(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContex
 	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.source::oid AS source, d.kind, d.size, "
 				 "d.slide, d.gap, d.keys, d.carry, d.aggregates, d.emit, d.trigger, d.watermark, "
 				 "d.grace, d.origin, d.time_zone, d.bounds, d.fill, d.retention, d.backfill, "
-				 "d.session_settings "
+				 "d.changes::oid AS changes, d.session_settings "
 				 "FROM streamproc.window_definition d" OBJECT_JOINS "ORDER BY d.id",
 				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
 	spi_context = MemoryContextSwitchTo(context);

@@ -21,14 +21,16 @@
 
 /* Every object there is; a relation that is gone is named by its number. */
 #define ALL_OBJECTS \
-	"SELECT o.kind, o.id, o.relid, o.source, o.expressions, o.twin, " \
+	"SELECT o.kind, o.id, o.relid, o.source, o.expressions, o.twin, o.changes, " \
 	"coalesce(c.relname::text, o.relid::text) AS name, " \
 	"coalesce(s.requested[cardinality(s.requested)], s.state) FROM (" \
 	"SELECT 's'::\"char\" AS kind, id, relation::oid AS relid, NULL::oid AS source, " \
-	"expressions::oid AS expressions, NULL::oid AS twin FROM streamproc.stream " \
-	"UNION ALL SELECT 'w', id, relation::oid, source::oid, expressions::oid, twin::oid " \
+	"expressions::oid AS expressions, NULL::oid AS twin, NULL::oid AS changes " \
+	"FROM streamproc.stream " \
+	"UNION ALL SELECT 'w', id, relation::oid, source::oid, expressions::oid, twin::oid, " \
+	"changes::oid " \
 	"FROM streamproc.window_definition " \
-	"UNION ALL SELECT 'd', id, relation::oid, source::oid, expressions::oid, NULL " \
+	"UNION ALL SELECT 'd', id, relation::oid, source::oid, expressions::oid, NULL, NULL " \
 	"FROM streamproc.detector_definition) o LEFT JOIN pg_class c ON c.oid = o.relid " \
 	"LEFT JOIN streamproc.object_state s ON s.id = o.id "
 
@@ -99,8 +101,9 @@ find_objects(const char *condition, Oid type, Datum value)
 		object->source = column_oid(row, 4);
 		object->expressions = column_oid(row, 5);
 		object->twin = column_oid(row, 6);
-		object->name = TextDatumGetCString(sp_query_value(row, 7, &isnull));
-		state = sp_query_value(row, 8, &isnull);
+		object->changes = column_oid(row, 7);
+		object->name = TextDatumGetCString(sp_query_value(row, 8, &isnull));
+		state = sp_query_value(row, 9, &isnull);
 		object->state = sp_definition_parse_state(isnull ? NULL : TextDatumGetCString(state));
 		objects = lappend(objects, object);
 	}
@@ -125,19 +128,25 @@ sp_object_dependents(Oid relid)
 	return find_objects("o.source = $1", OIDOID, ObjectIdGetDatum(relid));
 }
 
-List *
-sp_object_find_all(List *relids)
+/* A list of OIDs as oid[]. */
+static Datum
+make_oid_array(List *relids)
 {
 	Datum	   *elements = palloc(list_length(relids) * sizeof(Datum));
-	ArrayType  *array;
 	ListCell   *cell;
 	int			n = 0;
 
 	foreach(cell, relids)
 		elements[n++] = ObjectIdGetDatum(lfirst_oid(cell));
-	array = construct_array(elements, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT);
+	return PointerGetDatum(construct_array(elements, n, OIDOID, sizeof(Oid), true,
+										   TYPALIGN_INT));
+}
+
+List *
+sp_object_find_all(List *relids)
+{
 	return find_objects("o.relid = ANY ($1) OR o.expressions = ANY ($1)", OIDARRAYOID,
-						PointerGetDatum(array));
+						make_oid_array(relids));
 }
 
 bool
@@ -243,6 +252,19 @@ sp_object_insert(SpObjectKind kind, SpObjectRow *row)
 		if (strcmp(row->columns[i], "id") == 0)
 			sp_definition_request_start(DatumGetInt32(row->values[i]));
 	}
+}
+
+void
+sp_object_forget_changes(List *relids)
+{
+	Oid			type = OIDARRAYOID;
+	Datum		value = make_oid_array(relids);
+	SpQueryScope scope;
+
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "UPDATE streamproc.window_definition SET changes = NULL "
+				 "WHERE changes::oid = ANY ($1)", SPI_OK_UPDATE, 1, &type, &value, NULL);
+	sp_query_close(&scope);
 }
 
 void

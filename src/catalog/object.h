@@ -18,6 +18,7 @@ typedef struct SpObject
 	Oid			source;			/* windows, detectors */
 	Oid			expressions;	/* may be invalid for a stream */
 	Oid			twin;			/* windows; may be invalid */
+	Oid			changes;		/* windows; may be invalid, or gone */
 	SpObjectState state;
 	char	   *name;			/* of relid, for messages */
 } SpObject;
@@ -61,6 +62,9 @@ extern void sp_object_set_relation(SpObjectRow *row, const char *column, Oid rel
 
 /* Add it to the table of that kind. */
 extern void sp_object_insert(SpObjectKind kind, SpObjectRow *row);
+
+/* Among these relations, which are gone, may be change feeds: their windows have none then. */
+extern void sp_object_forget_changes(List *relids);
 
 /* Remove definition, state and rejected rows; the pages are the worker's to remove. */
 extern void sp_object_delete(const SpObject *object);

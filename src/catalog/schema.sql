@@ -36,6 +36,7 @@ CREATE TABLE streamproc.window_definition (
 	source regclass NOT NULL,			-- relation of a stream, or result table of a window
 	expressions regclass NOT NULL,		-- view streamproc.expressions_<id>: see definition.h
 	twin regclass,						-- view that computes the same by plain SQL; NULL: can't be
+	changes regclass,					-- the change feed; NULL: none
 	kind text NOT NULL,
 	size interval,
 	slide interval,

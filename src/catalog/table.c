@@ -71,6 +71,8 @@ struct SpTable
 	BulkInsertState bulk;
 
 	bool		written;
+	SpTableObserver observer;	/* NULL: none */
+	void	   *observer_arg;
 };
 
 /* A TID that is not known before the flush: no block has this number. */
@@ -110,6 +112,28 @@ Relation
 sp_table_relation(const SpTable *table)
 {
 	return table->rel;
+}
+
+/* Tell somebody what is changed. */
+void
+sp_table_observe(SpTable *table, SpTableObserver observer, void *arg)
+{
+	table->observer = observer;
+	table->observer_arg = arg;
+}
+
+bool
+sp_table_is_observed(const SpTable *table)
+{
+	return table->observer != NULL;
+}
+
+/* A row was changed. */
+void
+sp_table_tell(SpTable *table, HeapTuple before, HeapTuple after)
+{
+	if (table->observer != NULL)
+		table->observer(table->observer_arg, before, after);
 }
 
 Oid
@@ -232,6 +256,7 @@ sp_table_insert(SpTable *table, const Datum *values, const bool *nulls, ItemPoin
 		set_pending(tid);
 	table->tids[table->nwaiting++] = tid;
 	table->waiting_bytes += tuple->t_len;
+	sp_table_tell(table, NULL, tuple);
 	if (table->nwaiting == MAX_WAITING_ROWS || table->waiting_bytes >= MAX_WAITING_BYTES)
 	{
 		if (table->bulk == NULL)
@@ -530,6 +555,7 @@ replace_row(SpTable *table, ItemPointer tid, int natts, const Datum *values, con
 								   &failure, &lockmode, &which);
 	if (result == TM_Ok)
 	{
+		sp_table_tell(table, &table->row, tuple);
 		*tid = tuple->t_self;
 		if (sp_compat_updates_indexes(which, tuple))
 			index_version(table, tuple, which);
@@ -585,9 +611,12 @@ static TM_Result
 remove_row(SpTable *table, ItemPointer tid)
 {
 	TM_FailureData failure;
+	TM_Result	result = heap_delete(table->rel, tid, GetCurrentCommandId(true), InvalidSnapshot,
+									 true, &failure, false);
 
-	return heap_delete(table->rel, tid, GetCurrentCommandId(true), InvalidSnapshot, true,
-					   &failure, false);
+	if (result == TM_Ok)
+		sp_table_tell(table, &table->row, NULL);
+	return result;
 }
 
 /* Delete the row with these keys. */

@@ -21,6 +21,7 @@
 #define SP_TABLE_H
 
 #include "access/attnum.h"
+#include "access/htup.h"
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
 
@@ -63,6 +64,18 @@ extern bool sp_table_delete(SpTable *table, ItemPointer tid,
  */
 extern bool sp_table_delete_at(SpTable *table, ItemPointer tid);
 extern bool sp_table_set_at(SpTable *table, ItemPointer tid, AttrNumber attnum, Datum value);
+
+/*
+ * Tell somebody of each row that is inserted (before: NULL), updated, or deleted (after: NULL)
+ * from here on.  The tuples are the table's, valid during the call.
+ */
+typedef void (*SpTableObserver) (void *arg, HeapTuple before, HeapTuple after);
+
+extern void sp_table_observe(SpTable *table, SpTableObserver observer, void *arg);
+
+/* For those who write to the relation by other means: is there anybody, and pass it on. */
+extern bool sp_table_is_observed(const SpTable *table);
+extern void sp_table_tell(SpTable *table, HeapTuple before, HeapTuple after);
 
 /* Is a row visible there now? */
 extern bool sp_table_look(SpTable *table, ItemPointer tid);

@@ -87,7 +87,8 @@ keep_window_results(const SpWindowDef *def)
 	(void) find_last_end(table, &end);
 	SPI_finish();
 	sp_user_leave(&user, true);
-	sp_sweep_delete(&def->o, psprintf("SELECT ctid FROM ONLY %s WHERE NOT is_final", table),
+	sp_sweep_delete(def->o.relid, def->changes,
+					psprintf("SELECT ctid FROM ONLY %s WHERE NOT is_final", table),
 					0, NULL, NULL);
 	sp_page_delete_all(def->o.id);
 	CommandCounterIncrement();
@@ -116,7 +117,7 @@ keep_answers(const SpObjectDef *def)
 static void
 keep_alerts(const SpObjectDef *def)
 {
-	sp_sweep_disown(def, psprintf("SELECT ctid, id FROM ONLY %s "
+	sp_sweep_disown(def->relid, psprintf("SELECT ctid, id FROM ONLY %s "
 								  "WHERE ordinal >= 0 AND lsn >= '%X/%X'",
 								  sp_registry_relation_name(def->relid),
 								  LSN_FORMAT_ARGS(def->start_lsn)));

@@ -343,10 +343,11 @@ sp_backfill_clear(const SpObjectDef *def)
 		" WHERE status OPERATOR(pg_catalog.=) 'open'::pg_catalog.text"
 		" AND label IS NULL AND note IS NULL";
 
-	sp_sweep_delete(def, psprintf("SELECT ctid FROM ONLY %s%s", table, unmarked), 0, NULL, NULL);
+	sp_sweep_delete(def->relid, sp_sweep_changes_of(def),
+					psprintf("SELECT ctid FROM ONLY %s%s", table, unmarked), 0, NULL, NULL);
 	/* what users marked is nobody's identity any more: history may give it to others */
 	if (def->kind == SP_DETECTOR)
-		sp_sweep_disown(def, psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0", table));
+		sp_sweep_disown(def->relid, psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0", table));
 	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
 	sp_query_run(&scope, "DELETE FROM streamproc.rejected_row WHERE object = $1",
 				 SPI_OK_DELETE, 1, &type, &id, NULL);
@@ -611,7 +612,7 @@ drop_repeated(const SpObjectDef *def)
 	SPI_finish();
 	sp_user_leave(&user, true);
 	if (any)
-		sp_sweep_delete(def, psprintf(sql, table, table), 0, NULL, NULL);
+		sp_sweep_delete(def->relid, sp_sweep_changes_of(def), psprintf(sql, table, table), 0, NULL, NULL);
 }
 
 /* ---- the helper ---- */
@@ -635,6 +636,7 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	if (scan->source != NULL)
 		wait_for_worker(area);
 	cut(area, source);
+	sp_engine.upto = area->cut_lsn;
 	scan->lsn = area->lsn;
 	scan->max_time = PG_INT64_MIN;
 	if (get_dedup_stream(scan) != NULL)

@@ -499,6 +499,7 @@ struct SpWindow
 	XLogRecPtr	feed_lsn;		/* event whose sealed rows are being counted */
 	int64		feed_ordinal;
 	SpRetention retention;
+	SpRetention changes_retention;
 };
 
 struct SpDetector
@@ -743,9 +744,10 @@ extern void sp_failure_raise(int32 id);
 extern void sp_failure_settle(void);
 
 /* sweep.c */
-extern uint64 sp_sweep_delete(const SpObjectDef *def, const char *query, int nargs, Oid *types,
+extern Oid	sp_sweep_changes_of(const SpObjectDef *def);
+extern uint64 sp_sweep_delete(Oid relid, Oid changes, const char *query, int nargs, Oid *types,
 							  Datum *args);
-extern void sp_sweep_disown(const SpObjectDef *def, const char *query);
+extern void sp_sweep_disown(Oid relid, const char *query);
 
 /* retention.c */
 extern TimestampTz sp_retention_next_due(void);
@@ -797,6 +799,7 @@ extern void sp_backfill_clear(const SpObjectDef *def);
 /* starting.c: the worker's side */
 extern bool sp_starting_is(const SpObjectDef *def);
 extern bool sp_starting_any(void);
+extern XLogRecPtr sp_starting_position(const SpObjectDef *def);
 extern bool sp_starting_begin(SpObjectDef *def, const char **reason);
 extern bool sp_starting_reads(const SpWindow *w);
 extern void sp_starting_keep_commit(const SpStream *s, const SpEvent *event);

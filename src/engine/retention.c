@@ -4,8 +4,8 @@
  *
  * A window's row is old when its end, an alert when its event time, is more than the
  * retention behind the watermark; of a stream without input, behind where the clock would
- * put it.  Nothing is kept of what was deleted: after a crash old rows are simply looked for
- * again.
+ * put it.  Rows of a change feed are old when they were written so long ago.  Nothing is kept
+ * of what was deleted: after a crash old rows are simply looked for again.
  */
 #include "engine/internal.h"
 
@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "utils/date.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -26,6 +27,8 @@
 typedef struct Task
 {
 	const SpObjectDef *def;
+	Oid			relid;			/* from which */
+	Oid			changes;		/* that table's change feed */
 	int64		watermark;
 	SpRetention *retention;
 	int64		us;
@@ -51,9 +54,20 @@ window_watermark(const SpWindow *w, TimestampTz now)
 static Task
 window_task(SpWindow *w, TimestampTz now)
 {
-	Task		task = {&w->def->o, window_watermark(w, now), &w->retention,
-		w->def->retention_us, w->types[1],
+	Task		task = {&w->def->o, w->def->o.relid, w->def->changes,
+		window_watermark(w, now), &w->retention, w->def->retention_us, w->types[1],
 	"window_start OPERATOR(pg_catalog.<) $1 AND window_end OPERATOR(pg_catalog.<) $1 AND is_final"};
+
+	return task;
+}
+
+/* Its change feed's. */
+static Task
+changes_task(SpWindow *w, TimestampTz now)
+{
+	Task		task = {&w->def->o, w->def->changes, InvalidOid,
+		now, &w->changes_retention, OidIsValid(w->def->changes) ? w->def->retention_us : 0,
+	TIMESTAMPTZOID, "changed_at OPERATOR(pg_catalog.<) $1"};
 
 	return task;
 }
@@ -62,7 +76,7 @@ window_task(SpWindow *w, TimestampTz now)
 static Task
 detector_task(SpDetector *d, TimestampTz now)
 {
-	Task		task = {&d->def->o,
+	Task		task = {&d->def->o, d->def->o.relid, InvalidOid,
 		d->stream ? stream_watermark(d->stream, now) : window_watermark(d->window, now),
 	&d->retention, d->def->retention_us, d->types[1], "event_time OPERATOR(pg_catalog.<) $1"};
 
@@ -90,8 +104,9 @@ sp_retention_next_due(void)
 	foreach(lc, sp_engine.windows)
 	{
 		TimestampTz due = due_at(window_task(lfirst(lc), now));
+		TimestampTz changes_due = due_at(changes_task(lfirst(lc), now));
 
-		next = Min(next, due);
+		next = Min(next, Min(due, changes_due));
 	}
 	foreach(lc, sp_engine.detectors)
 	{
@@ -111,9 +126,12 @@ delete_rows(const Task *task)
 	Datum		arg = type == DATEOID ?
 		DirectFunctionCall1(timestamp_date, Int64GetDatum(before)) : Int64GetDatum(before);
 
-	return sp_sweep_delete(task->def,
+	/* a change feed may be gone */
+	if (task->relid != task->def->relid && get_rel_name(task->relid) == NULL)
+		return 0;
+	return sp_sweep_delete(task->relid, task->changes,
 						   psprintf("SELECT ctid FROM ONLY %s WHERE %s LIMIT %d",
-									sp_registry_relation_name(task->def->relid),
+									sp_registry_relation_name(task->relid),
 									task->condition, ROWS),
 						   1, &type, &arg);
 }
@@ -188,7 +206,10 @@ sp_retention_run(TimestampTz now)
 	ListCell   *lc;
 
 	foreach(lc, sp_engine.windows)
+	{
 		run_task(window_task(lfirst(lc), now), now);
+		run_task(changes_task(lfirst(lc), now), now);
+	}
 	foreach(lc, sp_engine.detectors)
 		run_task(detector_task(lfirst(lc), now), now);
 }

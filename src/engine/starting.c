@@ -54,6 +54,15 @@ sp_starting_is(const SpObjectDef *def)
 	return sp_starting != NULL && sp_starting->id == def->id;
 }
 
+/* Up to where in the WAL are the results of an object that is about to be written? */
+XLogRecPtr
+sp_starting_position(const SpObjectDef *def)
+{
+	if (!sp_starting_is(def))
+		return sp_engine.upto;
+	return Max(sp_starting->cut_lsn, sp_starting->event.lsn);
+}
+
 /* Does the object that is being filled read this window? */
 bool
 sp_starting_reads(const SpWindow *w)

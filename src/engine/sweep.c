@@ -19,7 +19,6 @@
 /* What is done with the rows that are found. */
 typedef struct Sweep
 {
-	const SpObjectDef *def;
 	SpWriter   *writer;
 	AttrNumber	ordinal;		/* disown: set this column to less than nothing; 0: delete */
 	uint64		done;
@@ -53,7 +52,7 @@ run(Sweep *sweep, const char *query, int nargs, Oid *types, Datum *args)
 	Portal		portal;
 
 	sweep->changed = 0;
-	sp_user_enter(&user, sweep->def->owner, settings);
+	sp_user_enter(&user, sp_writer_owner(sweep->writer), settings);
 	portal = SPI_cursor_open_with_args(NULL, query, nargs, types, args, NULL, false, 0);
 	sp_user_leave(&user, true);
 	for (;;)
@@ -61,7 +60,7 @@ run(Sweep *sweep, const char *query, int nargs, Oid *types, Datum *args)
 		uint64		i;
 
 		CHECK_FOR_INTERRUPTS();
-		sp_user_enter(&user, sweep->def->owner, settings);
+		sp_user_enter(&user, sp_writer_owner(sweep->writer), settings);
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);
 		sp_user_leave(&user, true);
 		if (SPI_processed == 0)
@@ -75,15 +74,16 @@ run(Sweep *sweep, const char *query, int nargs, Oid *types, Datum *args)
 
 /* Again, until nobody was faster. */
 static uint64
-run_until_done(const SpObjectDef *def, AttrNumber ordinal, const char *query,
+run_until_done(Oid relid, Oid changes, AttrNumber ordinal, const char *query,
 			   int nargs, Oid *types, Datum *args)
 {
-	Sweep		sweep = {def};
+	Sweep		sweep = {NULL};
 
 	sweep.ordinal = ordinal;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	sweep.writer = sp_writer_open_any(def->relid);
+	sweep.writer = sp_writer_open_any(relid);
+	sp_writer_log(sweep.writer, changes, sp_engine.upto);
 	do
 		run(&sweep, query, nargs, types, args);
 	while (sweep.changed > 0);
@@ -92,14 +92,21 @@ run_until_done(const SpObjectDef *def, AttrNumber ordinal, const char *query,
 	return sweep.done;
 }
 
+/* The change feed of an object; invalid: it has none. */
+Oid
+sp_sweep_changes_of(const SpObjectDef *def)
+{
+	return def->kind == SP_WINDOW ? ((const SpWindowDef *) def)->changes : InvalidOid;
+}
+
 /*
- * Delete result rows: the query gives their ctid.  Returns how many; those that a trigger
- * keeps don't count.
+ * Delete rows of a result table that has, or hasn't, a change feed: the query gives their
+ * ctid.  Returns how many; those that a trigger keeps don't count.
  */
 uint64
-sp_sweep_delete(const SpObjectDef *def, const char *query, int nargs, Oid *types, Datum *args)
+sp_sweep_delete(Oid relid, Oid changes, const char *query, int nargs, Oid *types, Datum *args)
 {
-	return run_until_done(def, 0, query, nargs, types, args);
+	return run_until_done(relid, changes, 0, query, nargs, types, args);
 }
 
 /*
@@ -107,13 +114,14 @@ sp_sweep_delete(const SpObjectDef *def, const char *query, int nargs, Oid *types
  * gives their ctid and id.
  */
 void
-sp_sweep_disown(const SpObjectDef *def, const char *query)
+sp_sweep_disown(Oid relid, const char *query)
 {
-	AttrNumber	ordinal = get_attnum(def->relid, "ordinal");
+	AttrNumber	ordinal = get_attnum(relid, "ordinal");
 
 	if (ordinal <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("result table %s has no column \"ordinal\" any more", def->name)));
-	(void) run_until_done(def, ordinal, query, 0, NULL, NULL);
+				 errmsg("result table %s has no column \"ordinal\" any more",
+						sp_registry_relation_name(relid))));
+	(void) run_until_done(relid, InvalidOid, ordinal, query, 0, NULL, NULL);
 }

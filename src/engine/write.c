@@ -178,6 +178,7 @@ write_window(SpWindow *w)
 	int			i,
 				j;
 
+	sp_writer_log(writer, w->def->changes, sp_starting_position(&w->def->o));
 	sp_output_sort(&w->output);
 	for (i = 0; i < w->output.ngroups; i += SP_ROWSET_MAX)
 	{
@@ -213,6 +214,7 @@ write_inserts(SpWindow *w)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	SpWriter   *writer = sp_writer_open(w->def->o.relid, w->natts, w->types, 0, NULL);
 
+	sp_writer_log(writer, w->def->changes, sp_starting_position(&w->def->o));
 	sp_inserts_write(&w->output, writer);
 	sp_writer_close(writer);
 	MemoryContextSwitchTo(old);

@@ -14,6 +14,7 @@
 #include "utils/guc.h"
 
 #include "base/guc.h"
+#include "engine/changes.h"
 #include "engine/writer_internal.h"
 
 struct SpWriter
@@ -22,6 +23,7 @@ struct SpWriter
 	SpWriterPlan *plan;
 	SpTable    *table;
 	SpWriterSlow *slow;			/* NULL: the fast path */
+	SpChanges  *changes;		/* NULL: no feed */
 	TupleTableSlot *slot;
 	bool		lookup;
 	bool		update_checked;
@@ -92,6 +94,25 @@ sp_writer_open_any(Oid relid)
 	for (natts = 0; natts < desc->natts && !TupleDescAttr(desc, natts)->attisdropped; natts++)
 		types[natts] = TupleDescAttr(desc, natts)->atttypid;
 	return make_writer(rel, natts, types, 0, NULL);
+}
+
+/* Let a change feed have what is written. */
+void
+sp_writer_log(SpWriter *writer, Oid changes, XLogRecPtr lsn)
+{
+	if (OidIsValid(changes))
+		writer->changes = sp_changes_open(changes, writer->rel, lsn);
+	if (writer->changes != NULL)
+		sp_table_observe(writer->table, sp_changes_note, writer->changes);
+}
+
+/* One more row was written, or not. */
+static inline void
+end_row(SpWriter *writer, bool written)
+{
+	writer->count += written;
+	if (writer->changes != NULL)
+		sp_changes_relieve(writer->changes);
 }
 
 void
@@ -170,19 +191,18 @@ sp_writer_upsert(SpWriter *writer, ItemPointer tid)
 	/* A trigger may have kept a row out, so that nothing is believed new. */
 	bool		lookup = writer->lookup || writer->slow != NULL;
 
-	writer->count++;
-	if ((lookup || ItemPointerIsValid(tid) || sp_table_is_pending(tid)) &&
-		update_row(writer, tid))
-		return;
-	insert_row(writer, tid);
+	if (!((lookup || ItemPointerIsValid(tid) || sp_table_is_pending(tid)) &&
+		  update_row(writer, tid)))
+		insert_row(writer, tid);
+	end_row(writer, true);
 }
 
 /* Insert the row in the slot. */
 void
 sp_writer_insert(SpWriter *writer)
 {
-	writer->count++;
 	insert_row(writer, NULL);
+	end_row(writer, true);
 }
 
 /* Delete the row with the key in the slot, if there. */
@@ -199,16 +219,14 @@ sp_writer_delete(SpWriter *writer, ItemPointer tid)
 		found = sp_table_delete(writer->table, tid, writer->slot->tts_values,
 								writer->slot->tts_isnull);
 	}
-	if (found)
-		writer->count++;
+	end_row(writer, found);
 }
 
 /* Count a row that was changed at a position. */
 static SpAtResult
 count_at(SpWriter *writer, SpAtResult result)
 {
-	if (result == SP_AT_DONE)
-		writer->count++;
+	end_row(writer, result == SP_AT_DONE);
 	return result;
 }
 
@@ -241,6 +259,12 @@ sp_writer_next_id(SpWriter *writer)
 	return sp_table_next_id(writer->table);
 }
 
+Oid
+sp_writer_owner(const SpWriter *writer)
+{
+	return writer->rel->rd_rel->relowner;
+}
+
 uint64
 sp_writer_count(const SpWriter *writer)
 {
@@ -253,6 +277,8 @@ sp_writer_close(SpWriter *writer)
 {
 	if (writer->slow != NULL)
 		sp_writer_slow_close(writer->slow);
+	if (writer->changes != NULL)
+		sp_changes_close(writer->changes);
 	ExecDropSingleTupleTableSlot(writer->slot);
 	sp_table_close(writer->table);
 	pfree(writer);

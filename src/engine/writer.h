@@ -19,6 +19,7 @@
 #ifndef SP_WRITER_H
 #define SP_WRITER_H
 
+#include "access/xlogdefs.h"
 #include "nodes/execnodes.h"
 #include "storage/itemptr.h"
 
@@ -40,6 +41,12 @@ extern SpWriter *sp_writer_open(Oid relid, int natts, const Oid *types,
 
 /* The same to change rows found by their positions, whatever columns the table has now. */
 extern SpWriter *sp_writer_open_any(Oid relid);
+
+/*
+ * Let what is written from here on go to the change feed of that relation, too (invalid:
+ * there is none): see changes.h.
+ */
+extern void sp_writer_log(SpWriter *writer, Oid changes, XLogRecPtr lsn);
 
 /*
  * On: rows without a remembered TID may exist all the same, so they are looked up by
@@ -86,6 +93,7 @@ extern SpAtResult sp_writer_set_at(SpWriter *writer, ItemPointer tid, AttrNumber
 /* The next value of the identity column that the table begins with. */
 extern int64 sp_writer_next_id(SpWriter *writer);
 
+extern Oid	sp_writer_owner(const SpWriter *writer);	/* of the table */
 extern uint64 sp_writer_count(const SpWriter *writer);	/* rows written */
 
 /* Flush and close.  The lock stays. */

@@ -173,6 +173,24 @@ keep_others(SpWriterSlow *slow, TupleTableSlot *slot)
 	}
 }
 
+/* Tell the observer what became of a row. */
+static void
+tell(SpWriterSlow *slow, TupleTableSlot *before, TupleTableSlot *after)
+{
+	HeapTuple	old;
+	HeapTuple	new;
+
+	if (!sp_table_is_observed(slow->table))
+		return;
+	old = before ? ExecCopySlotHeapTuple(before) : NULL;
+	new = after ? ExecCopySlotHeapTuple(after) : NULL;
+	sp_table_tell(slow->table, old, new);
+	if (old != NULL)
+		heap_freetuple(old);
+	if (new != NULL)
+		heap_freetuple(new);
+}
+
 /* Insert the row in the slot. */
 void
 sp_writer_slow_insert(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid)
@@ -188,6 +206,8 @@ sp_writer_slow_insert(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid)
 	ExecSimpleRelationInsert(slow->rri, slow->estate, slot);
 	if (tid != NULL)
 		*tid = slot->tts_tid;
+	if (ItemPointerIsValid(&slot->tts_tid))
+		tell(slow, NULL, slot);
 	end_row(slow);
 }
 
@@ -226,7 +246,10 @@ replace_locked(SpWriterSlow *slow, TupleTableSlot *slot)
 	slot->tts_tableOid = RelationGetRelid(slow->rel);
 	slot->tts_tid = slow->old->tts_tid;
 	ExecSimpleRelationUpdate(slow->rri, slow->estate, &slow->epq, slow->old, slot);
-	return !ItemPointerEquals(&slot->tts_tid, &slow->old->tts_tid);
+	if (ItemPointerEquals(&slot->tts_tid, &slow->old->tts_tid))
+		return false;
+	tell(slow, slow->old, slot);
+	return true;
 }
 
 /* Update the row with the key in the slot; false when there is none. */
@@ -248,22 +271,32 @@ sp_writer_slow_update(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid)
 	return found;
 }
 
+/* End the command that deletes the row in slow->old, at tid; false when a trigger keeps it. */
+static bool
+delete_locked(SpWriterSlow *slow, ItemPointer tid)
+{
+	ExecSimpleRelationDelete(slow->rri, slow->estate, &slow->epq, slow->old);
+	end_row(slow);
+	if (sp_table_look(slow->table, tid))
+		return false;
+	tell(slow, slow->old, NULL);
+	ExecClearTuple(slow->old);
+	return true;
+}
+
 /* Delete the row with the key in the slot; false when there is none. */
 bool
 sp_writer_slow_delete(SpWriterSlow *slow, TupleTableSlot *slot, ItemPointer tid)
 {
-	bool		found;
-
 	begin_row(slow);
-	found = lock_row(slow, slot, tid, LockTupleExclusive);
-	if (found)
+	if (!lock_row(slow, slot, tid, LockTupleExclusive))
 	{
-		ExecSimpleRelationDelete(slow->rri, slow->estate, &slow->epq, slow->old);
-		ExecClearTuple(slow->old);
-		ItemPointerSetInvalid(tid);
+		end_row(slow);
+		return false;
 	}
-	end_row(slow);
-	return found;
+	if (delete_locked(slow, tid))
+		ItemPointerSetInvalid(tid);
+	return true;
 }
 
 /* Lock the row at a position, unless it has changed; it goes to slow->old. */
@@ -282,19 +315,13 @@ lock_row_at(SpWriterSlow *slow, ItemPointer tid, LockTupleMode mode)
 SpAtResult
 sp_writer_slow_delete_at(SpWriterSlow *slow, ItemPointer tid)
 {
-	bool		locked;
-
 	begin_row(slow);
-	locked = lock_row_at(slow, tid, LockTupleExclusive);
-	if (locked)
+	if (!lock_row_at(slow, tid, LockTupleExclusive))
 	{
-		ExecSimpleRelationDelete(slow->rri, slow->estate, &slow->epq, slow->old);
-		ExecClearTuple(slow->old);
-	}
-	end_row(slow);
-	if (!locked)
+		end_row(slow);
 		return SP_AT_CHANGED;
-	return sp_table_look(slow->table, tid) ? SP_AT_KEPT : SP_AT_DONE;
+	}
+	return delete_locked(slow, tid) ? SP_AT_DONE : SP_AT_KEPT;
 }
 
 /* Set a column of the row at a position; the slot is for its new version. */

@@ -370,15 +370,22 @@ sp_on_drop(PG_FUNCTION_ARGS)
 
 	relids = get_dropped_relations();
 	if (relids != NIL)
+	{
 		objects = sp_object_find_all(relids);
+		sp_object_forget_changes(relids);
+	}
 	foreach(cell, objects)
 	{
 		SpObject   *object = lfirst(cell);
 
 		sp_object_delete(object);
-		/* A restored view has lost its ties to the result table. */
+		/* What was restored has lost its ties to the result table. */
 		if (OidIsValid(object->expressions) && get_rel_name(object->expressions) != NULL)
 			sp_relation_run(psprintf("DROP VIEW %s", sp_relation_quote(object->expressions)),
+							BOOTSTRAP_SUPERUSERID);
+		if (get_rel_name(object->relid) == NULL && OidIsValid(object->changes) &&
+			get_rel_name(object->changes) != NULL)
+			sp_relation_run(psprintf("DROP TABLE %s", sp_relation_quote(object->changes)),
 							BOOTSTRAP_SUPERUSERID);
 	}
 	if (objects != NIL)
@@ -567,6 +574,8 @@ resume_object(const SpObject *object)
 		sp_relation_bind_view(object->expressions, object->relid);
 	if (OidIsValid(object->twin) && get_rel_name(object->twin) != NULL)
 		sp_relation_bind_view(object->twin, object->relid);
+	if (OidIsValid(object->changes) && get_rel_name(object->changes) != NULL)
+		sp_relation_bind_changes(object->changes, object->relid);
 	sp_definition_request_start(object->id);
 }
 

@@ -214,6 +214,20 @@ sp_relation_bind_view(Oid view, Oid table)
 }
 
 void
+sp_relation_bind_changes(Oid changes, Oid table)
+{
+	ObjectAddress dependent;
+	ObjectAddress referenced;
+
+	deleteDependencyRecordsForSpecific(RelationRelationId, changes, DEPENDENCY_AUTO,
+									   RelationRelationId, table);
+	ObjectAddressSet(dependent, RelationRelationId, changes);
+	ObjectAddressSet(referenced, RelationRelationId, table);
+	recordDependencyOn(&dependent, &referenced, DEPENDENCY_AUTO);
+	CommandCounterIncrement();
+}
+
+void
 sp_relation_check_owner(Oid relid)
 {
 	if (!object_ownercheck(RelationRelationId, relid, GetUserId()))
@@ -268,6 +282,7 @@ sp_relation_drop_object(const SpObject *object, bool cascade, Oid userid)
 	sp_object_delete(object);
 	if (object->kind != SP_STREAM)
 		drop_relation("TABLE", object->relid, cascade, userid);
+	drop_relation("TABLE", object->changes, cascade, userid);
 	drop_relation("VIEW", object->twin, cascade, userid);
 	drop_relation("VIEW", object->expressions, cascade, userid);
 }

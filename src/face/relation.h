@@ -50,6 +50,9 @@ extern void sp_relation_check_access(Oid expressions);
 /* Drop the view with the table, and with the extension, without a word; unless bound already. */
 extern void sp_relation_bind_view(Oid view, Oid table);
 
+/* Drop the change feed with the table without a word. */
+extern void sp_relation_bind_changes(Oid changes, Oid table);
+
 /* An error unless the caller owns the relation. */
 extern void sp_relation_check_owner(Oid relid);
 

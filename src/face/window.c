@@ -9,6 +9,7 @@
 
 #include "access/sysattr.h"
 #include "catalog/pg_type_d.h"
+#include "commands/defrem.h"
 #include "nodes/bitmapset.h"
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
@@ -200,6 +201,31 @@ create_result_table(const SpWindowDraft *draft)
 	sp_relation_reserve(&draft->name, "INSERT, UPDATE, DELETE, TRUNCATE");
 }
 
+/*
+ * The change feed.  Rows are jsonb, so that it follows whatever becomes of the result table;
+ * to trim it is the owner's.
+ */
+static Oid
+create_changes(const SpWindowDraft *draft, Oid relid)
+{
+	SpRelationName name = draft->name;
+	char	   *comment = psprintf("changes of the results of window \"%s\", written by streamproc",
+								   draft->name.relation);
+	Oid			changes;
+
+	name.relation = makeObjectName(draft->name.relation, NULL, "changes");
+	name.quoted = quote_qualified_identifier(name.schema, name.relation);
+	sp_relation_run(psprintf("CREATE TABLE %s (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+							 "lsn pg_lsn NOT NULL, changed_at timestamptz NOT NULL, "
+							 "old jsonb, new jsonb) USING heap", name.quoted), InvalidOid);
+	sp_relation_run(psprintf("COMMENT ON TABLE %s IS %s", name.quoted,
+							 quote_literal_cstr(comment)), InvalidOid);
+	sp_relation_reserve(&name, "INSERT, UPDATE");
+	changes = sp_relation_oid(&name);
+	sp_relation_bind_changes(changes, relid);
+	return changes;
+}
+
 static void
 set_argument(SpObjectRow *row, FunctionCallInfo fcinfo, int n, const char *column)
 {
@@ -209,7 +235,7 @@ set_argument(SpObjectRow *row, FunctionCallInfo fcinfo, int n, const char *colum
 
 static void
 insert_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft, int32 id, Oid relid,
-			  Oid expressions, Oid twin)
+			  Oid expressions, Oid twin, Oid changes)
 {
 	SpObjectRow row = {0};
 
@@ -218,6 +244,7 @@ insert_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft, int32 id, Oid
 	sp_object_set_relation(&row, "source", draft->source.relid);
 	sp_object_set_relation(&row, "expressions", expressions);
 	sp_object_set_relation(&row, "twin", twin);
+	sp_object_set_relation(&row, "changes", changes);
 	sp_object_set_text(&row, "emit", draft->emit);
 	sp_object_set(&row, "session_settings", TEXTARRAYOID, sp_lifecycle_session_settings(), false);
 	set_argument(&row, fcinfo, SP_WINDOW_KIND, "kind");
@@ -251,6 +278,7 @@ create_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 	Oid			relid;
 	Oid			expressions;
 	Oid			twin;
+	Oid			changes = InvalidOid;
 
 	create_result_table(draft);
 	relid = sp_relation_oid(&draft->name);
@@ -261,7 +289,9 @@ create_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 	twin = sp_twin_create(draft, id);
 	if (OidIsValid(twin))
 		sp_relation_bind_view(twin, relid);
-	insert_window(fcinfo, draft, id, relid, expressions, twin);
+	if (PG_GETARG_BOOL(SP_WINDOW_CHANGES))
+		changes = create_changes(draft, relid);
+	insert_window(fcinfo, draft, id, relid, expressions, twin, changes);
 	sp_message_control();
 	return relid;
 }

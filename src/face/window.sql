@@ -24,6 +24,7 @@ CREATE FUNCTION streamproc.create_window(
 	fill text = 'none',
 	retention interval = NULL,
 	backfill boolean = true,
+	changes boolean = false,
 	if_not_exists boolean = false,
 	replace boolean = false)
 RETURNS regclass
@@ -32,7 +33,7 @@ AS 'MODULE_PATHNAME', 'sp_create_window';
 
 COMMENT ON FUNCTION streamproc.create_window(text, regclass, text, interval, interval, interval, text[], text[],
 	text, text, text[], text, interval, interval, interval, timestamp, text, text, text, interval, boolean, boolean,
-	boolean) IS
+	boolean, boolean) IS
 	'creates the table name, which holds aggregates over windows of a stream and is kept up to date';
 
 CREATE FUNCTION streamproc.drop_window(name regclass, "cascade" boolean = false)

@@ -289,6 +289,7 @@ read_choices(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 	if (draft->fill_zero && (ALIGNED & 1 << draft->kind) == 0)
 		sp_parameter_refuse(fcinfo, SP_WINDOW_FILL, "fill", describe(draft));
 	sp_parameter_require(fcinfo, SP_WINDOW_BACKFILL, "backfill");
+	sp_parameter_require(fcinfo, SP_WINDOW_CHANGES, "changes");
 }
 
 /* What a window that reads another one takes from it. */
