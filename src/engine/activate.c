@@ -108,7 +108,8 @@ keep_answers(const SpObjectDef *def)
 	"FROM ONLY %s WHERE ordinal >= 0 AND lsn >= '%X/%X'";
 	char	   *table = sp_registry_relation_name(def->relid);
 
-	sp_sweep_disown(def, psprintf(sql, table, table, LSN_FORMAT_ARGS(def->start_lsn)));
+	sp_sweep_disown(def->relid, sp_sweep_changes_of(def),
+					psprintf(sql, table, table, LSN_FORMAT_ARGS(def->start_lsn)));
 	sp_page_delete_all(def->id);
 	CommandCounterIncrement();
 }
@@ -117,10 +118,10 @@ keep_answers(const SpObjectDef *def)
 static void
 keep_alerts(const SpObjectDef *def)
 {
-	sp_sweep_disown(def->relid, psprintf("SELECT ctid, id FROM ONLY %s "
-								  "WHERE ordinal >= 0 AND lsn >= '%X/%X'",
-								  sp_registry_relation_name(def->relid),
-								  LSN_FORMAT_ARGS(def->start_lsn)));
+	sp_sweep_disown(def->relid, InvalidOid,
+					psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0 AND lsn >= '%X/%X'",
+							 sp_registry_relation_name(def->relid),
+							 LSN_FORMAT_ARGS(def->start_lsn)));
 	sp_page_delete_all(def->id);
 	CommandCounterIncrement();
 }
@@ -383,7 +384,7 @@ sp_activate_write_all(XLogRecPtr upto)
 	MemoryContext old = CurrentMemoryContext;
 
 	sp_engine_begin();
-	sp_write_and_commit(upto, true);
+	sp_write_and_commit(upto, SP_WRITE_ALL);
 	MemoryContextSwitchTo(old);
 }
 

@@ -347,7 +347,8 @@ sp_backfill_clear(const SpObjectDef *def)
 					psprintf("SELECT ctid FROM ONLY %s%s", table, unmarked), 0, NULL, NULL);
 	/* what users marked is nobody's identity any more: history may give it to others */
 	if (def->kind == SP_DETECTOR)
-		sp_sweep_disown(def->relid, psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0", table));
+		sp_sweep_disown(def->relid, InvalidOid,
+						psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0", table));
 	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
 	sp_query_run(&scope, "DELETE FROM streamproc.rejected_row WHERE object = $1",
 				 SPI_OK_DELETE, 1, &type, &id, NULL);

@@ -395,7 +395,7 @@ sp_engine_apply(dlist_head *events, XLogRecPtr upto, bool flush)
 	}
 	sp_pipeline_reach(upto);
 	sp_engine.upto = Max(sp_engine.upto, upto);
-	sp_write_and_commit(sp_engine.upto, flush);
+	sp_write_and_commit(sp_engine.upto, flush ? SP_WRITE_ALL : SP_WRITE_DUE);
 	MemoryContextSwitchTo(TopMemoryContext);
 	sp_failure_settle();
 }
@@ -478,7 +478,7 @@ sp_engine_checkpoint_begin(void)
 	if (sp_write_holds_back_checkpoint())
 	{
 		sp_engine_begin();
-		sp_write_and_commit(sp_engine.upto, true);
+		sp_write_and_commit(sp_engine.upto, SP_WRITE_FOR_CHECKPOINT);
 		MemoryContextSwitchTo(TopMemoryContext);
 		if (sp_write_holds_back_checkpoint())
 			return false;

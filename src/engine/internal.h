@@ -727,7 +727,13 @@ extern void sp_detector_write_value(void *detector, SpGroup *group, StringInfo b
 extern void sp_detector_read_value(void *detector, SpGroup *group, const char **p, const char *end);
 
 /* write.c */
-extern void sp_write_and_commit(XLogRecPtr upto, bool flush);
+typedef enum SpWriteWhat
+{
+	SP_WRITE_DUE,				/* what is due */
+	SP_WRITE_FOR_CHECKPOINT,	/* and what is in no checkpoint */
+	SP_WRITE_ALL
+} SpWriteWhat;
+extern void sp_write_and_commit(XLogRecPtr upto, SpWriteWhat what);
 extern void sp_write_backfill(SpWindow *w, SpDetector *d);
 extern bool sp_write_alone(SpWindow *w, SpDetector *d);
 extern void sp_write_position(XLogRecPtr upto, XLogRecPtr state_lsn, int64 generation);
@@ -747,7 +753,7 @@ extern void sp_failure_settle(void);
 extern Oid	sp_sweep_changes_of(const SpObjectDef *def);
 extern uint64 sp_sweep_delete(Oid relid, Oid changes, const char *query, int nargs, Oid *types,
 							  Datum *args);
-extern void sp_sweep_disown(Oid relid, const char *query);
+extern void sp_sweep_disown(Oid relid, Oid changes, const char *query);
 
 /* retention.c */
 extern TimestampTz sp_retention_next_due(void);

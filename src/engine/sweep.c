@@ -110,11 +110,11 @@ sp_sweep_delete(Oid relid, Oid changes, const char *query, int nargs, Oid *types
 }
 
 /*
- * Alerts of an earlier life stay, but the identity that they have may come again: the query
- * gives their ctid and id.
+ * Alerts and answers of an earlier life stay, but the identity that they have may come again:
+ * the query gives their ctid, and the number that becomes theirs, turned negative.
  */
 void
-sp_sweep_disown(Oid relid, const char *query)
+sp_sweep_disown(Oid relid, Oid changes, const char *query)
 {
 	AttrNumber	ordinal = get_attnum(relid, "ordinal");
 
@@ -123,5 +123,5 @@ sp_sweep_disown(Oid relid, const char *query)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("result table %s has no column \"ordinal\" any more",
 						sp_registry_relation_name(relid))));
-	(void) run_until_done(relid, InvalidOid, ordinal, query, 0, NULL, NULL);
+	(void) run_until_done(relid, changes, ordinal, query, 0, NULL, NULL);
 }

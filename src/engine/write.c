@@ -436,9 +436,16 @@ write_guarded(Writable *x)
 	return ok;
 }
 
+/* Is anything of this kind unwritten, which is in no checkpoint? */
+static inline bool
+holds_back_checkpoint(const SpOutput *output)
+{
+	return output->ndead > 0 || output->nalerts > 0 || output->ninserts > 0;
+}
+
 /* The due ones among the objects. */
 static List *
-select_due(List *objects, bool flush)
+select_due(List *objects, SpWriteWhat what)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	List	   *due = NIL;
@@ -451,7 +458,8 @@ select_due(List *objects, bool flush)
 		if (x->output->replaying || sp_output_is_empty(x->output) ||
 			x->def->state == SP_STATE_FAILED)
 			continue;
-		if (flush || due_at(x->output, x->trigger_us) <= now)
+		if (what == SP_WRITE_ALL || due_at(x->output, x->trigger_us) <= now ||
+			(what == SP_WRITE_FOR_CHECKPOINT && holds_back_checkpoint(x->output)))
 			due = lappend(due, x);
 	}
 	return due;
@@ -518,18 +526,18 @@ try_together(List *objects, List *due, XLogRecPtr upto, bool progress)
 }
 
 /*
- * Write the output that is due, and end the current transaction, which holds nothing else
+ * Write the output that is due, or more, and end the current transaction, which holds nothing else
  * that must be kept.  Must be called with an active snapshot.
  */
 void
-sp_write_and_commit(XLogRecPtr upto, bool flush)
+sp_write_and_commit(XLogRecPtr upto, SpWriteWhat what)
 {
 	MemoryContext context = AllocSetContextCreate(sp_engine.context, "streamproc output list",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	List	   *objects = list_writables();
-	List	   *due = select_due(objects, flush);
-	bool		progress = flush && sp_engine.progressed;
+	List	   *due = select_due(objects, what);
+	bool		progress = what == SP_WRITE_ALL && sp_engine.progressed;
 	ListCell   *lc;
 
 	if (try_together(objects, due, upto, progress))
@@ -608,7 +616,7 @@ sp_write_backfill(SpWindow *w, SpDetector *d)
 	sp_output_clear(x.output);
 }
 
-/* Is anything of this kind unwritten, which a checkpoint must not pass over? */
+/* Is anything unwritten that a checkpoint must not pass over? */
 bool
 sp_write_holds_back_checkpoint(void)
 {
@@ -616,21 +624,17 @@ sp_write_holds_back_checkpoint(void)
 
 	foreach(lc, sp_engine.streams)
 	{
-		if (((SpStream *) lfirst(lc))->output.ndead > 0)
+		if (holds_back_checkpoint(&((SpStream *) lfirst(lc))->output))
 			return true;
 	}
 	foreach(lc, sp_engine.windows)
 	{
-		SpWindow   *w = lfirst(lc);
-
-		if (w->output.ndead > 0 || w->output.ninserts > 0)
+		if (holds_back_checkpoint(&((SpWindow *) lfirst(lc))->output))
 			return true;
 	}
 	foreach(lc, sp_engine.detectors)
 	{
-		SpDetector *d = lfirst(lc);
-
-		if (d->output.ndead > 0 || d->output.nalerts > 0)
+		if (holds_back_checkpoint(&((SpDetector *) lfirst(lc))->output))
 			return true;
 	}
 	return false;

@@ -43,7 +43,7 @@ sub load
 # ---- The change feed ----
 
 $node->safe_psql($db, <<'SQL');
-CREATE TABLE event (id bigint, key int, value float8, ts timestamptz);
+CREATE TABLE event (id bigint, key int NOT NULL, value float8, ts timestamptz);
 SELECT streamproc.create_stream('event', time_column => 'ts', idle_timeout => '1 day');
 SELECT streamproc.create_window('minutes', 'event', kind => 'tumbling', size => '1 minute', keys => ARRAY['key'],
 	aggregates => ARRAY['count(*) AS n', 'sum(value) AS total'], changes => true);
@@ -167,13 +167,20 @@ my $where = "id >= $from";
 my $up_to_date = "NOT EXISTS (SELECT window_start, key, n, total FROM minutes EXCEPT
 	SELECT $minute, key, count(*), sum(value) FROM event GROUP BY 1, 2)";
 
-# Until the others have it, and it is checkpointed, without wait_for(): that would have it written.
+# Until the others have it, without wait_for(): that would have it written.
 sub settle
 {
-	my $lsn = query('SELECT pg_current_wal_insert_lsn()');
-
 	$node->poll_query_until($db, "SELECT $up_to_date AND (SELECT sum(n) FROM minutes) = (SELECT count(*) FROM event)")
 	  or die 'results did not come';
+	return;
+}
+
+# Until all that was committed before is in a checkpoint.
+sub settle_checkpoint
+{
+	my ($lsn) = @_;
+
+	settle();
 	$node->poll_query_until($db, "SELECT state_lsn >= '$lsn' FROM streamproc.position") or die 'no checkpoint came';
 	return;
 }
@@ -187,8 +194,8 @@ sub nothing_yet
 }
 
 load(20);
-settle();
-nothing_yet('windows have closed');
+settle_checkpoint(query('SELECT pg_current_wal_lsn()'));
+nothing_yet('windows have closed, and a checkpoint was made');
 $node->restart;
 settle();
 nothing_yet('after a restart');
