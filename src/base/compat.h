@@ -158,9 +158,12 @@
 /* 17 freed decoded tuples of the buffer they stood in. */
 #if PG_VERSION_NUM >= 170000
 #define sp_compat_new_tuple(change) ((change)->data.tp.newtuple)
+#define sp_compat_old_tuple(change) ((change)->data.tp.oldtuple)
 #else
 #define sp_compat_new_tuple(change) \
 	((change)->data.tp.newtuple != NULL ? &(change)->data.tp.newtuple->tuple : NULL)
+#define sp_compat_old_tuple(change) \
+	((change)->data.tp.oldtuple != NULL ? &(change)->data.tp.oldtuple->tuple : NULL)
 #endif
 
 /* From 17 on a slot may be synchronized to standbys, which ours isn't. */

@@ -17,13 +17,21 @@
 
 typedef struct SpSpool SpSpool;
 
+/* What is wanted of a relation. */
+typedef enum SpSourceKind
+{
+	SP_SOURCE_NONE,
+	SP_SOURCE_INSERTS,			/* inserted rows; other changes are counted */
+	SP_SOURCE_ALL				/* also rows that an UPDATE or DELETE takes back */
+} SpSourceKind;
+
 typedef enum SpEventKind
 {
 	SP_EVENT_COMMIT,			/* a transaction's rows, and perhaps control messages */
 	SP_EVENT_TICK				/* the wall clock, as the worker wrote it to the WAL */
 } SpEventKind;
 
-/* Changes of a source other than INSERT, by relation: counted, their rows not kept. */
+/* Changes of a source other than INSERT, by relation: counted, whether they are followed or not. */
 typedef struct SpOtherChanges
 {
 	Oid			source;			/* root relation */

@@ -238,7 +238,7 @@ create_registry(void)
 
 /* Add a shape to the registry. */
 static SpShape *
-add_shape(ShapeEntry *entry, TupleDesc desc, TupleDesc source_desc)
+add_shape(ShapeEntry *entry, TupleDesc desc, TupleDesc source_desc, const bool *known)
 {
 	MemoryContext old = MemoryContextSwitchTo(shape_context);
 	SpShape    *shape = palloc0(sizeof(SpShape));
@@ -255,6 +255,11 @@ add_shape(ShapeEntry *entry, TupleDesc desc, TupleDesc source_desc)
 	if (source_desc != NULL)
 		shape->source_desc = CreateTupleDescCopy(source_desc);
 	shape->row_length = sp_row_fixed_length(desc);
+	if (known != NULL)
+	{
+		shape->known = palloc(Max(desc->natts, 1));
+		memcpy(shape->known, known, desc->natts);
+	}
 	describe_columns(shape);
 
 	shape->next = entry->first;
@@ -264,12 +269,13 @@ add_shape(ShapeEntry *entry, TupleDesc desc, TupleDesc source_desc)
 	return shape;
 }
 
-/* Is it the shape of these two descriptors? */
+/* Is it the shape of these two descriptors, and of rows that have these columns? */
 static bool
-is_shape_of(const SpShape *shape, TupleDesc desc, TupleDesc source_desc)
+is_shape_of(const SpShape *shape, TupleDesc desc, TupleDesc source_desc, const bool *known)
 {
 	if ((shape->source_desc == NULL) != (source_desc == NULL) ||
-		!same_descriptor(shape->desc, desc))
+		(shape->known == NULL) != (known == NULL) || !same_descriptor(shape->desc, desc) ||
+		(known != NULL && memcmp(shape->known, known, desc->natts) != 0))
 		return false;
 	return source_desc == NULL || same_descriptor(shape->source_desc, source_desc);
 }
@@ -281,13 +287,14 @@ sp_shape_register(Oid relid, TupleDesc desc)
 	return sp_shape_register_under(relid, desc, NULL);
 }
 
-/* The same, read as rows of a source. */
-SpShape *
-sp_shape_register_under(Oid relid, TupleDesc desc, TupleDesc source_desc)
+/* The registered shape, made when it is new. */
+static SpShape *
+get_shape(Oid relid, TupleDesc desc, TupleDesc source_desc, const bool *known, int most)
 {
 	ShapeKey	key;
 	ShapeEntry *entry;
 	bool		found;
+	int			nknown = 0;
 
 	if (shape_table == NULL)
 		create_registry();
@@ -299,9 +306,28 @@ sp_shape_register_under(Oid relid, TupleDesc desc, TupleDesc source_desc)
 		entry->first = NULL;
 
 	for (SpShape *shape = entry->first; shape != NULL; shape = shape->next)
-		if (is_shape_of(shape, desc, source_desc))
+	{
+		if (is_shape_of(shape, desc, source_desc, known))
 			return shape;
-	return add_shape(entry, desc, source_desc);
+		nknown += shape->known != NULL;
+	}
+	if (known != NULL && nknown >= most)
+		return NULL;
+	return add_shape(entry, desc, source_desc, known);
+}
+
+/* The shape of rows that are read as rows of a source. */
+SpShape *
+sp_shape_register_under(Oid relid, TupleDesc desc, TupleDesc source_desc)
+{
+	return get_shape(relid, desc, source_desc, NULL, 0);
+}
+
+/* The same shape where some columns are unknown. */
+SpShape *
+sp_shape_register_known(const SpShape *shape, const bool *known, int most)
+{
+	return get_shape(shape->relid, shape->desc, shape->source_desc, known, most);
 }
 
 /* A registered shape. */

@@ -14,6 +14,10 @@
  * row starts MAXALIGNed relative to the chunk, so that a chunk at a MAXALIGNed
  * address can be deformed in place.  No value is an external TOAST pointer.
  *
+ * The magic says what has become of the rows.  The change feed makes chunks of every kind; a
+ * message holds inserted rows only.  A chunk that is truncated has no rows: its relation was
+ * truncated, which is the source itself, or a part of it.  It counts as a row.
+ *
  * A shape is the descriptor under which rows were written.  Shapes outlive the
  * relation's descriptor: a row written before an ALTER TABLE is read with the
  * shape it was written under.
@@ -24,13 +28,16 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 
-#define SP_CHUNK_MAGIC		0x53504331	/* "SPC1" */
+#define SP_CHUNK_MAGIC		0x53504331	/* "SPC1": inserted */
+#define SP_CHUNK_UPDATED	0x53505531	/* "SPU1": as an UPDATE has left them */
+#define SP_CHUNK_RETRACTED	0x53505231	/* "SPR1": as they were until an UPDATE or DELETE */
+#define SP_CHUNK_TRUNCATED	0x53505431	/* "SPT1" */
 #define SP_CHUNK_TARGET		65536		/* bytes at which a chunk is closed */
 #define SP_CHUNK_UNSEQUENCED	PG_UINT32_MAX	/* sequence of the change feed's chunks */
 
 typedef struct SpChunk
 {
-	uint32		magic;			/* SP_CHUNK_MAGIC */
+	uint32		magic;			/* SP_CHUNK_MAGIC, or of another kind */
 	uint32		size;			/* bytes, this header included */
 	Oid			relid;			/* relation that was written: a leaf partition */
 	Oid			source;			/* its root: the stream's relation (set by feed) */
@@ -62,6 +69,7 @@ typedef struct SpShape
 	TupleDesc	desc;			/* a copy, with missing values; worker lifetime */
 	TupleDesc	source_desc;	/* of the source at the same time; NULL: it is the relation */
 	uint32		row_length;		/* sp_row_fixed_length() */
+	bool	   *known;			/* [natts] columns that the rows have; NULL: all */
 	struct SpShapeColumn *columns;	/* how to read them (row.c) */
 	struct SpShape *next;		/* of the same relation and hash */
 } SpShape;
@@ -78,6 +86,12 @@ extern SpShape *sp_shape_register(Oid relid, TupleDesc desc);
  */
 extern SpShape *sp_shape_register_under(Oid relid, TupleDesc desc, TupleDesc source_desc);
 extern SpShape *sp_shape_get(uint32 id);
+
+/*
+ * The same shape, for rows of which only these columns are known, and the others null.  NULL
+ * when there are as many such shapes of the relation already.
+ */
+extern SpShape *sp_shape_register_known(const SpShape *shape, const bool *known, int most);
 
 /* > 0: every row without nulls has this many bytes (MAXALIGNed); 0: they vary. */
 extern uint32 sp_row_fixed_length(TupleDesc desc);

@@ -253,6 +253,13 @@ load_columns(SpStreamDef *stream, bool has_time)
 	return true;
 }
 
+static SpOnUpdate
+parse_on_update(const char *value)
+{
+	return strcmp(value, "retract") == 0 ? SP_ON_UPDATE_RETRACT :
+		strcmp(value, "error") == 0 ? SP_ON_UPDATE_ERROR : SP_ON_UPDATE_IGNORE;
+}
+
 static void
 load_streams(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContext context)
 {
@@ -260,7 +267,7 @@ load_streams(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContex
 
 	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.watermark, d.idle_timeout, d.max_future, "
 				 "d.time_zone, d.late, d.time_column::text AS time_column, "
-				 "d.dedup_key::text[] AS dedup_key, d.dedup_within "
+				 "d.dedup_key::text[] AS dedup_key, d.dedup_within, d.on_update "
 				 "FROM streamproc.stream d" OBJECT_JOINS "ORDER BY d.id",
 				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
 	spi_context = MemoryContextSwitchTo(context);
@@ -281,6 +288,7 @@ load_streams(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContex
 		stream->max_future_us = field_us(row, "max_future", 0);
 		stream->time_zone = field_text(row, "time_zone");
 		stream->late_dead_letter = strcmp(field_text(row, "late"), "dead_letter") == 0;
+		stream->on_update = parse_on_update(field_text(row, "on_update"));
 		definitions->streams = lappend(definitions->streams, stream);
 	}
 	MemoryContextSwitchTo(spi_context);

@@ -80,6 +80,14 @@ typedef enum SpWindowKind
 	SP_WINDOW_GLOBAL
 } SpWindowKind;
 
+/* What becomes of UPDATE, DELETE and TRUNCATE of a stream's relation. */
+typedef enum SpOnUpdate
+{
+	SP_ON_UPDATE_IGNORE,
+	SP_ON_UPDATE_RETRACT,
+	SP_ON_UPDATE_ERROR
+} SpOnUpdate;
+
 typedef struct SpObjectDef
 {
 	SpObjectKind kind;
@@ -109,6 +117,7 @@ typedef struct SpStreamDef
 	int64		max_future_us;
 	char	   *time_zone;		/* of a timestamp or date column */
 	bool		late_dead_letter;	/* or drop */
+	SpOnUpdate	on_update;
 	int			ndedup;			/* columns of the dedup_key; 0: none */
 	AttrNumber *dedup_attnum;
 	int64		dedup_within_us;

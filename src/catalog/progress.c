@@ -20,6 +20,8 @@ enum
 	PROGRESS_DELETES,
 	PROGRESS_TRUNCATES,
 	PROGRESS_DUPLICATES,
+	PROGRESS_RETRACTED,
+	PROGRESS_IGNORED,
 	PROGRESS_COLUMNS
 };
 
@@ -48,6 +50,8 @@ sp_progress_store(const SpProgress *progress, int n)
 		values[PROGRESS_DELETES] = Int64GetDatum((int64) p->deletes);
 		values[PROGRESS_TRUNCATES] = Int64GetDatum((int64) p->truncates);
 		values[PROGRESS_DUPLICATES] = Int64GetDatum((int64) p->duplicates);
+		values[PROGRESS_RETRACTED] = Int64GetDatum((int64) p->retracted);
+		values[PROGRESS_IGNORED] = Int64GetDatum((int64) p->ignored);
 		ItemPointerSetInvalid(&tid);
 		if (!sp_table_update(table, &tid, PROGRESS_COLUMNS, values, nulls))
 			sp_table_insert(table, values, nulls, NULL);

@@ -17,6 +17,8 @@ typedef struct SpProgress
 	uint64		deletes;
 	uint64		truncates;
 	uint64		duplicates;
+	uint64		retracted;
+	uint64		ignored;
 } SpProgress;
 
 /* Write n rows, in the current transaction. */

@@ -7,10 +7,12 @@ CREATE TABLE streamproc.object_progress (
 	watermark timestamptz,			-- streams and windows; times without zone: as instants
 	rows int8 NOT NULL,				-- taken, since the object was activated
 	late int8 NOT NULL,				-- not taken by a window, or its stream: too old
-	updates int8 NOT NULL,			-- of a stream's rows, not followed; likewise:
+	updates int8 NOT NULL,			-- of a stream's rows; likewise:
 	deletes int8 NOT NULL,
 	truncates int8 NOT NULL,
-	duplicates int8 NOT NULL		-- of a stream's rows: taken by nobody
+	duplicates int8 NOT NULL,		-- of a stream's rows: taken by nobody
+	retracted int8 NOT NULL,		-- taken back from a window
+	ignored int8 NOT NULL			-- not taken back, or not as an UPDATE left them: past grace
 ) WITH (fillfactor = 50);
 
 REVOKE ALL ON streamproc.object_progress FROM PUBLIC;

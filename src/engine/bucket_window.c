@@ -227,6 +227,32 @@ remove_group(SpWindow *w, SpGroup *group)
 	sp_group_remove(&w->groups, group);
 }
 
+/* SpWindowOps.truncate: sealed groups are past grace, all others end. */
+static void
+truncate_windows(SpWindow *w)
+{
+	SpBuckets  *list = &w->buckets;
+	dlist_mutable_iter iter;
+	int			i;
+
+	for (i = list->first; i < list->n; i++)
+	{
+		dlist_foreach_modify(iter, &list->array[i]->groups)
+		{
+			SpGroup    *group = dlist_container(SpGroup, node, iter.cur);
+
+			if (group->flags & SP_GROUP_SEALED)
+				continue;
+			w->retracted += sp_window_tally(w, group)->rows;
+			sp_output_gone(w, group);
+		}
+	}
+	if (is_global(w))
+		w->groups.any_dirty = true;
+	else
+		sp_retract_ignore(w);	/* past grace there may be rows that are forgotten here */
+}
+
 /* ---- closing ---- */
 
 /* The window behind the bucket's. */
@@ -443,6 +469,7 @@ all_loaded(SpWindow *w)
 const SpWindowOps sp_bucket_window_ops = {
 	.open = open_window,
 	.apply = apply_rows,
+	.truncate = truncate_windows,
 	.close = close_windows,
 	.purge = purge_windows,
 	.next_due = next_due,

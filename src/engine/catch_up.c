@@ -230,7 +230,7 @@ apply_kept(void)
 			event.lsn = sp_starting->event.lsn;
 			event.xid = sp_starting->event.xid;
 			event.commit_time = sp_starting->event.time;
-			sp_rowset_each(sp_starting->shadow, chunk, &event, sp_pipeline_stream_rows);
+			sp_retract_chunk(sp_starting->shadow, chunk, &event);
 		}
 		INSTR_TIME_SET_CURRENT(spent);
 		INSTR_TIME_SUBTRACT(spent, begin);

@@ -46,7 +46,9 @@ typedef struct WindowHead
 	int64		spoiled;
 	int64		closed_until;
 	uint64		next_result;	/* sequence of results */
-} WindowHead;
+	uint64		retracted;
+	uint64		ignored;
+} WindowHead;						/* then the rows that it has refused: refusal.c */
 
 typedef struct DetectorHead
 {
@@ -56,10 +58,8 @@ typedef struct DetectorHead
 } DetectorHead;
 
 StaticAssertDecl(sizeof(StreamHead) == 96, "StreamHead is a durable format");
-StaticAssertDecl(sizeof(WindowHead) == 64, "WindowHead is a durable format");
+StaticAssertDecl(sizeof(WindowHead) == 80, "WindowHead is a durable format");
 StaticAssertDecl(sizeof(DetectorHead) == 16, "DetectorHead is a durable format");
-StaticAssertDecl(sizeof(StreamHead) <= SP_STATE_HEAD_SIZE, "StreamHead is a part's head");
-StaticAssertDecl(sizeof(WindowHead) <= SP_STATE_HEAD_SIZE, "WindowHead is a part's head");
 
 /* A window's watermark as an instant; DT_NOBEGIN: it has none. */
 static TimestampTz
@@ -108,6 +108,8 @@ sp_checkpoint_progress(void)
 		p->watermark = watermark_of(w);
 		p->rows = w->rows;
 		p->late = w->late;
+		p->retracted = w->retracted;
+		p->ignored = w->ignored;
 		p++;
 	}
 	foreach(lc, sp_engine.detectors)
@@ -133,7 +135,7 @@ make_part(int32 object, bool changed, const void *head, Size head_size)
 
 	if (!changed && !sp_page_has_graves(object))
 		return NULL;
-	part = palloc0(sizeof(SpStatePart));
+	part = palloc0(sizeof(SpStatePart) + (changed ? head_size : 0));
 	part->object = object;
 	if (!changed)
 		return part;
@@ -187,10 +189,16 @@ SpStatePart *
 sp_checkpoint_take_window(SpWindow *w)
 {
 	WindowHead	head = {HEAD_VERSION, 0, w->rows, w->late, w->groups.next_sequence,
-	w->floor, w->spoiled, w->closed_until, w->results.next_sequence};
-	SpStatePart *part = make_part(w->def->o.id, w->groups.any_dirty || w->results.any_dirty,
-								  &head, sizeof(head));
+	w->floor, w->spoiled, w->closed_until, w->results.next_sequence, w->retracted, w->ignored};
+	StringInfoData buf;
+	SpStatePart *part;
 
+	initStringInfo(&buf);
+	appendBinaryStringInfo(&buf, (char *) &head, sizeof(head));
+	sp_refusal_write(w, &buf);
+	part = make_part(w->def->o.id, w->groups.any_dirty || w->results.any_dirty, buf.data,
+					 buf.len);
+	pfree(buf.data);
 	if (part == NULL)
 		return NULL;
 	add_groups(part, &w->groups, w->ops->write_value, w);
@@ -295,8 +303,8 @@ sp_checkpoint_save_filled(SpWindow *w, SpDetector *d, SpStream *s)
 
 /* ---- loading ---- */
 
-/* Read a page's head of a known size. */
-static void
+/* Read a page's head of a known size; returns where it ends. */
+static const char *
 read_head(const char *data, Size size, void *head, Size head_size)
 {
 	const char *p = data;
@@ -307,6 +315,7 @@ read_head(const char *data, Size size, void *head, Size head_size)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a state page is of version %d, this library reads version %d",
 						*(int32 *) head, HEAD_VERSION)));
+	return p;
 }
 
 /* SpPageReader for streams. */
@@ -322,7 +331,7 @@ load_stream_page(int32 page, const char *data, Size size, void *arg)
 			sp_group_load_page(&s->dedup->groups, page, data, size, sp_dedup_read_value, s->dedup);
 		return;
 	}
-	read_head(data, size, &head, sizeof(head));
+	(void) read_head(data, size, &head, sizeof(head));
 	s->max_time = head.max_time;
 	s->watermark = head.watermark;
 	s->last_input = head.last_input;
@@ -344,6 +353,7 @@ load_window_page(int32 page, const char *data, Size size, void *arg)
 {
 	SpWindow   *w = arg;
 	WindowHead	head;
+	const char *p;
 
 	if (page > SP_RESULT_PAGES)
 	{
@@ -358,9 +368,12 @@ load_window_page(int32 page, const char *data, Size size, void *arg)
 		sp_group_load_page(&w->groups, page, data, size, w->ops->read_value, w);
 		return;
 	}
-	read_head(data, size, &head, sizeof(head));
+	p = read_head(data, size, &head, sizeof(head));
+	sp_refusal_read(w, &p, data + size);
 	w->rows = head.rows;
 	w->late = head.late;
+	w->retracted = head.retracted;
+	w->ignored = head.ignored;
 	w->floor = head.floor;
 	w->spoiled = head.spoiled;
 	w->closed_until = head.closed_until;
@@ -380,7 +393,7 @@ load_detector_page(int32 page, const char *data, Size size, void *arg)
 		sp_group_load_page(&d->groups, page, data, size, sp_detector_read_value, d);
 		return;
 	}
-	read_head(data, size, &head, sizeof(head));
+	(void) read_head(data, size, &head, sizeof(head));
 	d->rows = head.rows;
 }
 

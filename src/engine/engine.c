@@ -363,18 +363,20 @@ sp_engine_has_streams(void)
 	return sp_engine.definitions != NULL && sp_engine.definitions->streams != NIL;
 }
 
-/* Is the relation that of a stream? */
-bool
+/* Is the relation that of a stream, and what does the stream want of it? */
+SpSourceKind
 sp_engine_is_source(Oid relid)
 {
 	ListCell   *lc;
 
 	foreach(lc, sp_engine.definitions->streams)
 	{
-		if (((SpStreamDef *) lfirst(lc))->o.relid == relid)
-			return true;
+		const SpStreamDef *def = lfirst(lc);
+
+		if (def->o.relid == relid)
+			return def->on_update == SP_ON_UPDATE_RETRACT ? SP_SOURCE_ALL : SP_SOURCE_INSERTS;
 	}
-	return false;
+	return SP_SOURCE_NONE;
 }
 
 /* ---- running ---- */

@@ -83,7 +83,7 @@ extern void sp_engine_stop(void);
 extern bool sp_engine_has_streams(void);
 
 /* For sp_decode_open(). */
-extern bool sp_engine_is_source(Oid relid);
+extern SpSourceKind sp_engine_is_source(Oid relid);
 
 /*
  * Process events in order, and write the results that are due (trigger '0', or whose

@@ -465,6 +465,8 @@ sp_expressions_evaluate(SpExpressions *exprs, SpExpression **used, int n,
 			if (sp_run_patiently(exprs, rows->context, evaluate_rows, &work, &error))
 				continue;
 			out->pass[i] = false;
+			if (rows->retract && sp_error_is_environment(error))
+				sp_failure_window(output->window, error->message);
 			sp_output_dead(output, rows, i, "expression",
 						   unpack_sql_state(error->sqlerrcode), error->message);
 		}

@@ -46,7 +46,6 @@
 #define SP_NO_WATERMARK		PG_INT64_MIN
 #define SP_PAGE_GROUPS		64
 #define SP_RESULT_PAGES		(1 << 30)	/* pages of a window's results are numbered from here on */
-#define SP_STATE_HEAD_SIZE	96	/* of an object's page 0, at most */
 
 typedef struct SpStream SpStream;
 typedef struct SpWindow SpWindow;
@@ -76,6 +75,9 @@ struct SpRowSet
 	XLogRecPtr	lsn;			/* commit record; no record's in a backfill */
 	TimestampTz commit_time;
 	bool		backfill;
+	bool		retract;		/* rows as they were until an UPDATE or DELETE */
+	bool		updated;		/* rows as an UPDATE has left them */
+	Bitmapset  *unknown;		/* attributes that the WAL doesn't have of these rows */
 
 	/* the whole row, for dead letters: one of the two */
 	const SpChunk *chunk;
@@ -363,6 +365,7 @@ struct SpStream
 	/* the transaction at work */
 	int64		txn_max;		/* PG_INT64_MIN: no row moved it */
 	int64		txn_ordinal;	/* rows seen */
+	bool		txn_changed;	/* rows were taken back */
 
 	TimestampTz tick_sent;		/* not read back yet; 0: none */
 };
@@ -418,6 +421,8 @@ typedef struct SpWindowOps
 	void		(*open) (SpWindow *w);
 	/* rows that pass, their expressions evaluated */
 	void		(*apply) (SpWindow *w, SpRowSet *rows, SpEvaluated *ev);
+	/* all rows are taken back, but for windows past grace; NULL: can't be */
+	void		(*truncate) (SpWindow *w);
 	/* the watermark stands there since the event at lsn, or before */
 	void		(*close) (SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time);
 	/* forget what no row can amend any more, and is written */
@@ -463,6 +468,7 @@ struct SpWindow
 	Size	   *agg_offset;		/* within the group's value */
 	Size		value_size;
 	bool		has_tally;		/* before all else in the value */
+	bool		retracts;		/* rows may be taken back: see retract.c */
 	bool		native;			/* all aggregates */
 	SpHaving   *having;			/* which groups have a result row; NULL: all */
 	/* which of the evaluated expressions are the aggregates' filters and arguments */
@@ -484,6 +490,10 @@ struct SpWindow
 	struct SpSessions *sessions;	/* the groups are sessions; NULL: they aren't */
 	uint64		rows;			/* taken; page 0 */
 	uint64		late;			/* not taken; page 0 */
+	uint64		retracted;		/* taken back; page 0 */
+	uint64		ignored;		/* neither, for their windows are past grace, or never had them; page 0 */
+	struct SpRefusal *refused;	/* rows that a transition refused (refusal.c); page 0 */
+	int			nrefused;
 	int64		floor;			/* windows that end here or before take no rows: they have lost some
 								 * that can't be read again; page 0 */
 
@@ -630,6 +640,7 @@ extern void sp_inserts_clear(SpOutput *output);
 extern SpWindow *sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream);
 extern void sp_window_apply(SpWindow *w, SpRowSet *rows);
 extern bool sp_window_takes(const SpWindow *w, const SpEvaluated *ev, int a, int i);
+extern SpGroup *sp_window_find(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p);
 extern void sp_window_init_value(SpWindow *w, SpGroup *group);
 extern void sp_window_release_value(SpWindow *w, SpGroup *group);
 extern void sp_window_write_value(void *window, SpGroup *group, StringInfo buf);
@@ -638,6 +649,23 @@ extern void sp_window_place(SpWindow *w, SpRowSet *rows, SpEvaluated *ev,
 							const SpPlacement *placements, int n);
 
 #define sp_window_tally(w, group) ((SpTally *) sp_group_value(&(w)->groups, group))
+
+/* retract.c: rows that are taken back */
+extern void sp_retract_chunk(SpStream *s, const SpChunk *chunk, const SpEvent *event);
+extern bool sp_retract_knows_time(SpStream *s, const SpRowSet *rows);
+extern bool sp_retract_window_knows(SpWindow *w, const SpRowSet *rows);
+extern bool sp_retract_detector_knows(SpDetector *d, const SpRowSet *rows);
+extern void sp_retract_place(SpWindow *w, SpRowSet *rows, SpEvaluated *ev,
+							 const SpPlacement *p, int n);
+extern void sp_retract_ignore(SpWindow *w);
+extern void sp_retract_refuse(SpStream *s, XLogRecPtr lsn);
+
+/* refusal.c: rows that can't be, for a transition has refused them */
+extern void sp_refusal_note(SpWindow *w, const SpRowSet *rows, const SpEvaluated *ev,
+							const SpPlacement *last);
+extern bool sp_refusal_take(SpWindow *w, const SpRowSet *rows, const SpEvaluated *ev, int i);
+extern void sp_refusal_write(const SpWindow *w, StringInfo buf);
+extern void sp_refusal_read(SpWindow *w, const char **p, const char *end);
 
 /* clock.c */
 extern int64 sp_clock_watermark(const SpWindow *w);
@@ -809,6 +837,7 @@ extern XLogRecPtr sp_starting_position(const SpObjectDef *def);
 extern bool sp_starting_begin(SpObjectDef *def, const char **reason);
 extern bool sp_starting_reads(const SpWindow *w);
 extern void sp_starting_keep_commit(const SpStream *s, const SpEvent *event);
+extern void sp_starting_break(const SpStream *s);
 extern void sp_starting_keep_tick(const SpStream *s, const SpEvent *event);
 extern void sp_starting_keep_rows(const SpWindow *w, const SpRowSet *rows);
 extern void sp_starting_step(TimestampTz now);

@@ -15,6 +15,11 @@
 void
 sp_late_reject(SpWindow *w, SpRowSet *rows, int i)
 {
+	if (rows->retract || rows->updated)
+	{
+		sp_retract_ignore(w);
+		return;
+	}
 	w->late++;
 	w->groups.any_dirty = true; /* the count is part of the state */
 	if (w->stream->def->late_dead_letter)
@@ -43,6 +48,8 @@ sp_late_partly(SpWindow *w, SpRowSet *rows, int i, int64 first, int64 last)
 {
 	const char *message;
 
+	if (rows->retract || rows->updated)
+		return;					/* what is past grace stays as it is */
 	w->late++;
 	w->groups.any_dirty = true;
 	if (!w->stream->def->late_dead_letter || w->output.replaying)

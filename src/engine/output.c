@@ -34,7 +34,7 @@ note_change(SpOutput *output)
 		output->first_change = GetCurrentTransactionStartTimestamp();
 }
 
-/* The object can't take row i.  reason must be a constant. */
+/* The object can't take row i, which may be known already.  reason must be a constant. */
 void
 sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,
 			   const char *reason, const char *sqlstate, const char *message)
@@ -46,7 +46,7 @@ sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,
 	bool	   *nulls;
 	int			a;
 
-	if (output->replaying)
+	if (output->replaying || rows->retract)
 		return;
 	sp_rowset_full_row(rows, i, &desc, &values, &nulls);
 	old = MemoryContextSwitchTo(output->context);

@@ -63,11 +63,11 @@ static void
 place_partly(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, int i, const SpPlacement *p,
 			 int64 missed)
 {
-	uint64		before = w->rows;
+	uint64		before = w->rows + w->retracted;
 	int64		first = p->end;
 
 	sp_window_place(w, rows, ev, p, 1);
-	if (w->rows == before)
+	if (w->rows + w->retracted == before)
 		return;					/* it counts nowhere, and that is reported */
 	if (missed <= w->floor)
 		return;					/* they appear nowhere */
@@ -184,6 +184,38 @@ remove_pane(SpWindow *w, SpGroup *pane)
 	sp_window_release_value(w, pane);
 	sp_bucket_detach(pane);
 	sp_group_remove(&w->groups, pane);
+}
+
+/* SpWindowOps.truncate: windows past grace stay as they are, and so take no more rows. */
+static void
+truncate_panes(SpWindow *w)
+{
+	SpBuckets  *list = &w->buckets;
+	int64		past = sp_clock_behind(sp_clock_watermark(w), w->def->grace_us);
+	int			i;
+
+	w->spoiled = Max(w->spoiled, past);
+	sp_retract_ignore(w);		/* past grace there may be rows that are forgotten here */
+	for (i = list->first; i < list->n; i++)
+	{
+		SpBucket   *bucket = list->array[i];
+		int64		last_end;
+		dlist_iter	iter;
+
+		if (!sp_steps_last_end(w->steps, bucket->start, &last_end) || last_end <= past)
+			continue;
+		dlist_foreach(iter, &bucket->groups)
+		{
+			SpGroup    *pane = dlist_container(SpGroup, node, iter.cur);
+
+			sp_group_changing(&w->groups, pane);
+			w->retracted += sp_window_tally(w, pane)->rows;
+			sp_window_tally(w, pane)->rows = 0;
+			sp_window_release_value(w, pane);
+			sp_window_init_value(w, pane);
+			pane_changed(w, pane);
+		}
+	}
 }
 
 /* ---- results ---- */
@@ -650,6 +682,7 @@ const SpWindowOps sp_pane_ops = {
 	.needs = SP_AGG_COMBINE,
 	.open = open_panes,
 	.apply = apply_rows,
+	.truncate = truncate_panes,
 	.close = close_windows,
 	.purge = purge,
 	.next_due = next_due,

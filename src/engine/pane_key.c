@@ -13,7 +13,7 @@
 
 #define INITIAL_TABLE_SIZE 64
 
-/* ---- partial aggregates: as much memory as a value, of which only the aggregates are used ---- */
+/* ---- partial aggregates: as much memory as a value, of which the tally and the aggregates are used ---- */
 
 /* Nothing in it yet. */
 static char *
@@ -52,6 +52,8 @@ copy_state(SpWindow *w, char *to, const char *from)
 {
 	int			a;
 
+	if (w->has_tally)
+		memcpy(to, from, sizeof(SpTally));
 	for (a = 0; a < w->naggs; a++)
 		sp_aggregate_copy(w->aggs[a], to + w->agg_offset[a], from + w->agg_offset[a]);
 }
@@ -62,6 +64,8 @@ combine_state(SpWindow *w, char *to, const char *from)
 {
 	int			a;
 
+	if (w->has_tally)
+		((SpTally *) to)->rows += ((const SpTally *) from)->rows;
 	for (a = 0; a < w->naggs; a++)
 	{
 		int			sqlstate = 0;

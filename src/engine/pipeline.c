@@ -52,6 +52,8 @@ sp_pipeline_stream_rows(SpStream *s, SpRowSet *rows)
 	ListCell   *lc;
 	int			i;
 
+	if (!sp_retract_knows_time(s, rows))
+		return;
 	if (pg_add_s64_overflow(limit, s->def->max_future_us, &limit))
 		limit = PG_INT64_MAX - 1;
 	for (i = 0; i < rows->n; i++)
@@ -68,14 +70,14 @@ sp_pipeline_stream_rows(SpStream *s, SpRowSet *rows)
 	{
 		SpWindow   *w = lfirst(lc);
 
-		if (sp_clock_takes(&w->def->o, rows->lsn))
+		if (sp_clock_takes(&w->def->o, rows->lsn) && sp_retract_window_knows(w, rows))
 			sp_window_apply(w, rows);
 	}
 	foreach(lc, s->detectors)
 	{
 		SpDetector *d = lfirst(lc);
 
-		if (sp_clock_takes(&d->def->o, rows->lsn))
+		if (sp_clock_takes(&d->def->o, rows->lsn) && sp_retract_detector_knows(d, rows))
 			sp_detector_apply(d, rows);
 	}
 }
@@ -93,9 +95,12 @@ static void
 end_commit(SpStream *s, const SpEvent *event)
 {
 	s->rows += s->txn_ordinal;
-	s->last_input = Max(s->last_input, event->commit_time);
 	s->changed = true;
-	s->tick_sent = 0;
+	if (s->txn_ordinal > 0)
+	{
+		s->last_input = Max(s->last_input, event->commit_time);
+		s->tick_sent = 0;
+	}
 	if (s->txn_max > s->max_time)
 	{
 		s->max_time = s->txn_max;
@@ -107,7 +112,7 @@ end_commit(SpStream *s, const SpEvent *event)
 	sp_starting_keep_commit(s, event);
 }
 
-/* Changes other than INSERT, which are counted and not followed. */
+/* Changes other than INSERT.  Where none was to be, nobody can go on. */
 static void
 count_other_changes(const SpEvent *event)
 {
@@ -124,6 +129,8 @@ count_other_changes(const SpEvent *event)
 		s->deletes += other->deletes;
 		s->truncates += other->truncates;
 		s->changed = true;
+		if (s->def->on_update == SP_ON_UPDATE_ERROR)
+			sp_retract_refuse(s, event->lsn);
 	}
 }
 
@@ -143,6 +150,7 @@ apply_commit(SpEvent *event)
 
 		s->txn_max = PG_INT64_MIN;
 		s->txn_ordinal = 0;
+		s->txn_changed = false;
 		if (s->dedup != NULL)
 			s->dedup->admitted = 0;
 	}
@@ -152,13 +160,13 @@ apply_commit(SpEvent *event)
 		SpStream   *s = find_stream(chunk->source);
 
 		if (s != NULL && event->lsn >= s->def->o.start_lsn)
-			sp_rowset_each(s, chunk, event, sp_pipeline_stream_rows);
+			sp_retract_chunk(s, chunk, event);
 	}
 	foreach(lc, sp_engine.streams)
 	{
 		SpStream   *s = lfirst(lc);
 
-		if (s->txn_ordinal > 0)
+		if (s->txn_ordinal > 0 || s->txn_changed)
 			end_commit(s, event);
 	}
 }

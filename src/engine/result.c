@@ -76,6 +76,13 @@ runs_user_code(const SpWindow *w)
 	return !w->native || w->having != NULL;
 }
 
+/* Are there rows in it that were not taken back? */
+static inline bool
+has_rows(SpWindow *w, SpGroup *group)
+{
+	return !w->retracts || sp_window_tally(w, group)->rows > 0;
+}
+
 /*
  * The result rows of n groups, w->natts columns each, by-reference values in the current
  * memory context.  Groups that HAVING leaves out become absent, the others present.  May
@@ -95,9 +102,9 @@ sp_result_rows(SpWindow *w, SpGroup **groups, int n, Datum *values, bool *nulls)
 		bool	   *row_nulls = nulls + (Size) i * w->natts;
 
 		make_row(w, groups[i], row, row_nulls);
-		if (w->having == NULL || (groups[i]->flags & SP_GROUP_GONE))
+		if (groups[i]->flags & SP_GROUP_GONE)
 			continue;
-		if (sp_having_passes(w, groups[i], row, row_nulls))
+		if (has_rows(w, groups[i]) && sp_having_passes(w, groups[i], row, row_nulls))
 			groups[i]->flags &= ~SP_GROUP_ABSENT;
 		else
 			groups[i]->flags |= SP_GROUP_ABSENT;

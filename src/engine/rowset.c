@@ -176,6 +176,23 @@ map_attributes(const SpStream *stream, const SpShape *shape, int natts)
 	return same ? NULL : map;
 }
 
+/* The stream's attributes that rows of the shape don't have; NULL: there are none. */
+static Bitmapset *
+find_unknown(const SpStream *stream, const SpShape *shape, const AttrNumber *map, int natts)
+{
+	Bitmapset  *unknown = NULL;
+	int			i;
+
+	for (i = 0; shape->known != NULL && i < natts; i++)
+	{
+		int			attnum = map ? map[i] : i + 1;
+
+		if (bms_is_member(i + 1, stream->attributes) && attnum > 0 && !shape->known[attnum - 1])
+			unknown = bms_add_member(unknown, i + 1);
+	}
+	return unknown;
+}
+
 /* Read the next row of the cursor into row i. */
 static bool
 read_row(SpRowSet *rows, int i, SpRowCursor *cursor, const AttrNumber *map,
@@ -226,7 +243,10 @@ sp_rowset_each(SpStream *stream, const SpChunk *chunk, const SpEvent *event,
 		rows.time_type = stream->def->time_type;
 		rows.zone = stream->zone;
 		rows.chunk = chunk;
+		rows.retract = chunk->magic == SP_CHUNK_RETRACTED;
+		rows.updated = chunk->magic == SP_CHUNK_UPDATED;
 		map = map_attributes(stream, cursor.shape, rows.natts);
+		rows.unknown = find_unknown(stream, cursor.shape, map, rows.natts);
 		if (map != NULL)
 		{
 			scratch = palloc(sizeof(Datum) * cursor.shape->desc->natts);
@@ -244,7 +264,8 @@ sp_rowset_each(SpStream *stream, const SpChunk *chunk, const SpEvent *event,
 		MemoryContextSwitchTo(old);
 		if (rows.n == 0)
 			break;
-		stream->txn_ordinal += rows.n;
+		if (!rows.retract)
+			stream->txn_ordinal += rows.n;
 		apply(stream, &rows);
 	}
 }

@@ -15,7 +15,7 @@ typedef struct SpStatePart
 	SpGroups   *groups[SP_STATE_GROUPS];
 	int			ngroups;
 	Size		head_size;		/* 0: page 0 is written, or needn't be */
-	char		head[SP_STATE_HEAD_SIZE];
+	char		head[FLEXIBLE_ARRAY_MEMBER];
 } SpStatePart;
 
 extern SpStatePart *sp_checkpoint_take_stream(SpStream *s);

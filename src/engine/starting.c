@@ -317,6 +317,14 @@ sp_starting_keep_commit(const SpStream *s, const SpEvent *event)
 	PG_END_TRY();
 }
 
+/* Something has happened to the stream's relation that nothing tells the object of. */
+void
+sp_starting_break(const SpStream *s)
+{
+	if (reads_stream(s))
+		sp_starting->broken = true;
+}
+
 /* The clock has moved the stream's watermark. */
 void
 sp_starting_keep_tick(const SpStream *s, const SpEvent *event)

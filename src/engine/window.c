@@ -72,6 +72,31 @@ sp_window_read_value(void *window, SpGroup *group, const char **p, const char *e
 
 /* ---- placing rows ---- */
 
+/* A row's values of the window's keys. */
+static inline void
+get_keys(const SpWindow *w, const SpEvaluated *ev, int i, Datum *keys, bool *nulls)
+{
+	int			k;
+
+	for (k = 0; k < w->nkeys; k++)
+	{
+		keys[k] = ev->result[k][i].value;
+		nulls[k] = ev->result[k][i].isnull;
+	}
+}
+
+/* The group of a placed row, or NULL. */
+SpGroup *
+sp_window_find(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p)
+{
+	Datum		keys[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	get_keys(w, ev, p->row, keys, nulls);
+	return sp_group_find(&w->groups, sp_group_hash(&w->groups, p->at, keys, nulls), p->at,
+						 keys, nulls);
+}
+
 /* The group of a placed row, made when there is none. */
 static SpGroup *
 get_group(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p, bool *created)
@@ -80,13 +105,8 @@ get_group(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p, bool *create
 	bool		nulls[INDEX_MAX_KEYS];
 	SpGroup    *group;
 	uint32		hash;
-	int			k;
 
-	for (k = 0; k < w->nkeys; k++)
-	{
-		keys[k] = ev->result[k][p->row].value;
-		nulls[k] = ev->result[k][p->row].isnull;
-	}
+	get_keys(w, ev, p->row, keys, nulls);
 	hash = sp_group_hash(&w->groups, p->at, keys, nulls);
 	group = sp_group_find(&w->groups, hash, p->at, keys, nulls);
 	*created = group == NULL;
@@ -207,6 +227,7 @@ place_native(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *p,
 			undo_native(w, &undo);
 			sp_output_dead(&w->output, rows, p[i].row, "transition",
 						   unpack_sql_state(sqlstate), message);
+			sp_refusal_note(w, rows, ev, &p[j - 1]);
 			continue;
 		}
 		w->rows++;
@@ -392,19 +413,26 @@ place_generic(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *p
 	{
 		for (j = i + 1; j < n && p[j].row == p[i].row; j++)
 			;
-		if (!place_row(&work, i, j - 1, &error))
-			sp_output_dead(&w->output, rows, p[i].row, "transition",
-						   unpack_sql_state(error->sqlerrcode), error->message);
+		if (place_row(&work, i, j - 1, &error))
+			continue;
+		sp_output_dead(&w->output, rows, p[i].row, "transition",
+					   unpack_sql_state(error->sqlerrcode), error->message);
+		sp_refusal_note(w, rows, ev, &p[j - 1]);
 	}
 }
 
-/* Let rows count where they were placed; placements of one row follow each other. */
+/*
+ * Let rows count where they were placed, or count no more; placements of one row follow each
+ * other.
+ */
 void
 sp_window_place(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *placements, int n)
 {
-	if (n == 0)
+	if (n == 0 || w->def->o.state == SP_STATE_FAILED)
 		return;
-	if (w->native)
+	if (rows->retract)
+		sp_retract_place(w, rows, ev, placements, n);
+	else if (w->native)
 		place_native(w, rows, ev, placements, n);
 	else
 		place_generic(w, rows, ev, placements, n);

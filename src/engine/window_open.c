@@ -36,6 +36,7 @@ bind_aggregates(SpWindow *w)
 {
 	SpExpressions *exprs = w->expressions;
 	SpUserContext user;
+	int			needs = w->ops->needs | (w->retracts ? SP_AGG_RETRACT : 0);
 	int			nkept = 0;
 	int			i;
 
@@ -70,7 +71,7 @@ bind_aggregates(SpWindow *w)
 							w->def->o.name)));
 		agg = sp_aggregate_bind(aggref, w->context,
 								w->def->window_kind == SP_WINDOW_SLIDING ?
-								sp_aggregate_offers(aggref) : w->ops->needs);
+								sp_aggregate_offers(aggref) : needs);
 		w->aggs[i] = agg;
 		w->agg_offset[i] = w->value_size;
 		w->value_size += MAXALIGN(sp_aggregate_state_size(agg));
@@ -218,7 +219,8 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 				 errmsg("the view that holds the expressions of \"%s\" was changed", def->o.name)));
 	unwrap_carried(w);
 	sp_having_open(w);
-	w->has_tally = def->fill_zero;
+	w->retracts = upstream == NULL && stream->def->on_update == SP_ON_UPDATE_RETRACT;
+	w->has_tally = def->fill_zero || w->retracts;
 	w->value_size = (w->has_tally ? sizeof(SpTally) : 0) + MAXALIGN(w->ops->head_size);
 	bind_aggregates(w);
 	settings = w->expressions->settings;

@@ -36,6 +36,7 @@
 #include "base/compat.h"
 #include "base/shared.h"
 #include "catalog/query.h"
+#include "face/on_update.h"
 #include "face/relation.h"
 
 #define SCHEMA "streamproc"
@@ -280,7 +281,9 @@ sp_relation_drop_object(const SpObject *object, bool cascade, Oid userid)
 
 	/* Before the relations, so that the trigger on drops finds nothing to do. */
 	sp_object_delete(object);
-	if (object->kind != SP_STREAM)
+	if (object->kind == SP_STREAM)
+		sp_on_update_unguard(object->relid);
+	else
 		drop_relation("TABLE", object->relid, cascade, userid);
 	drop_relation("TABLE", object->changes, cascade, userid);
 	drop_relation("VIEW", object->twin, cascade, userid);

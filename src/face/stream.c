@@ -28,6 +28,7 @@
 #include "face/clause.h"
 #include "face/environment.h"
 #include "face/lifecycle.h"
+#include "face/on_update.h"
 #include "face/parameter.h"
 #include "face/relation.h"
 #include "process/wakeup.h"
@@ -233,8 +234,6 @@ check_parameters(FunctionCallInfo fcinfo)
 	sp_parameter_choice(fcinfo, LATE, "late", late);
 	value = sp_parameter_choice(fcinfo, ON_UPDATE, "on_update", on_update);
 	check_dedup(fcinfo, value);
-	if (strcmp(value, "ignore") != 0)
-		sp_parameter_not_yet_value("on_update", value, "\"ignore\"");
 }
 
 static void
@@ -261,9 +260,16 @@ insert_stream(FunctionCallInfo fcinfo, Oid relid)
 	sp_object_insert(SP_STREAM, &row);
 }
 
+/* The value of on_update, which was checked. */
+static char *
+get_on_update(FunctionCallInfo fcinfo)
+{
+	return text_to_cstring(PG_GETARG_TEXT_PP(ON_UPDATE));
+}
+
 /*
- * The relation, locked.  It may have been dropped while we waited for the lock, and who is
- * not its owner shall not even wait.
+ * The relation, locked, as CREATE TRIGGER does where there will be triggers.  It may have been
+ * dropped while we waited for the lock, and who is not its owner shall not even wait.
  */
 static Relation
 open_relation(FunctionCallInfo fcinfo)
@@ -280,7 +286,8 @@ open_relation(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
 	sp_relation_check_owner(relid);
-	relation = try_relation_open(relid, ShareUpdateExclusiveLock);
+	relation = try_relation_open(relid, strcmp(get_on_update(fcinfo), "error") == 0 ?
+								 ShareRowExclusiveLock : ShareUpdateExclusiveLock);
 	if (relation == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -303,8 +310,12 @@ sp_create_stream(PG_FUNCTION_ARGS)
 	if (sp_lifecycle_make_room(fcinfo, IF_NOT_EXISTS, REPLACE, SP_STREAM, relid,
 							   RelationGetRelationName(relation)))
 	{
+		sp_on_update_check_stream(relation, get_on_update(fcinfo), PG_ARGISNULL(TIME_COLUMN) ? NULL :
+								  NameStr(*PG_GETARG_NAME(TIME_COLUMN)));
 		sp_lifecycle_create_origin();
 		insert_stream(fcinfo, relid);
+		if (strcmp(get_on_update(fcinfo), "error") == 0)
+			sp_on_update_guard(relation);
 		sp_message_control();
 		sp_wakeup_launcher_at_commit();
 	}

@@ -25,6 +25,14 @@ COMMENT ON FUNCTION streamproc.create_stream(regclass, name, interval, interval,
 	interval, text, boolean, boolean) IS
 	'makes a stream of the rows that are written to a table from now on';
 
+-- Triggers of tables whose stream has on_update 'error' call it; whoever owns a table may create those.
+CREATE FUNCTION streamproc.refuse_on_update() RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_refuse_on_update';
+
+COMMENT ON FUNCTION streamproc.refuse_on_update() IS
+	'refuses UPDATE, DELETE and TRUNCATE of a table whose stream has on_update ''error''';
+
 CREATE FUNCTION streamproc.drop_stream(name regclass, "cascade" boolean = false)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT

@@ -350,6 +350,13 @@ append_unlike_duplicates(StringInfo sql, const SpStreamDef *stream)
 						   "event time the first to be committed counts, and these differ' ");
 }
 
+/* Are rows taken back? */
+static inline bool
+retracts(const Subject *subject)
+{
+	return subject->stream->on_update == SP_ON_UPDATE_RETRACT;
+}
+
 /* Differences that the definition itself accounts for. */
 static char *
 format_explanation(const Subject *subject)
@@ -372,9 +379,10 @@ format_explanation(const Subject *subject)
 							   "late => ''drop''' ");
 	if (subject->stream->ndedup > 0)
 		append_unlike_duplicates(&sql, subject->stream);
-	appendStringInfoString(&sql, "WHEN s.n OPERATOR(pg_catalog.>) 0 THEN 'rows of the source were "
-						   "updated or deleted, which is ignored: on_update => ''ignore''' "
-						   "ELSE NULL END");
+	appendStringInfo(&sql, "WHEN s.n OPERATOR(pg_catalog.>) 0 THEN '%s were updated or deleted, "
+					 "which is ignored: on_update => ''%s''' ELSE NULL END",
+					 retracts(subject) ? "rows past grace" : "rows of the source",
+					 retracts(subject) ? "retract" : "ignore");
 	return sql.data;
 }
 
@@ -388,8 +396,8 @@ format_watermark(const SpStreamDef *stream)
 }
 
 /*
- * u: the rows.  s: how often the source was changed other than by INSERT, and how far its
- * time has come.  c: the last window that is closed; and how far time has come, before which
+ * u: the rows.  s: how often the source was changed in a way that is not followed, and how
+ * far its time has come.  c: the last window that is closed; and how far time has come, before which
  * by the retention rows may have been deleted.
  */
 static void
@@ -397,14 +405,18 @@ append_with(StringInfo sql, const Subject *subject, const Columns *columns)
 {
 	appendStringInfoString(sql, "WITH ");
 	append_rows(sql, subject, columns);
-	appendStringInfo(sql, ", s AS MATERIALIZED (SELECT p.updates OPERATOR(pg_catalog.+) p.deletes "
-					 "OPERATOR(pg_catalog.+) p.truncates AS n, %s AS watermark "
+	appendStringInfo(sql, ", s AS MATERIALIZED (SELECT %s AS n, %s AS watermark "
 					 "FROM streamproc.stream t JOIN streamproc.object_progress p USING (id) "
 					 "WHERE t.relation OPERATOR(pg_catalog.=) $1 "
 					 "UNION ALL SELECT 0, NULL LIMIT 1), "
 					 "c AS MATERIALIZED (SELECT pg_catalog.max(window_end) AS closed, "
 					 "greatest(pg_catalog.max(window_end), pg_catalog.max(s.watermark)) AS reached "
 					 "FROM u, s WHERE NOT is_expected AND is_final) ",
+					 retracts(subject) ?
+					 "(SELECT pg_catalog.max(i.ignored) FROM streamproc.window_definition d "
+					 "JOIN streamproc.object_progress i USING (id) "
+					 "WHERE d.source OPERATOR(pg_catalog.=) $1)" :
+					 "p.updates OPERATOR(pg_catalog.+) p.deletes OPERATOR(pg_catalog.+) p.truncates",
 					 format_watermark(subject->stream));
 }
 

@@ -42,15 +42,16 @@ CREATE VIEW streamproc.status WITH (security_barrier) AS
 		g.rows,
 		g.late,
 		g.duplicates,
-		g.updates + g.deletes + g.truncates AS ignored,
+		CASE WHEN o.on_update = 'ignore' THEN g.updates + g.deletes + g.truncates ELSE g.ignored END AS ignored,
+		g.retracted,
 		(SELECT pg_catalog.count(*) FROM streamproc.rejected_row r WHERE r.object = o.id) AS rejected,
 		s.changed_at AS state_since
 	FROM (
-			SELECT id, relation, 'stream' AS kind, NULL::regclass AS source FROM streamproc.stream
+			SELECT id, relation, 'stream' AS kind, NULL::regclass AS source, on_update FROM streamproc.stream
 			UNION ALL
-			SELECT id, relation, 'window', source FROM streamproc.window_definition
+			SELECT id, relation, 'window', source, NULL FROM streamproc.window_definition
 			UNION ALL
-			SELECT id, relation, 'detector', source FROM streamproc.detector_definition) o
+			SELECT id, relation, 'detector', source, NULL FROM streamproc.detector_definition) o
 		CROSS JOIN (
 			SELECT d.oid, 'streamproc_' || d.oid AS slot_name, streamproc.environment() AS problem,
 				EXISTS (SELECT FROM pg_catalog.pg_replication_origin n
@@ -97,7 +98,9 @@ COMMENT ON COLUMN streamproc.status.late IS
 COMMENT ON COLUMN streamproc.status.duplicates IS
 	'rows of a stream that repeat another one within dedup_within: nobody took them';
 COMMENT ON COLUMN streamproc.status.ignored IS
-	'updates, deletes and truncates of a stream''s table, which are not followed';
+	'updates, deletes and truncates of a stream''s table, which are not followed; of a window: rows that were not taken back, for they are past grace';
+COMMENT ON COLUMN streamproc.status.retracted IS
+	'rows that an UPDATE, DELETE or TRUNCATE has taken back from a window (on_update ''retract'')';
 COMMENT ON COLUMN streamproc.status.rejected IS
 	'rows of it in dead_letter';
 

@@ -18,6 +18,7 @@
 #include "base/compat.h"
 #include "catalog/message.h"
 #include "face/lifecycle.h"
+#include "face/on_update.h"
 #include "face/parameter.h"
 #include "face/twin.h"
 #include "face/window.h"
@@ -102,6 +103,7 @@ read_expressions(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 	if (having != NULL)
 		draft->having = sp_clause_parse_having("group_filter", having, source, draft->keys);
 	check_columns(draft);
+	sp_on_update_check_window(fcinfo, draft, list_clauses(draft));
 }
 
 /* ---- Relations. ---- */

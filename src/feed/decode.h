@@ -42,7 +42,7 @@ extern void sp_slot_drop(const char *name);
  * Is the relation the root of a stream?  Called while decoding, for relations as of the
  * transaction being decoded; must do nothing but look into memory.
  */
-typedef bool (*SpIsSource) (Oid relid);
+typedef SpSourceKind (*SpIsSource) (Oid relid);
 
 /* Acquire the slot (unless sp_slot_create() just did) and start decoding at start_lsn. */
 extern void sp_decode_open(XLogRecPtr start_lsn, SpIsSource is_source);

@@ -41,6 +41,7 @@ typedef struct SpFeedSource
 {
 	Oid			relid;
 	uint32		shape;			/* of the relation's rows, read as rows of this source */
+	bool		retracts;		/* it wants to know what is taken back */
 } SpFeedSource;
 
 /*
@@ -54,6 +55,8 @@ typedef struct SpFeedRelation
 	int			nsources;		/* 0: its rows are not wanted */
 	int			sources_allocated;
 	SpFeedSource *sources;		/* the relation itself and its ancestors that are sources */
+	bool		retracts;		/* for one of them */
+	bool	   *identity;		/* then: columns that the WAL has of old rows; NULL: all */
 	SpShape    *shape;			/* NULL: not looked up, as nobody asked for its rows */
 } SpFeedRelation;
 
@@ -64,5 +67,19 @@ extern SpFeedRelation *sp_source_find(Relation relation);
 extern SpShape *sp_source_shape(SpFeedRelation *entry, Relation relation);
 extern void sp_source_forget(void);
 extern void sp_source_reset(void);
+
+/*
+ * build.c: chunks under construction, for the spool of one transaction at a time.  Rows that
+ * are taken back gather apart from the others, and come behind those written before them.
+ */
+extern void sp_build_insert(SpSpool *spool, const SpFeedRelation *relation, TransactionId xid,
+							HeapTuple tuple);
+extern void sp_build_update(SpSpool *spool, const SpFeedRelation *relation, TransactionId xid,
+							HeapTuple old, HeapTuple new);
+extern void sp_build_delete(SpSpool *spool, const SpFeedRelation *relation, TransactionId xid,
+							HeapTuple old);
+extern void sp_build_truncate(SpSpool *spool, Oid relid, TransactionId xid, Oid source);
+extern void sp_build_close(void);
+extern void sp_build_forget(const SpSpool *spool);
 
 #endif

@@ -4,10 +4,9 @@
  *
  * A transaction's rows are copied into chunks and those into its spool, whether it is
  * decoded at its commit (begin, change, commit) or streamed while it runs (stream_*);
- * the two ways differ only in that streamed rows may still be aborted.  One chunk is
- * under construction at a time.  It takes consecutive rows of one relation, written by
- * one subtransaction under one shape, and is closed before anything else that has an
- * order is added, and when callbacks for its transaction end.
+ * the two ways differ only in that streamed rows may still be aborted.  Chunks under
+ * construction (build.c) are closed before anything else that has an order is added, and
+ * when callbacks for their transaction end.
  *
  * In a callback a historic snapshot is active, in a transaction that is going to be
  * aborted: nothing is done here but looking up relations and copying to memory of our
@@ -31,7 +30,6 @@
 #include "catalog/message.h"
 #include "feed/feed.h"
 
-#define SPARE_BUFFER_LARGEST	(1024 * 1024)	/* a chunk buffer larger than this isn't kept */
 #define REFUSAL_LOG_MS			60000
 
 PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *callbacks);
@@ -58,23 +56,6 @@ typedef struct Transaction
 } Transaction;
 
 static dlist_head transactions = DLIST_STATIC_INIT(transactions);
-
-/* The chunk under construction; there is none when transaction is NULL. */
-static struct
-{
-	Transaction *transaction;
-	const SpFeedRelation *relation; /* to compare with; may be stale */
-	uint64		generation;		/* of relation */
-	TransactionId xid;
-	SpShape    *shape;
-	uint32		row_length;		/* 0: rows have headers */
-	StringInfoData buf;
-	SpFeedSource *sources;
-	int			nsources;
-	int			sources_allocated;
-} building;
-
-static MemoryContext row_context = NULL;	/* fetched values of one row */
 
 /* Messages that claim to be ours and aren't, or can't be used. */
 static uint64 refused = 0;
@@ -111,10 +92,11 @@ get_spool(Transaction *transaction)
 static void
 free_transaction(Transaction *transaction)
 {
-	if (building.transaction == transaction)
-		building.transaction = NULL;
 	if (transaction->spool != NULL)
+	{
+		sp_build_forget(transaction->spool);
 		sp_spool_free(transaction->spool);
+	}
 	if (transaction->others != NULL)
 		pfree(transaction->others);
 	if (transaction->aborted != NULL)
@@ -141,136 +123,6 @@ reserve_element(void *array, int used, int *allocated, Size size)
 	if (array == NULL)
 		return MemoryContextAllocHuge(sp_feed.context, mul_size(*allocated, size));
 	return repalloc_huge(array, mul_size(*allocated, size));
-}
-
-/* ---- chunks ---- */
-
-/* Close the chunk under construction, if there is one. */
-static void
-close_chunk(void)
-{
-	Transaction *transaction = building.transaction;
-	SpChunk    *chunk = (SpChunk *) building.buf.data;
-
-	if (transaction == NULL)
-		return;
-	building.transaction = NULL;
-	if (chunk->nrows > 0)
-		for (int i = 0; i < building.nsources; i++)
-			sp_spool_add_as(get_spool(transaction), chunk, building.sources[i].relid,
-							building.sources[i].shape);
-
-	if (building.buf.maxlen > SPARE_BUFFER_LARGEST)
-	{
-		pfree(building.buf.data);
-		building.buf.data = NULL;
-	}
-}
-
-/* Begin a chunk for rows of a relation; fixed: none of them has a null. */
-static void
-open_chunk(Transaction *transaction, const SpFeedRelation *relation, TransactionId xid, bool fixed)
-{
-	SpChunk    *chunk;
-
-	close_chunk();
-	if (building.buf.data == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(sp_feed.context);
-
-		initStringInfo(&building.buf);
-		enlargeStringInfo(&building.buf, SP_CHUNK_TARGET);
-		MemoryContextSwitchTo(old);
-	}
-
-	building.nsources = 0;
-	for (int i = 0; i < relation->nsources; i++)
-	{
-		building.sources = reserve_element(building.sources, building.nsources,
-										   &building.sources_allocated,
-										   sizeof(SpFeedSource));
-		building.sources[building.nsources++] = relation->sources[i];
-	}
-	building.relation = relation;
-	building.generation = relation->generation;
-	building.xid = xid;
-	building.shape = relation->shape;
-	building.row_length = fixed ? relation->shape->row_length : 0;
-
-	chunk = (SpChunk *) building.buf.data;
-	memset(chunk, 0, sizeof(SpChunk));
-	chunk->magic = SP_CHUNK_MAGIC;
-	chunk->size = sizeof(SpChunk);
-	chunk->relid = relation->relid;
-	chunk->xid = xid;
-	chunk->sequence = SP_CHUNK_UNSEQUENCED;
-	chunk->row_length = building.row_length;
-	chunk->shape_hash = relation->shape->hash;
-	building.buf.len = sizeof(SpChunk);
-	building.transaction = transaction;
-}
-
-/* Does a tuple have a value for every column, and all of them within itself? */
-static inline bool
-is_plain(const SpFeedRelation *relation, HeapTuple tuple)
-{
-	return (tuple->t_data->t_infomask & (HEAP_HASNULL | HEAP_HASEXTERNAL)) == 0 &&
-		HeapTupleHeaderGetNatts(tuple->t_data) == relation->shape->desc->natts;
-}
-
-/* Append a row whose TOASTed values must be put into it. */
-static void
-append_external(const SpFeedRelation *relation, HeapTuple tuple)
-{
-	TupleDesc	desc = relation->shape->desc;
-	MemoryContext old;
-	Datum	   *values;
-	bool	   *nulls;
-
-	MemoryContextReset(row_context);
-	old = MemoryContextSwitchTo(row_context);
-	values = palloc(sizeof(Datum) * desc->natts);
-	nulls = palloc(sizeof(bool) * desc->natts);
-	heap_deform_tuple(tuple, desc, values, nulls);
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		struct varlena *value;
-
-		if (nulls[i] || TupleDescAttr(desc, i)->attlen != -1)
-			continue;
-		value = (struct varlena *) DatumGetPointer(values[i]);
-		if (!VARATT_IS_EXTERNAL(value))
-			continue;
-
-		/* An insert brings its values along; only an update may refer to old ones. */
-		if (VARATT_IS_EXTERNAL_ONDISK(value))
-			elog(ERROR, "value of column %d of relation %u is not in the WAL",
-				 i + 1, relation->relid);
-		values[i] = PointerGetDatum(detoast_external_attr(value));
-	}
-	sp_chunk_append(&building.buf, desc, values, nulls);
-	MemoryContextSwitchTo(old);
-}
-
-/* Add an inserted row. */
-static void
-add_row(ReorderBufferTXN *txn, const SpFeedRelation *relation, TransactionId xid, HeapTuple tuple)
-{
-	bool		plain = is_plain(relation, tuple);
-
-	/* What the row needs at most: a header, a bitmap, its data. */
-	if (building.transaction == NULL || building.transaction != txn->output_plugin_private ||
-		building.relation != relation || building.generation != relation->generation ||
-		building.xid != xid || (building.row_length > 0 && !plain) ||
-		building.buf.len + MAXALIGN(tuple->t_len) > SP_CHUNK_TARGET)
-		open_chunk(get_transaction(txn), relation, xid,
-				   plain && relation->shape->row_length > 0);
-
-	if (unlikely(tuple->t_data->t_infomask & HEAP_HASEXTERNAL))
-		append_external(relation, tuple);
-	else
-		sp_chunk_append_tuple(&building.buf, tuple);
 }
 
 /* ---- changes other than rows ---- */
@@ -482,7 +334,7 @@ message_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr lsn,
 	kind = sp_message_check(data, size, transactional ? txn->xid : InvalidTransactionId);
 	if (transactional && kind == SP_MESSAGE_CHUNK)
 	{
-		close_chunk();
+		sp_build_close();
 		add_chunk_bytes(txn, payload, payload_size);
 	}
 	else if (transactional && kind == SP_MESSAGE_CONTROL)
@@ -505,9 +357,6 @@ startup_cb(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool is_in
 				 errmsg("output plugin \"%s\" can only be used by the streamproc worker",
 						SP_PLUGIN_NAME)));
 	options->output_type = OUTPUT_PLUGIN_BINARY_OUTPUT;
-	if (row_context == NULL)
-		row_context = AllocSetContextCreate(TopMemoryContext, "streamproc row",
-											ALLOCSET_DEFAULT_SIZES);
 }
 
 /* Is this our own worker's writing? */
@@ -523,7 +372,7 @@ filter_by_origin_cb(LogicalDecodingContext *ctx, RepOriginId origin_id)
 static void
 begin_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
-	close_chunk();
+	sp_build_close();
 }
 
 /* The last relation looked up, while nothing changes. */
@@ -545,6 +394,20 @@ find_relation(Relation relation)
 	return last;
 }
 
+/* An UPDATE or DELETE. */
+static void
+retract_row(ReorderBufferTXN *txn, const SpFeedRelation *entry, ReorderBufferChange *change)
+{
+	SpSpool    *spool = get_spool(get_transaction(txn));
+	HeapTuple	old = sp_compat_old_tuple(change);
+	HeapTuple	new = sp_compat_new_tuple(change);
+
+	if (change->action == REORDER_BUFFER_CHANGE_DELETE)
+		sp_build_delete(spool, entry, change->txn->xid, old);
+	else if (change->action == REORDER_BUFFER_CHANGE_UPDATE && new != NULL)
+		sp_build_update(spool, entry, change->txn->xid, old, new);
+}
+
 /* A row was written. */
 static void
 change_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation relation,
@@ -559,14 +422,29 @@ change_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation relation,
 		HeapTuple	tuple = sp_compat_new_tuple(change);
 
 		if (likely(tuple != NULL))
-			add_row(txn, entry, change->txn->xid, tuple);
+			sp_build_insert(get_spool(get_transaction(txn)), entry, change->txn->xid, tuple);
 		return;
 	}
 	for (int i = 0; i < entry->nsources; i++)
 		count_other(txn, change->txn->xid, entry->sources[i].relid, change->action);
+	if (entry->retracts)
+		retract_row(txn, entry, change);
 }
 
-/* Relations were truncated: one change of each source among them, or above them. */
+/* Is a relation among those that are truncated? */
+static bool
+is_among(Oid relid, int nrelations, Relation relations[])
+{
+	for (int i = 0; i < nrelations; i++)
+		if (RelationGetRelid(relations[i]) == relid)
+			return true;
+	return false;
+}
+
+/*
+ * Relations were truncated: one change of each source among them, or above them.  Which rows
+ * a part of a source had is not known.
+ */
 static void
 truncate_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelations,
 			Relation relations[], ReorderBufferChange *change)
@@ -579,10 +457,16 @@ truncate_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelations,
 
 		for (int j = 0; j < entry->nsources; j++)
 		{
-			if (list_member_oid(counted, entry->sources[j].relid))
+			Oid			source = entry->sources[j].relid;
+
+			if (list_member_oid(counted, source))
 				continue;
-			counted = lappend_oid(counted, entry->sources[j].relid);
-			count_other(txn, change->txn->xid, entry->sources[j].relid, change->action);
+			counted = lappend_oid(counted, source);
+			count_other(txn, change->txn->xid, source, change->action);
+			if (entry->sources[j].retracts)
+				sp_build_truncate(get_spool(get_transaction(txn)),
+								  is_among(source, nrelations, relations) ? source : entry->relid,
+								  change->txn->xid, source);
 		}
 	}
 	list_free(counted);
@@ -595,7 +479,7 @@ commit_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_
 	Transaction *transaction = txn->output_plugin_private;
 	SpEvent    *event;
 
-	close_chunk();
+	sp_build_close();
 	if (transaction == NULL)
 		return;
 
@@ -631,7 +515,7 @@ commit_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_
 static void
 stream_stop_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
-	close_chunk();
+	sp_build_close();
 }
 
 /* A running transaction, or a subtransaction of it, aborted. */
@@ -641,7 +525,7 @@ stream_abort_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr a
 	ReorderBufferTXN *top = txn->toptxn != NULL ? txn->toptxn : txn;
 	Transaction *transaction = top->output_plugin_private;
 
-	close_chunk();
+	sp_build_close();
 	if (transaction == NULL)
 		return;
 	if (txn == top)

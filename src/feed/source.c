@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
 #include "catalog/partition.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -61,7 +62,7 @@ sp_source_forget(void)
 
 /* Note a source that the relation's rows belong to. */
 static void
-add_source(SpFeedRelation *entry, Oid source, uint32 shape)
+add_source(SpFeedRelation *entry, Oid source, uint32 shape, SpSourceKind kind)
 {
 	if (entry->nsources == entry->sources_allocated)
 	{
@@ -74,12 +75,14 @@ add_source(SpFeedRelation *entry, Oid source, uint32 shape)
 		entry->sources_allocated = n;
 	}
 	entry->sources[entry->nsources].relid = source;
+	entry->sources[entry->nsources].retracts = kind == SP_SOURCE_ALL;
 	entry->sources[entry->nsources++].shape = shape;
+	entry->retracts |= kind == SP_SOURCE_ALL;
 }
 
 /* Note an ancestor: its columns may have other numbers than the partition's. */
 static void
-add_ancestor(SpFeedRelation *entry, Relation relation, Oid ancestor)
+add_ancestor(SpFeedRelation *entry, Relation relation, Oid ancestor, SpSourceKind kind)
 {
 	Relation	source = RelationIdGetRelation(ancestor);
 	SpShape    *shape;
@@ -89,7 +92,23 @@ add_ancestor(SpFeedRelation *entry, Relation relation, Oid ancestor)
 	shape = sp_shape_register_under(entry->relid, RelationGetDescr(relation),
 									RelationGetDescr(source));
 	RelationClose(source);
-	add_source(entry, ancestor, shape->id);
+	add_source(entry, ancestor, shape->id, kind);
+}
+
+/* Which columns does the WAL have of old rows? */
+static void
+find_identity(SpFeedRelation *entry, Relation relation)
+{
+	int			natts = RelationGetDescr(relation)->natts;
+	Bitmapset  *columns;
+
+	if (relation->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
+		return;
+	columns = RelationGetIdentityKeyBitmap(relation);
+	entry->identity = MemoryContextAlloc(relation_context, Max(natts, 1));
+	for (int i = 0; i < natts; i++)
+		entry->identity[i] = bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, columns);
+	bms_free(columns);
 }
 
 /* Find out to which sources the relation's rows belong. */
@@ -97,26 +116,36 @@ static void
 fill_entry(SpFeedRelation *entry, Relation relation)
 {
 	uint64		generation = sp_source_generation;
+	SpSourceKind kind = sp_feed.is_source(entry->relid);
 
 	/* An error may leave from here: then the entry stays stale, as it does on news. */
 	entry->generation = 0;
 	entry->nsources = 0;
 	entry->shape = NULL;
+	entry->retracts = false;
+	if (entry->identity != NULL)
+		pfree(entry->identity);
+	entry->identity = NULL;
 
-	if (sp_feed.is_source(entry->relid))
-		add_source(entry, entry->relid, sp_source_shape(entry, relation)->id);
+	if (kind != SP_SOURCE_NONE)
+		add_source(entry, entry->relid, sp_source_shape(entry, relation)->id, kind);
 	if (relation->rd_rel->relispartition)
 	{
 		List	   *ancestors = get_partition_ancestors(entry->relid);
 		ListCell   *cell;
 
 		foreach(cell, ancestors)
-			if (sp_feed.is_source(lfirst_oid(cell)))
-				add_ancestor(entry, relation, lfirst_oid(cell));
+		{
+			kind = sp_feed.is_source(lfirst_oid(cell));
+			if (kind != SP_SOURCE_NONE)
+				add_ancestor(entry, relation, lfirst_oid(cell), kind);
+		}
 		list_free(ancestors);
 	}
 	if (entry->nsources > 0)
 		sp_source_shape(entry, relation);
+	if (entry->retracts)
+		find_identity(entry, relation);
 	entry->generation = generation;
 }
 

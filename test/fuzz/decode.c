@@ -40,10 +40,10 @@ static OutputPluginCallbacks plugin;
 static DecodedRelation relations[DECODE_NRELATIONS];
 
 /* Every table but the last one is a stream. */
-static bool
+static SpSourceKind
 is_source(Oid relid)
 {
-	return relid < DECODE_FIRST_RELID + DECODE_NRELATIONS - 1;
+	return relid < DECODE_FIRST_RELID + DECODE_NRELATIONS - 1 ? SP_SOURCE_INSERTS : SP_SOURCE_NONE;
 }
 
 /* Make what lasts. */

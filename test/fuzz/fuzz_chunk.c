@@ -58,12 +58,21 @@ write_again(const RowKind *kind, const Rows *rows, unsigned way)
 static void
 try_chunk(const RowKind *kind, const char *data, Size size, unsigned way)
 {
+	static const uint32 others[] = {SP_CHUNK_UPDATED, SP_CHUNK_RETRACTED, SP_CHUNK_TRUNCATED};
 	SpChunk    *chunk = (SpChunk *) fuzz_copy(data, size, 0);
 	int			natts = kind->desc->natts;
 	Rows		rows = {0};
 
 	if (sp_chunk_check(chunk, size, kind->desc) == NULL)
 	{
+		/* rows that were inserted, and nothing that only the change feed may claim */
+		demand(chunk->magic == SP_CHUNK_MAGIC);
+		for (int i = 0; i < lengthof(others); i++)
+		{
+			chunk->magic = others[i];
+			demand(sp_chunk_check(chunk, size, kind->desc) != NULL);
+		}
+		chunk->magic = SP_CHUNK_MAGIC;
 		chunk->shape = kind->shape->id;
 		rows_read(kind, chunk, natts, &rows);
 		rows_read(kind, chunk, natts + 2, NULL);

@@ -15,8 +15,13 @@ name(void) \
 	fuzz_fail("a function that nobody should call", 0, #name); \
 }
 
-/* feed/plugin.c: rows with external values, of ordinary tables */
+/* feed/build.c: rows with external values, of ordinary tables */
 UNUSED(heap_deform_tuple)
+
+/* feed/source.c: no stream wants to know what is taken back */
+UNUSED(bms_free)
+UNUSED(bms_is_member)
+UNUSED(RelationGetIdentityKeyBitmap)
 
 /* feed/pack.c: all columns of a slot are there */
 UNUSED(slot_getsomeattrs_int)
