@@ -74,6 +74,10 @@ typedef struct SpSlidingInner
 {
 	SpSlidingNode node;
 	SpSlidingNode *children[SP_SLIDING_FANOUT + 1]; /* one too many until it is split */
+
+	/* native aggregates: states of the first nfolded children, which don't change any more */
+	char	   *folded;
+	int16		nfolded[2];		/* by method */
 } SpSlidingInner;
 
 typedef struct SpSlidingKey

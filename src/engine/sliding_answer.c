@@ -45,13 +45,38 @@ add_column(SpSliding *s, int evaluated)
 	return s->ncolumns++;
 }
 
-/* How to compute an aggregate. */
+/* How to compute an aggregate by itself. */
 static SpSlidingMethod
 choose_method(const SpAggregate *agg)
 {
 	if (sp_aggregate_is_kept(agg) || !sp_aggregate_can_combine(agg))
 		return SP_SLIDING_WALKED;
 	return sp_aggregate_can_retract(agg) ? SP_SLIDING_RUNNING : SP_SLIDING_COMBINED;
+}
+
+/*
+ * How to compute all of them.  Where nodes of the tree are visited anyway, it costs less to
+ * combine the kernel's states there, too, than to go through the tree twice when an event
+ * is out of order.
+ */
+static void
+choose_methods(SpSliding *s)
+{
+	SpWindow   *w = s->window;
+	bool		combines = false;
+	int			a;
+
+	for (a = 0; a < w->naggs; a++)
+	{
+		s->method[a] = choose_method(w->aggs[a]);
+		combines |= s->method[a] == SP_SLIDING_COMBINED;
+	}
+	for (a = 0; a < w->naggs; a++)
+	{
+		if (combines && s->method[a] == SP_SLIDING_RUNNING && sp_aggregate_is_native(w->aggs[a]))
+			s->method[a] = SP_SLIDING_COMBINED;
+		s->uses[s->method[a]] = true;
+	}
 }
 
 /* Methods and columns of the window's aggregates; in the current memory context, for good. */
@@ -69,12 +94,11 @@ sp_sliding_bind(SpSliding *s)
 	s->args = palloc(sizeof(int *) * Max(1, w->naggs));
 	s->by_value = true;
 	s->native = true;
+	choose_methods(s);
 	for (a = 0; a < w->naggs; a++)
 	{
 		SpAggregate *agg = w->aggs[a];
 
-		s->method[a] = choose_method(agg);
-		s->uses[s->method[a]] = true;
 		s->native &= sp_aggregate_is_native(agg);
 		s->filter[a] = w->agg_filter[a] < 0 ? -1 : add_column(s, w->agg_filter[a]);
 		s->args[a] = palloc0(sizeof(int) * Max(1, sp_aggregate_nargs(agg)));

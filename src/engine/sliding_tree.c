@@ -65,24 +65,65 @@ advance_states(SpSliding *s, SpSlidingMethod method, char *states, SpSlidingLeaf
 
 static bool know_states(SpSliding *s, SpSlidingNode *node, SpSlidingMethod method);
 
+/* Add the states of a node's children to others, from first to before last; false: can't. */
+static bool
+combine_children(SpSliding *s, SpSlidingInner *inner, SpSlidingMethod method, int first, int last,
+				 char *states)
+{
+	int			sqlstate;
+	int			i;
+
+	for (i = first; i < last; i++)
+	{
+		if (!know_states(s, inner->children[i], method) ||
+			combine_states(s, method, states, inner->children[i]->states, &sqlstate) != NULL)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Mostly only the last child of a node has changed.  So the states of those before it are
+ * kept; the result is the same, to the last bit.
+ */
+static bool
+fold_children(SpSliding *s, SpSlidingInner *inner, SpSlidingMethod method)
+{
+	SpWindow   *w = s->window;
+	int			nfolded = inner->nfolded[method];
+	int			last = inner->node.n - 1;
+	int			a;
+
+	if (inner->folded == NULL)
+		inner->folded = MemoryContextAllocZero(s->context, Max(s->states_size, 1));
+	if (nfolded == 0)
+		sp_sliding_init_states(s, method, inner->folded);
+	inner->nfolded[method] = 0;
+	if (!combine_children(s, inner, method, nfolded, last, inner->folded))
+		return false;
+	inner->nfolded[method] = last;
+	for (a = 0; a < w->naggs; a++)
+	{
+		if (s->method[a] == method)
+			sp_aggregate_copy(w->aggs[a], inner->node.states + w->agg_offset[a],
+							  inner->folded + w->agg_offset[a]);
+	}
+	return combine_children(s, inner, method, last, last + 1, inner->node.states);
+}
+
 /* The states of all that is below a node; false: there are none. */
 static bool
 make_states(SpSliding *s, SpSlidingNode *node, SpSlidingMethod method)
 {
 	SpSlidingInner *inner = (SpSlidingInner *) node;
 	int			sqlstate;
-	int			i;
 
 	if (node->level == 0)
 		return advance_states(s, method, node->states, (SpSlidingLeaf *) node, 0, node->n,
 							  &sqlstate) == NULL;
-	for (i = 0; i < node->n; i++)
-	{
-		if (!know_states(s, inner->children[i], method) ||
-			combine_states(s, method, node->states, inner->children[i]->states, &sqlstate) != NULL)
-			return false;
-	}
-	return true;
+	if (s->native)
+		return fold_children(s, inner, method);
+	return combine_children(s, inner, method, 0, node->n, node->states);
 }
 
 /* Make a node's states known, if there are any.  May throw where aggregates do. */
@@ -154,17 +195,34 @@ sp_sliding_fold(SpSliding *s, SpSlidingNode *node, SpSlidingMethod method,
 
 /* ---- nodes ---- */
 
+/* Which child of its parent is it? */
+static inline int
+child_index(const SpSlidingInner *inner, const SpSlidingNode *child)
+{
+	int			i = inner->node.n - 1;
+
+	while (inner->children[i] != child)
+		i--;
+	return i;
+}
+
 /* Something below the node has changed: its times, and those of all above it. */
 static void
 note_change(SpSlidingNode *node)
 {
 	SpSlidingInner *inner;
 
-	for (inner = node->parent; inner != NULL; inner = inner->node.parent)
+	for (inner = node->parent; inner != NULL; node = &inner->node, inner = inner->node.parent)
 	{
+		int			i = child_index(inner, node);
+
 		inner->node.first = inner->children[0]->first;
 		inner->node.last = inner->children[inner->node.n - 1]->last;
 		forget_states(&inner->node);
+		if (i < inner->nfolded[SP_SLIDING_COMBINED])
+			inner->nfolded[SP_SLIDING_COMBINED] = 0;
+		if (i < inner->nfolded[SP_SLIDING_RUNNING])
+			inner->nfolded[SP_SLIDING_RUNNING] = 0;
 	}
 }
 
@@ -187,16 +245,6 @@ new_inner(SpSliding *s, SpSlidingNode *child)
 	inner->node.last = child->last;
 	set_child(inner, 0, child);
 	return inner;
-}
-
-static int
-child_index(const SpSlidingInner *inner, const SpSlidingNode *child)
-{
-	int			i;
-
-	for (i = 0; inner->children[i] != child; i++)
-		;
-	return i;
 }
 
 static SpSlidingLeaf *
@@ -225,6 +273,7 @@ split_inner(SpSliding *s, SpSlidingKey *key, SpSlidingInner *inner)
 	inner->node.n = half;
 	inner->node.last = inner->children[half - 1]->last;
 	forget_states(&inner->node);
+	inner->nfolded[SP_SLIDING_COMBINED] = inner->nfolded[SP_SLIDING_RUNNING] = 0;
 	sp_group_changing(&s->window->groups, leaf->group);
 	leaf->rank = Max(leaf->rank, right->node.level);
 	sp_group_changed(&s->window->groups, leaf->group);
@@ -248,6 +297,7 @@ add_sibling(SpSliding *s, SpSlidingKey *key, SpSlidingNode *node, SpSlidingNode 
 			sizeof(SpSlidingNode *) * (parent->node.n - i));
 	set_child(parent, i, sibling);
 	parent->node.n++;
+	note_change(node);
 	note_change(sibling);
 	if (parent->node.n > SP_SLIDING_FANOUT)
 		split_inner(s, key, parent);
@@ -515,6 +565,8 @@ free_node(SpSliding *s, SpSlidingNode *node)
 	}
 	if (node->states != NULL)
 		pfree(node->states);
+	if (node->level > 0 && ((SpSlidingInner *) node)->folded != NULL)
+		pfree(((SpSlidingInner *) node)->folded);
 	pfree(node);
 }
 

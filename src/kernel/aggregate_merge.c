@@ -140,13 +140,16 @@ combine_moments(SpAggMoments *to, const SpAggMoments *from)
 static SpAggError
 combine_extremes(const SpAggKernel *kernel, SpAggExtreme *to, const SpAggExtreme *from)
 {
-	SpAggResult result;
 	SpValue		value = {0, false};
 
-	sp_agg_result(kernel, from, &result);
-	if (result.kind == SP_AGG_RESULT_NULL)
+	if (!from->seen)
 		return SP_AGG_OK;
-	value.bits = result.bits;
+	if (kernel->type == SP_AGG_FLOAT4)
+		value.bits = float4_bits((float) from->value.real);
+	else if (kernel->type == SP_AGG_FLOAT8)
+		value.bits = float8_bits(from->value.real);
+	else
+		value.bits = (uint64_t) from->value.integer;
 	return kernel->advance(to, &value);
 }
 

@@ -2,7 +2,9 @@
 
 Rows (id bigint, key int4 uniform, value float8, ts timestamptz), one millisecond apart, in COPYs of 5,000 rows from
 files on the server, each its own commit; 1-minute tumbling window by key with count, sum, min, max. W-many has 10,000
-keys: nearly every row of a commit touches another result row. W-few has 100.
+keys: nearly every row of a commit touches another result row. W-few has 100. KIND=sliding: an answer for each row over the
+last 5 minutes instead, which are 3,000 rows of a key with W-few, and 30 with W-many; W-hot, with one key, has 300,000.
+SHUFFLE=10: rows in disorder, up to 10 seconds.
 
 A run's time ends when wait_for() has returned. CPU is utime + stime of the loading backend and of the worker.
 """
@@ -17,12 +19,15 @@ import time
 ROWS = int(os.environ.get('ROWS', '5000000'))
 ONLY = os.environ.get('ONLY', '')
 RUNS = int(os.environ.get('RUNS', '1'))
+KIND = os.environ.get('KIND', 'tumbling')
+SHUFFLE = int(os.environ.get('SHUFFLE', '0'))
 COMMIT = 5000
 DIR = os.environ['BENCH_DIR'] + '/bench'
 TICK = os.sysconf('SC_CLK_TCK')
 
 COLUMNS = '(id bigint, key int4, value float8, ts timestamptz)'
-WINDOW = """SELECT streamproc.create_window('minute', 'event', kind => 'tumbling', size => '1 minute',
+SIZES = {'tumbling': '1 minute', 'sliding': '5 minutes'}
+WINDOW = f"""SELECT streamproc.create_window('minute', 'event', kind => '{KIND}', size => '{SIZES[KIND]}',""" + """
     keys => ARRAY['key'], aggregates => ARRAY['count(*) AS n', 'sum(value) AS total',
     'min(value) AS low', 'max(value) AS high'], trigger => '{trigger}');"""
 # A session ends where its key pauses for five times as long as it does on average.
@@ -47,6 +52,8 @@ CREATE TRIGGER maintain AFTER INSERT ON event REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION maintain();"""
 
 WORKLOADS = {'W-many': 10000, 'W-few': 100}
+if KIND == 'sliding':
+    WORKLOADS['W-hot'] = 1
 
 
 class Case:
@@ -62,13 +69,15 @@ class Case:
 def cases():
     yield Case('COPY alone')
     yield Case('COPY alone', table='streamproc')
-    yield Case('statement trigger', declare=TRIGGER)
+    if KIND == 'tumbling':
+        yield Case('statement trigger', declare=TRIGGER)
     for table in ('heap', 'streamproc'):
         for trigger in ('0', '1 second'):
             for detector in ('', DETECTOR):
                 yield Case(f"window, trigger '{trigger}'" + (' + ewma' if detector else ''), table,
                            STREAM + WINDOW.format(trigger=trigger) + detector, worker=True)
-        for trigger, emit in (('0', 'update'), ('1 second', 'update'), ('1 second', 'final')):
+        sessions = (('0', 'update'), ('1 second', 'update'), ('1 second', 'final')) if KIND == 'tumbling' else ()
+        for trigger, emit in sessions:
             yield Case(f"session, trigger '{trigger}', '{emit}'", table,
                        STREAM + SESSION.format(trigger=trigger, emit=emit), worker=True)
 
@@ -88,7 +97,8 @@ def make_files(nkeys, form):
             EXECUTE format($f$COPY (
                 SELECT i::bigint, (abs(hashint8(i)::bigint) %% {nkeys})::int4,
                     (hashint8extended(i, 1) & 1048575) / 1024.0::float8,
-                    '2026-01-01'::timestamptz + i * interval '1 ms'
+                    '2026-01-01'::timestamptz + (i + (hashint8extended(i, 2) & 1048575) * {SHUFFLE} / 1048.576)
+                        * interval '1 ms'
                 FROM generate_series(%s, %s) i) TO %L WITH (FORMAT {form})$f$,
                 n * {COMMIT} + 1, (n + 1) * {COMMIT}, format('{DIR}/%s', n));
         END LOOP;
@@ -153,7 +163,7 @@ def measure(case, form, nkeys):
     start, loaded, done = lines
     rows = ROWS // COMMIT * COMMIT
     if case.worker or 'trigger' in case.name:
-        counted = int(psql('SELECT sum(n) FROM minute'))
+        counted = int(psql('SELECT count(*) FROM minute' if KIND == 'sliding' else 'SELECT sum(n) FROM minute'))
         if counted != rows and "'final'" not in case.name:
             sys.exit(f'{case.name}: {counted} rows counted instead of {rows}')
     result = {
