@@ -52,6 +52,23 @@ typedef struct SlidingWork
 	bool		at_work;		/* if it throws, it is this row's */
 } SlidingWork;
 
+/*
+ * May a row throw on its way to its answer?  With long values, which an answer may carry more
+ * than once, it may be larger than a row can be.
+ */
+static bool
+may_throw(const SpWindow *w)
+{
+	int			i;
+
+	for (i = 0; i < w->nkeys + w->ncarry; i++)
+	{
+		if (w->evaluated[i]->typlen < 0)
+			return true;
+	}
+	return !w->native || w->having != NULL;
+}
+
 /* SpWindowOps.open */
 static void
 open_window(SpWindow *w)
@@ -65,6 +82,7 @@ open_window(SpWindow *w)
 	s->states_size = w->value_size;
 	s->values = palloc(sizeof(Datum) * natts);
 	s->nulls = palloc0(sizeof(bool) * natts);
+	s->guarded = may_throw(w);
 	sp_sliding_bind(s);
 	w->sliding = s;
 }
@@ -262,7 +280,7 @@ take_rows(void *arg)
 	}
 }
 
-/* Aggregates or key comparisons may throw: the rows that do become dead letters. */
+/* Aggregates, say, may throw: the rows that do become dead letters. */
 static void
 take_rows_guarded(SlidingWork *work)
 {
@@ -302,7 +320,7 @@ apply_rows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev)
 	work.feeds = sp_result_is_read(w);
 	if (work.feeds)
 		sp_result_begin_rows(w, &work.results, rows->n, rows->lsn, rows->commit_time);
-	if (w->native && w->having == NULL)
+	if (!w->sliding->guarded)
 	{
 		MemoryContext old = MemoryContextSwitchTo(rows->context);
 

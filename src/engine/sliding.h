@@ -110,6 +110,7 @@ typedef struct SpSliding
 	int		   *evaluated;		/* which of the evaluated expressions it is */
 	bool		by_value;		/* all of them */
 	bool		native;			/* all aggregates: their states need not be given up */
+	bool		guarded;		/* a row may throw */
 	int		   *filter;			/* by aggregate: its FILTER's column; -1: none */
 	int		  **args;			/* by aggregate: its arguments' columns */
 
