@@ -131,6 +131,19 @@ SELECT streamproc.wait_for();
 SELECT * FROM differences();
 SELECT reason, sqlstate, count(*) FROM streamproc.dead_letter WHERE name = 'failing'::regclass GROUP BY 1, 2;
 
+-- No group keeps more than what can be saved: what would be too much is a dead letter.
+CREATE TABLE large (id int, at timestamptz);
+SELECT streamproc.create_stream('large', 'at');
+SELECT streamproc.create_window('large_1h', 'large', 'tumbling', size => '1 hour',
+	aggregates => ARRAY['count(DISTINCT repeat(''x'', 1000000 + id)) AS n', 'count(*) AS "rows"']);
+SELECT streamproc.wait_for();
+INSERT INTO large SELECT i, '2026-01-01 12:00+00' FROM generate_series(1, 20) i;
+INSERT INTO large SELECT 1, '2026-01-01 12:00+00' FROM generate_series(1, 20);
+SELECT streamproc.wait_for();
+SELECT n, "rows" FROM large_1h;
+SELECT reason, sqlstate, message, count(*) FROM streamproc.dead_letter WHERE name = 'large_1h'::regclass GROUP BY 1, 2, 3;
+SELECT streamproc.drop_stream('large', cascade => true);
+
 -- What can't be maintained.
 CREATE FUNCTION roll(int, int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT $1 + $2';
 CREATE AGGREGATE rolled(int) (SFUNC = roll, STYPE = int, INITCOND = 0);

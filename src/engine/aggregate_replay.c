@@ -33,8 +33,13 @@
 
 #include "base/compat.h"
 #include "engine/aggregate_internal.h"
+#include "engine/internal.h"
 
-#define LARGEST_STATE	(256 * 1024 * 1024)
+/* Bytes: a page of groups is saved in one piece of memory. */
+#define LARGEST_STATE	((Size) 13 * 1024 * 1024)
+
+StaticAssertDecl(MaxAllocSize / SP_PAGE_GROUPS > LARGEST_STATE + LARGEST_STATE / 8,
+				 "a page of them can be saved");
 
 struct SpReplay
 {
