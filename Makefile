@@ -1,6 +1,7 @@
 # make             build                      make check      every test, on a private cluster
 # make install     install (needs the right)  make check-pg PG=17|18   the same on another major
 # make dev         build, warnings are errors make lint       house rules
+# make check-fuzz  windows made by chance, thousands of them
 # make demo        a tour on a private cluster (KEEP=1 leaves it running)
 # make bench | unit | fuzz | format | format-check | setup
 #
@@ -8,7 +9,7 @@
 
 # Targets that only run a script. They are kept apart from PGXS, which has a
 # "check" of its own that does nothing but say so.
-SCRIPTED = setup dev check check-pg lint unit fuzz demo bench format format-check
+SCRIPTED = setup dev check check-pg check-fuzz lint unit fuzz demo bench format format-check
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -27,6 +28,10 @@ check:
 
 check-pg:
 	@test/check-pg '$(PG)'
+
+check-fuzz:
+	@test/setup
+	@test/property/run --cases $${CASES:-3000}
 
 lint:
 	@test/lint

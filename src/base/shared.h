@@ -64,6 +64,7 @@ typedef struct SpWorkerSlot
 	pg_atomic_uint64 commits;
 	pg_atomic_uint64 batches;
 	pg_atomic_uint64 results;	/* result rows written */
+	pg_atomic_uint64 writing_us;	/* CPU that writing results took */
 	pg_atomic_uint64 alerts;
 	pg_atomic_uint64 dead;		/* rows to dead_letter */
 	pg_atomic_uint64 checkpoints;

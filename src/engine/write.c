@@ -10,6 +10,8 @@
  */
 #include "engine/internal.h"
 
+#include <time.h>
+
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "base/compat.h"
@@ -525,6 +527,17 @@ try_together(List *objects, List *due, XLogRecPtr upto, bool progress)
 	return ok;
 }
 
+/* CPU time of this process. */
+static int64
+cpu_time_us(void)
+{
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0)
+		return 0;
+	return t.tv_sec * USECS_PER_SEC + t.tv_nsec / 1000;
+}
+
 /*
  * Write the output that is due, or more, and end the current transaction, which holds nothing else
  * that must be kept.  Must be called with an active snapshot.
@@ -538,6 +551,7 @@ sp_write_and_commit(XLogRecPtr upto, SpWriteWhat what)
 	List	   *objects = list_writables();
 	List	   *due = select_due(objects, what);
 	bool		progress = what == SP_WRITE_ALL && sp_engine.progressed;
+	int64		cpu = due != NIL ? cpu_time_us() : 0;
 	ListCell   *lc;
 
 	if (try_together(objects, due, upto, progress))
@@ -552,6 +566,8 @@ sp_write_and_commit(XLogRecPtr upto, SpWriteWhat what)
 			((Writable *) lfirst(lc))->written = false;
 		write_separately(objects, due, upto);
 	}
+	if (due != NIL)
+		pg_atomic_fetch_add_u64(&sp_my_worker->writing_us, cpu_time_us() - cpu);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }

@@ -28,7 +28,7 @@
 #define POLITE_US		(5 * USECS_PER_SEC)
 #define RECHECK_MS		100
 
-#define WORKER_COLUMNS	21
+#define WORKER_COLUMNS	22
 
 PG_FUNCTION_INFO_V1(sp_start);
 PG_FUNCTION_INFO_V1(sp_stop);
@@ -246,6 +246,7 @@ add_statistics(RowBuilder *row, SpWorkerSlot *slot, int pid, TimestampTz started
 	add_counter(row, &slot->commits);
 	add_counter(row, &slot->batches);
 	add_counter(row, &slot->results);
+	add_column(row, Float8GetDatum(pg_atomic_read_u64(&slot->writing_us) / 1e6), false);
 	add_counter(row, &slot->alerts);
 	add_counter(row, &slot->dead);
 	add_counter(row, &slot->checkpoints);

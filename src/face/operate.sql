@@ -41,6 +41,7 @@ CREATE FUNCTION streamproc.worker_status(
 	OUT commits pg_catalog.int8,
 	OUT batches pg_catalog.int8,
 	OUT results pg_catalog.int8,
+	OUT writing_cpu_seconds pg_catalog.float8,
 	OUT alerts pg_catalog.int8,
 	OUT dead_rows pg_catalog.int8,
 	OUT checkpoints pg_catalog.int8,
@@ -61,7 +62,7 @@ AS 'MODULE_PATHNAME', 'sp_worker_status';
 COMMENT ON FUNCTION streamproc.worker_status() IS 'the row of the view worker';
 
 CREATE VIEW streamproc.worker AS
-SELECT pid, state, started_at, rows, rows_per_second, commits, batches, results, alerts, dead_rows,
+SELECT pid, state, started_at, rows, rows_per_second, commits, batches, results, writing_cpu_seconds, alerts, dead_rows,
 	checkpoints, longest_checkpoint_ms, checkpoint_slices, longest_pause_ms, state_bytes, memory_bytes, latency_p50_ms, latency_p99_ms,
 	applied_lsn, lag_seconds, message
 FROM streamproc.worker_status();
@@ -77,6 +78,8 @@ COMMENT ON COLUMN streamproc.worker.commits IS 'transactions with such rows';
 COMMENT ON COLUMN streamproc.worker.batches IS
 'groups of such transactions that were processed together';
 COMMENT ON COLUMN streamproc.worker.results IS 'result rows written';
+COMMENT ON COLUMN streamproc.worker.writing_cpu_seconds IS
+'CPU time that writing result rows took';
 COMMENT ON COLUMN streamproc.worker.dead_rows IS 'rows that went to dead_letter';
 COMMENT ON COLUMN streamproc.worker.longest_checkpoint_ms IS
 'from the beginning of a checkpoint to its end; rows are processed meanwhile';

@@ -79,6 +79,7 @@ reset_statistics(SpWorkerSlot *slot)
 	pg_atomic_write_u64(&slot->commits, 0);
 	pg_atomic_write_u64(&slot->batches, 0);
 	pg_atomic_write_u64(&slot->results, 0);
+	pg_atomic_write_u64(&slot->writing_us, 0);
 	pg_atomic_write_u64(&slot->alerts, 0);
 	pg_atomic_write_u64(&slot->dead, 0);
 	pg_atomic_write_u64(&slot->checkpoints, 0);

@@ -221,4 +221,5 @@ def main():
                 os.unlink(f'{DIR}/{n}')
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,74 @@
+"""What each kind of windows costs the worker, apart from writing results.
+
+5,000,000 rows as in throughput.py, COPY binary into a stream table in commits of 5,000, results written each second. The
+worker says how much of its CPU went into writing; the rest is decoding, windows, closing them and checkpoints. Tumbling windows of a minute that appear when they are closed are the measure of hopping ones of
+an hour by the minute; sessions and sliding windows have a bar of 300,000 rows a second on one core.
+"""
+
+import os
+
+import throughput as bench
+
+AGGREGATES = ("ARRAY['count(*) AS n', 'sum(value) AS total', 'min(value) AS low', 'max(value) AS high']")
+ONLY = os.environ.get('ONLY', '')
+
+KINDS = [
+    ('tumbling 1 min', "kind => 'tumbling', size => '1 minute', emit => 'final'"),
+    ('hopping 1 h by 1 min', "kind => 'hopping', size => '1 hour', slide => '1 minute'"),
+    ('cumulative 1 h by 1 min', "kind => 'cumulative', size => '1 hour', slide => '1 minute'"),
+    ('session, gap 1 s', "kind => 'session', gap => '1 second', emit => 'final'"),
+    ('sliding 1 min', "kind => 'sliding', size => '1 minute'"),
+    ('sliding 5 min', "kind => 'sliding', size => '5 minutes'"),
+]
+
+
+def cpu_of(pid):
+    """utime + stime of a process, in seconds."""
+    with open(f'/proc/{pid}/stat') as stat:
+        return bench.cpu_seconds(stat.read())
+
+
+def writing(pid):
+    return float(bench.psql(f'SELECT writing_cpu_seconds FROM streamproc.worker WHERE pid = {pid}'))
+
+
+def measure(kind):
+    bench.psql('DROP TABLE IF EXISTS event CASCADE;')
+    bench.psql(f"""CREATE TABLE event {bench.COLUMNS} USING streamproc; {bench.STREAM}
+        SELECT streamproc.create_window('result', 'event', {kind}, keys => ARRAY['key'], aggregates => {AGGREGATES},
+            trigger => '1 second');
+        SELECT streamproc.wait_for();""")
+    pid = bench.worker_pid()
+    cpu, written = cpu_of(pid), writing(pid)
+    peak = bench.Peak(pid)
+    bench.psql(''.join(f"COPY event FROM '{bench.DIR}/{n}' WITH (FORMAT binary);\n"
+                       for n in range(bench.ROWS // bench.COMMIT)))
+    bench.psql("SELECT streamproc.wait_for(timeout => '1 hour')")
+    written = writing(pid) - written
+    applied = cpu_of(pid) - cpu - written
+    peak.ended.set()
+    peak.join()
+    results = int(bench.psql('SELECT count(*) FROM result'))
+    bench.psql("SELECT streamproc.drop_window('result'); SELECT streamproc.drop_stream('event'); DROP TABLE event")
+    return applied, written, results, peak.mb
+
+
+def main():
+    print(f'Kinds of windows: {bench.ROWS:,} rows into a stream table, count, sum, min, max by key; CPU of the worker.')
+    for workload, nkeys in bench.WORKLOADS.items():
+        bench.make_files(nkeys, 'binary')
+        print(f"\n{workload}: {nkeys:,} keys\n{'':26}{'CPU us/row':>11}{'of tumbling':>13}{'rows/s a core':>15}"
+              f"{'output us/row':>15}{'results':>11}{'worker':>10}")
+        base = None
+        for name, kind in KINDS:
+            if base and ONLY and ONLY not in name:
+                continue
+            applied, written, results, mb = measure(kind)
+            base = base or applied
+            print(f"{name:26}{applied / bench.ROWS * 1e6:>11.2f}{applied / base:>13.2f}{bench.ROWS / applied / 1e6:>13.2f} M"
+                  f"{written / bench.ROWS * 1e6:>15.2f}{results:>11,}{mb:>7.0f} MB", flush=True)
+        for n in range(bench.ROWS // bench.COMMIT):
+            os.unlink(f'{bench.DIR}/{n}')
+
+
+main()
