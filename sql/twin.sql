@@ -60,6 +60,32 @@ SELECT d.* FROM differences('awhile_sql', $$SELECT s, s + interval '2 hours', co
 	GROUP BY 1$$) d;
 SELECT count(*) > 6 AS filled, count(*) FILTER (WHERE n = 0) AS empty FROM awhile_sql;
 
+-- session
+SELECT streamproc.create_window('visits', 'event', 'session', gap => '20 minutes', keys => '{key,"id % 2 AS odd"}',
+	aggregates => '{count(*) AS n,sum(v) AS s,"array_agg(id ORDER BY ts, id) AS ids"}', filter => 'v <> 7');
+SELECT d.* FROM differences('visits_sql', $$SELECT min(ts), max(ts) + interval '20 minutes', key, odd, count(*), sum(v), array_agg(id ORDER BY ts, id)
+	FROM (SELECT *, sum(begins) OVER (PARTITION BY key, odd ORDER BY ts) AS session
+		FROM (SELECT *, CASE WHEN ts - lag(ts) OVER (PARTITION BY key, id % 2 ORDER BY ts) < '20 minutes' THEN 0 ELSE 1 END AS begins, id % 2 AS odd
+			FROM event WHERE v <> 7 AND ts IS NOT NULL) b) e
+	GROUP BY key, odd, session$$) d;
+SELECT streamproc.create_window('days_awake', 'event', 'session', gap => '1 hour', aggregates => '{count(*) AS n}');
+SELECT d.* FROM differences('days_awake_sql', $$SELECT min(ts), max(ts) + interval '1 hour', count(*)
+	FROM (SELECT *, count(*) FILTER (WHERE begins) OVER (ORDER BY ts) AS session
+		FROM (SELECT *, (ts - lag(ts) OVER (ORDER BY ts) < '1 hour') IS NOT TRUE AS begins FROM event WHERE ts IS NOT NULL) b) e
+	GROUP BY session$$) d;
+
+-- sliding
+SELECT streamproc.create_window('velocity', 'event', 'sliding', size => '2 hours', keys => '{key}', carry => '{id,doc}',
+	aggregates => '{count(*) AS n,sum(v) FILTER (WHERE v > 0) AS s,count(DISTINCT v) AS d,"array_agg(id ORDER BY ts, id) AS ids"}', filter => 'id % 7 > 0');
+SELECT d.* FROM differences('(SELECT window_start, window_end, key, id, doc::text, n, s, d, ids FROM velocity_sql)'::text,
+	$$SELECT ts - interval '2 hours', ts, key, id, doc::text, o.* FROM event e,
+		LATERAL (SELECT count(*), sum(v) FILTER (WHERE v > 0), count(DISTINCT v), array_agg(id ORDER BY ts, id) FROM event o
+			WHERE o.ts <= e.ts AND o.ts > e.ts - interval '2 hours' AND o.key IS NOT DISTINCT FROM e.key AND o.id % 7 > 0) o
+	WHERE ts IS NOT NULL AND id % 7 > 0$$) d;
+SELECT streamproc.create_window('fraud', 'event', 'sliding', size => '1 day', bounds => '[]', aggregates => '{avg(v) AS a}');
+SELECT d.* FROM differences('fraud_sql', $$SELECT ts - interval '24 hours', ts, (SELECT avg(v) FROM event o WHERE o.ts BETWEEN e.ts - interval '24 hours' AND e.ts)
+	FROM event e WHERE ts IS NOT NULL$$) d;
+
 -- windows on windows: the twin reads the twin
 SELECT streamproc.create_window('hourly', 'event', 'tumbling', size => '1 hour', keys => '{key}', aggregates => '{count(*) AS n,sum(v) AS s}');
 SELECT streamproc.create_window('daily', 'hourly', 'tumbling', size => '1 day', time_zone => 'Europe/Berlin', keys => '{key}',
@@ -76,9 +102,13 @@ ALTER TABLE hourly RENAME COLUMN s TO total;
 SELECT streamproc.create_window('best_hours', 'hourly', 'tumbling', size => '1 day', keys => '{key}', aggregates => '{max(total) AS m}');
 SELECT d.* FROM differences('best_hours_sql', $$SELECT date_trunc('day', hour), date_trunc('day', hour) + interval '1 day', key, max(s)
 	FROM (SELECT date_trunc('hour', ts) AS hour, key, sum(v) AS s FROM event WHERE ts IS NOT NULL GROUP BY 1, 2) h GROUP BY 1, 2, 3$$) d;
+SELECT streamproc.create_window('calls', 'hourly', 'session', gap => '2 hours', keys => '{key}', aggregates => '{max(total) AS m,count(*) AS n}');
+SELECT count(*) FILTER (WHERE n > 1) > 0 AS merged, count(DISTINCT key) FROM calls_sql;
 -- what depends on when results are written is not for others
 SELECT streamproc.create_window('w', 'hourly', 'tumbling', size => '1 day', aggregates => '{max(revision) AS r}');
 SELECT streamproc.create_window('w', 'hourly', 'tumbling', size => '1 day', filter => 'is_final', aggregates => '{count(*) AS n}');
+
+SELECT streamproc.create_window('w', 'velocity', 'tumbling', size => '1 day', aggregates => '{max(ordinal) AS r}');
 
 -- dates and times without zone
 CREATE TABLE diary (id int, day date, local timestamp, key int NOT NULL);
@@ -89,7 +119,17 @@ SELECT streamproc.create_stream('diary', 'day', watermark => '1000 days', idle_t
 SELECT streamproc.create_window('day_hops', 'diary', 'hopping', size => '2 months', slide => '1 month', aggregates => '{count(*) AS n}');
 SELECT d.* FROM differences('(SELECT * FROM day_hops_sql WHERE isfinite(window_start))', $$SELECT m::date, (m + interval '2 months')::date, count(*)
 	FROM diary, generate_series('2023-12-01'::timestamp, '2024-12-01', '1 month') m WHERE day >= m AND day < m + interval '2 months' GROUP BY 1, 2$$) d;
+SELECT streamproc.create_window('day_visits', 'diary', 'session', gap => '2 days', keys => '{key}', aggregates => '{count(*) AS n}');
+SELECT d.* FROM differences('(SELECT * FROM day_visits_sql WHERE isfinite(window_start))', $$SELECT min(day), max(day) + 2, key, count(*)
+	FROM (SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY key ORDER BY day) AS session
+		FROM (SELECT *, (day - lag(day) OVER (PARTITION BY key ORDER BY day) < 2) IS NOT TRUE AS begins FROM diary WHERE isfinite(day)) b) e
+	GROUP BY key, session$$) d;
+SELECT streamproc.create_window('day_slide', 'diary', 'sliding', size => '7 days', keys => '{key}', aggregates => '{count(*) AS n}');
+SELECT d.* FROM differences('(SELECT * FROM day_slide_sql WHERE isfinite(window_end))', $$SELECT day - 7, day, key,
+		(SELECT count(*) FROM diary o WHERE o.key = e.key AND o.day > e.day - 7 AND o.day <= e.day) FROM diary e WHERE isfinite(day)$$) d;
 SELECT * FROM day_hops_sql WHERE NOT isfinite(window_start) ORDER BY 1;
+SELECT * FROM day_visits_sql WHERE NOT isfinite(window_start) ORDER BY 1;
+SELECT * FROM day_slide_sql WHERE NOT isfinite(window_end) ORDER BY 1;
 SELECT streamproc.create_window('day_weeks', 'day_hops', 'tumbling', size => '1 month', aggregates => '{sum(n) AS n}');
 SELECT d.* FROM differences('(SELECT * FROM day_weeks_sql WHERE isfinite(window_start))', $$SELECT date_trunc('month', window_end - 1)::date,
 		(date_trunc('month', window_end - 1) + interval '1 month')::date, sum(n) FROM day_hops_sql WHERE isfinite(window_end) GROUP BY 1, 2$$) d;
