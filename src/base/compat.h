@@ -204,6 +204,13 @@
 	pg_proc_aclcheck((function), (role), ACL_EXECUTE)
 #endif
 
+/* What get_ordering_op_properties() says of an operator: 18 no longer gives B-tree's number. */
+#if PG_VERSION_NUM >= 180000
+#define SpOrderingKind CompareType
+#else
+#define SpOrderingKind int16
+#endif
+
 /* 16 has one function for objects of every kind; ours are relations. */
 #if PG_VERSION_NUM < 160000
 #define object_ownercheck(classid, relid, roleid) pg_class_ownercheck((relid), (roleid))

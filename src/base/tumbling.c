@@ -226,7 +226,7 @@ static bool
 may_be_empty(const SpTumbling *t, int64 from, int64 to, int64 n)
 {
 	return t->zone != NULL && t->days == 1 &&
-		Abs(n) * USECS_PER_DAY - Abs(to - from) > USECS_PER_DAY / 2;
+		(n < 0 ? -n : n) * USECS_PER_DAY - (to < from ? from - to : to - from) > USECS_PER_DAY / 2;
 }
 
 /* From a boundary to the next one, n times, or back. */

@@ -324,10 +324,10 @@ equality_is_of_images(Oid sortop, Oid collation)
 {
 	Oid			opfamily;
 	Oid			type;
-	int16		strategy;
+	SpOrderingKind kind;
 	Oid			function;
 
-	if (!get_ordering_op_properties(sortop, &opfamily, &type, &strategy))
+	if (!get_ordering_op_properties(sortop, &opfamily, &type, &kind))
 		return false;
 	function = get_opfamily_proc(opfamily, type, type, BTEQUALIMAGE_PROC);
 	return OidIsValid(function) &&
