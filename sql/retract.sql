@@ -19,15 +19,15 @@ SELECT streamproc.wait_for();
 INSERT INTO payment VALUES (1, 'ann', 10, '2026-03-01 12:00:10+00'), (2, 'ann', 20, '2026-03-01 12:00:20+00'),
 	(3, 'bob', 5, '2026-03-01 12:00:30+00'), (4, 'bob', 0, '2026-03-01 12:00:40+00');
 SELECT streamproc.wait_for();
-SELECT * FROM by_minute ORDER BY window_start, who;
+SELECT window_start, window_end, who, n, total, peak, is_final FROM by_minute ORDER BY window_start, who;
 -- The largest goes, one becomes another's, one is left out now, and one no more.
 DELETE FROM payment WHERE id = 2;
 UPDATE payment SET who = 'cid' WHERE id = 3;
 UPDATE payment SET amount = 0 WHERE id = 1;
 UPDATE payment SET amount = 7 WHERE id = 4;
 SELECT streamproc.wait_for();
-SELECT * FROM by_minute ORDER BY window_start, who;
-SELECT * FROM running;
+SELECT window_start, window_end, who, n, total, peak, is_final FROM by_minute ORDER BY window_start, who;
+SELECT n, total, is_final FROM running;
 -- Nothing that counts is changed; the time moves to another window; NULL is a value.
 UPDATE payment SET note = 'seen';
 UPDATE payment SET ts = ts + interval '1 minute' WHERE id = 4;
@@ -62,8 +62,8 @@ SELECT streamproc.wait_for();
 UPDATE payment SET amount = -1 WHERE id = 3;
 DELETE FROM payment WHERE id IN (6, 7);
 SELECT streamproc.wait_for();
-SELECT window_start, who, n, total, is_final FROM by_minute ORDER BY window_start, who;
-SELECT * FROM running;
+SELECT window_start, who, n, total, peak, is_final FROM by_minute ORDER BY window_start, who;
+SELECT n, total, is_final FROM running;
 SELECT name, rows, late, retracted, ignored, rejected FROM streamproc.status
 	WHERE name IN ('by_minute'::regclass, 'running'::regclass) ORDER BY name::text;
 -- TRUNCATE takes back all, but for what is past grace.
@@ -73,7 +73,7 @@ TRUNCATE payment;
 INSERT INTO payment VALUES (10, 'cid', 3, '2026-03-01 12:30+00');
 COMMIT;
 SELECT streamproc.wait_for();
-SELECT window_start, who, n, total, is_final FROM by_minute ORDER BY window_start, who;
+SELECT window_start, who, n, total, peak, is_final FROM by_minute ORDER BY window_start, who;
 SELECT n, total FROM running;
 -- verify() knows why.
 SELECT difference, count(*), explained_by FROM streamproc.verify('by_minute') GROUP BY difference, explained_by ORDER BY difference;
