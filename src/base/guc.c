@@ -17,6 +17,8 @@
 
 int			sp_guc_checkpoint_interval = 10;
 int			sp_guc_checkpoint_wal = 256;
+int			sp_guc_max_keys = 50000000;
+int			sp_guc_max_state_memory = 1024 * 1024;
 int			sp_guc_spool_memory = 65536;
 int			sp_guc_batch_rows = 20000;
 bool		sp_guc_flush_async_commits = true;
@@ -72,6 +74,20 @@ sp_guc_define(void)
 							"Hopping and cumulative windows with more of them are not created.",
 							&sp_guc_max_windows_per_row, 1000, 1, INT_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("streamproc.max_keys",
+							"Sets the number of keys that a detector, or a window in time, may have.",
+							"A row of a further key becomes a dead letter, the known keys go on.  "
+							"Zero means no limit.",
+							&sp_guc_max_keys, 50000000, 0, INT_MAX, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("streamproc.max_state_memory",
+							"Sets the memory for the state of all objects of a worker.",
+							"State of keys that haven't been met for longest is moved to temporary "
+							"files.",
+							&sp_guc_max_state_memory, 1024 * 1024, 64, MAX_KILOBYTES,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("streamproc.spool_memory",
 							"Sets the memory for rows that wait for their transaction's commit.",

@@ -512,6 +512,7 @@ apply_fetched(HistoryScan *scan, const AttrNumber *map)
 		apply_to_window(scan, &rows);
 	else
 		apply_to_detector(scan, &rows);
+	sp_spill_try_again();
 }
 
 /* Let pg_stat_activity tell how far it is. */

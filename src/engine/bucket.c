@@ -206,8 +206,10 @@ sp_bucket_sorted_groups(const SpGroups *groups)
 	{
 		for (i = 0; groups->pages[p] != NULL && i < SP_PAGE_GROUPS; i++)
 		{
-			if (groups->pages[p]->groups[i] != NULL)
-				loaded = lappend(loaded, groups->pages[p]->groups[i]);
+			SpGroup    *group = sp_page_group(groups, groups->pages[p], i);
+
+			if (group != NULL)
+				loaded = lappend(loaded, group);
 		}
 	}
 	list_sort(loaded, compare_sequence);

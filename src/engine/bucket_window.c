@@ -205,7 +205,8 @@ group_added(SpWindow *w, SpGroup *group)
 {
 	if (w->output.lookup || w->output.replaying)
 		group->flags |= SP_GROUP_WRITTEN;
-	sp_bucket_reopen(&w->buckets, group->bucket);
+	if (group->bucket != NULL)
+		sp_bucket_reopen(&w->buckets, group->bucket);
 }
 
 /* SpWindowOps.changed: the result row and the state of a group. */
@@ -223,7 +224,8 @@ remove_group(SpWindow *w, SpGroup *group)
 {
 	sp_group_changing(&w->groups, group);
 	sp_window_release_value(w, group);
-	sp_bucket_detach(group);
+	if (group->bucket != NULL)
+		sp_bucket_detach(group);
 	sp_group_remove(&w->groups, group);
 }
 
@@ -433,14 +435,43 @@ get_bounds(SpWindow *w, SpGroup *group, int64 *start, int64 *end)
 
 /* ---- loading ---- */
 
+/* Groups that may be spilled stand in no bucket. */
+static void
+note_unwritten(SpWindow *w)
+{
+	int32		p;
+	int			i;
+
+	for (p = 1; p < w->groups.npages; p++)
+	{
+		SpPage	   *page = w->groups.pages[p];
+
+		for (i = 0; page != NULL && i < SP_PAGE_GROUPS; i++)
+		{
+			SpGroup    *group = sp_page_group(&w->groups, page, i);
+
+			if (group == NULL || !(group->flags & SP_GROUP_DIRTY))
+				continue;
+			group->flags &= ~SP_GROUP_DIRTY;
+			sp_output_group(&w->output, group);
+		}
+	}
+}
+
 /* SpWindowOps.loaded: put the groups into their buckets, in order of creation. */
 static void
 all_loaded(SpWindow *w)
 {
-	List	   *loaded = sp_bucket_sorted_groups(&w->groups);
+	List	   *loaded;
 	ListCell   *lc;
 	int			i;
 
+	if (w->groups.read != NULL)
+	{
+		note_unwritten(w);
+		return;
+	}
+	loaded = sp_bucket_sorted_groups(&w->groups);
 	foreach(lc, loaded)
 	{
 		SpGroup    *group = lfirst(lc);

@@ -11,6 +11,7 @@
 
 #include "access/xact.h"
 #include "base/compat.h"
+#include "base/guc.h"
 #include "catalog/pg_type.h"
 #include "engine/method.h"
 #include "utils/array.h"
@@ -126,6 +127,7 @@ sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window)
 				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
 				  d->keyed ? def->nkeys : 0, d->evaluated + d->first_key,
 				  sizeof(KeyState) + MAXALIGN(d->method->state_size));
+	sp_spill_allow(&d->groups, sp_detector_write_value, sp_detector_read_value, d);
 	describe_result(d);
 	sp_output_init(&d->output, context);
 	d->retention.done = SP_NO_WATERMARK;
@@ -135,7 +137,7 @@ sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window)
 
 /* ---- scoring ---- */
 
-/* The state of a row's key, made when there is none. */
+/* The state of a row's key, made when there is none; NULL: there may be no more. */
 static SpGroup *
 get_group(SpDetector *d, const SpEvaluated *ev, int i)
 {
@@ -152,6 +154,8 @@ get_group(SpDetector *d, const SpEvaluated *ev, int i)
 	}
 	hash = sp_group_hash(&d->groups, 0, keys, nulls);
 	group = sp_group_find(&d->groups, hash, 0, keys, nulls);
+	if (group == NULL && sp_guc_max_keys > 0 && sp_group_count(&d->groups) >= sp_guc_max_keys)
+		return NULL;
 	if (group == NULL)
 	{
 		group = sp_group_add(&d->groups, hash, 0, keys, nulls);
@@ -186,6 +190,22 @@ get_groups(void *arg)
 	}
 }
 
+/* Rows of keys that are too many stop passing. */
+static void
+reject_keys(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, SpGroup **groups)
+{
+	int			i;
+
+	for (i = 0; i < rows->n; i++)
+	{
+		if (!ev->pass[i] || groups[i] != NULL)
+			continue;
+		ev->pass[i] = false;
+		sp_output_dead(&d->output, rows, i, "max_keys", "54000",
+					   "the detector has streamproc.max_keys keys, and this is another");
+	}
+}
+
 /* The groups of all passing rows.  Rows whose key can't be looked up stop passing. */
 static SpGroup **
 find_groups(SpDetector *d, SpRowSet *rows, SpEvaluated *ev)
@@ -212,6 +232,7 @@ find_groups(SpDetector *d, SpRowSet *rows, SpEvaluated *ev)
 						   error->message);
 		}
 	}
+	reject_keys(d, rows, ev, work.groups);
 	return work.groups;
 }
 

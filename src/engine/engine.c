@@ -397,7 +397,9 @@ sp_engine_apply(dlist_head *events, XLogRecPtr upto, bool flush)
 	}
 	sp_pipeline_reach(upto);
 	sp_engine.upto = Max(sp_engine.upto, upto);
-	sp_write_and_commit(sp_engine.upto, flush ? SP_WRITE_ALL : SP_WRITE_DUE);
+	sp_write_and_commit(sp_engine.upto,
+						flush || sp_spill_wants_writing() ? SP_WRITE_ALL : SP_WRITE_DUE);
+	sp_spill_try_again();
 	MemoryContextSwitchTo(TopMemoryContext);
 	sp_failure_settle();
 }

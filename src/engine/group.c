@@ -12,6 +12,7 @@
 #include "base/compat.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
+#include "port/pg_bitutils.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -19,6 +20,7 @@
 #include "utils/typcache.h"
 
 #define INITIAL_TABLE_SIZE 64
+#define SMALLEST_BLOCK 8200		/* what is larger than 8 kB is an allocation of its own */
 
 /* Types whose equality is equality of bits. */
 static bool
@@ -91,6 +93,7 @@ sp_group_init(SpGroups *groups, MemoryContext context, int nkeys,
 	groups->table_size = INITIAL_TABLE_SIZE;
 	groups->table = palloc0(sizeof(SpGroup *) * groups->table_size);
 	MemoryContextSwitchTo(old);
+	sp_spill_register(groups);
 }
 
 /* MurmurHash3's finalizer: every bit of the input moves every bit of the result. */
@@ -158,16 +161,21 @@ keys_equal(SpGroups *groups, SpGroup *group, const Datum *keys, const bool *null
 SpGroup *
 sp_group_find(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
 {
-	SpGroup    *group = groups->table[hash & (groups->table_size - 1)];
+	SpGroup    *group;
 
-	for (; group != NULL; group = group->next)
+	do
 	{
-		if (group->hash == hash && group->start == start && keys_equal(groups, group, keys, nulls))
+		for (group = groups->table[hash & (groups->table_size - 1)]; group != NULL;
+			 group = group->next)
 		{
+			if (group->hash != hash || group->start != start ||
+				!keys_equal(groups, group, keys, nulls))
+				continue;
 			sp_group_changing(groups, group);
+			groups->pages[group->page]->touched = true;
 			return group;
 		}
-	}
+	} while (groups->spill != NULL && sp_spill_bring_back(groups, hash));
 	return NULL;
 }
 
@@ -247,53 +255,55 @@ sp_group_note_room(SpGroups *groups, SpPage *page)
 	MemoryContextSwitchTo(old);
 }
 
-/* Give the group a place on a page. */
-static void
-assign_page(SpGroups *groups, SpGroup *group)
+/* A page with room. */
+static SpPage *
+find_room(SpGroups *groups)
 {
-	SpPage	   *page = NULL;
-	int			i;
+	SpPage	   *page;
 
 	while (groups->pages_with_room != NIL)
 	{
 		page = llast(groups->pages_with_room);
-		if (page->n < SP_PAGE_GROUPS)
-			break;
+		if (page->n < SP_PAGE_GROUPS && page->spilled_size == 0)
+			return page;
 		page->has_room = false;
 		groups->pages_with_room = list_delete_last(groups->pages_with_room);
-		page = NULL;
 	}
-	if (page == NULL)
-	{
-		page = sp_group_ensure_page(groups, Max(1, groups->npages));
-		sp_group_note_room(groups, page);
-	}
-	sp_group_keep(groups, page);
-	for (i = 0; page->groups[(page->n + i) % SP_PAGE_GROUPS] != NULL; i++)
-		;
-	i = (page->n + i) % SP_PAGE_GROUPS;
-	page->groups[i] = group;
-	page->n++;
-	group->page = page->number;
-	group->page_slot = i;
-	sp_group_page_changed(groups, page);
+	page = sp_group_ensure_page(groups, Max(1, groups->npages));
+	sp_group_note_room(groups, page);
+	return page;
 }
 
-/* A new group in memory, in the hash table, with copies of the keys; on no page yet. */
-SpGroup *
-sp_group_make(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
+/* Bytes of memory for what a key refers to. */
+static inline Size
+key_space(const SpGroups *groups, SpGroup *group, int k)
 {
-	SpGroup    *group = groups->free;
+	if (groups->keys[k].typbyval || sp_group_nulls(groups, group)[k])
+		return 0;
+	return GetMemoryChunkSpace(DatumGetPointer(sp_group_keys(groups, group)[k]));
+}
+
+/* A new group at a place of a page, in the hash table, with copies of the keys. */
+SpGroup *
+sp_group_make(SpGroups *groups, SpPage *page, int slot, uint32 hash, int64 start,
+			  const Datum *keys, const bool *nulls)
+{
 	MemoryContext old = MemoryContextSwitchTo(groups->context);
+	SpGroup    *group;
 	int			i;
 
-	if (group != NULL)
-		groups->free = group->next;
-	else
-		group = palloc(groups->group_size);
+	if (page->groups == NULL)
+	{
+		/* a block of its own, which goes back to the system */
+		page->groups = palloc(Max(SP_PAGE_GROUPS * groups->group_size, SMALLEST_BLOCK));
+		groups->bytes += GetMemoryChunkSpace(page->groups);
+	}
+	group = (SpGroup *) (page->groups + (Size) slot * groups->group_size);
 	memset(group, 0, groups->group_size);
 	group->start = start;
 	group->hash = hash;
+	group->page = page->number;
+	group->page_slot = slot;
 	ItemPointerSetInvalid(&group->tid);
 	for (i = 0; i < groups->nkeys; i++)
 	{
@@ -306,12 +316,16 @@ sp_group_make(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, con
 			sp_group_keys(groups, group)[i] = PointerGetDatum(PG_DETOAST_DATUM_COPY(keys[i]));
 		else
 			sp_group_keys(groups, group)[i] = datumCopy(keys[i], key->typbyval, key->typlen);
+		groups->bytes += key_space(groups, group, i);
 	}
 	if (groups->n >= groups->table_size)
 		grow_table(groups);
 	group->next = groups->table[hash & (groups->table_size - 1)];
 	groups->table[hash & (groups->table_size - 1)] = group;
 	groups->n++;
+	page->used |= UINT64CONST(1) << slot;
+	page->n++;
+	page->touched = true;
 	MemoryContextSwitchTo(old);
 	return group;
 }
@@ -320,11 +334,22 @@ sp_group_make(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, con
 SpGroup *
 sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
 {
-	SpGroup    *group = sp_group_make(groups, hash, start, keys, nulls);
+	SpPage	   *page = find_room(groups);
+	SpGroup    *group;
 
+	sp_group_keep(groups, page);
+	group = sp_group_make(groups, page, pg_rightmost_one_pos64(~page->used), hash, start,
+						  keys, nulls);
 	group->sequence = groups->next_sequence++;
-	assign_page(groups, group);
+	sp_group_page_changed(groups, page);
 	return group;
+}
+
+/* How many there are. */
+uint64
+sp_group_count(const SpGroups *groups)
+{
+	return groups->n + sp_spill_count(groups);
 }
 
 /* Let nobody find the group any more. */
@@ -340,32 +365,34 @@ sp_group_hide(SpGroups *groups, SpGroup *group)
 	groups->n--;
 }
 
+/* Take a group out of memory, and off its page. */
+void
+sp_group_release(SpGroups *groups, SpGroup *group)
+{
+	SpPage	   *page = groups->pages[group->page];
+	int			i;
+
+	if (!(group->flags & SP_GROUP_GONE))
+		sp_group_hide(groups, group);
+	for (i = 0; i < groups->nkeys; i++)
+	{
+		if (groups->keys[i].typbyval || sp_group_nulls(groups, group)[i])
+			continue;
+		groups->bytes -= key_space(groups, group, i);
+		pfree(DatumGetPointer(sp_group_keys(groups, group)[i]));
+	}
+	page->used &= ~(UINT64CONST(1) << group->page_slot);
+	page->n--;
+}
+
 /* Forget a group; what its value refers to was given up by the caller. */
 void
 sp_group_remove(SpGroups *groups, SpGroup *group)
 {
 	SpPage	   *page = groups->pages[group->page];
-	int			i;
 
 	sp_group_keep(groups, page);
-	if (!(group->flags & SP_GROUP_GONE))
-		sp_group_hide(groups, group);
-	for (i = 0; i < groups->nkeys; i++)
-	{
-		if (!groups->keys[i].typbyval && !sp_group_nulls(groups, group)[i])
-			pfree(DatumGetPointer(sp_group_keys(groups, group)[i]));
-	}
-	page->groups[group->page_slot] = NULL;
-	page->n--;
+	sp_group_release(groups, group);
 	sp_group_page_changed(groups, page);
 	sp_group_note_room(groups, page);
-	group->next = groups->free;
-	groups->free = group;
-}
-
-/* Bytes, roughly. */
-Size
-sp_group_memory(const SpGroups *groups)
-{
-	return groups->context == NULL ? 0 : MemoryContextMemAllocated(groups->context, true);
 }

@@ -60,20 +60,27 @@ write_group(SpGroups *groups, SpGroup *group, SpValueWrite write, void *arg, Str
 }
 
 /* The durable form of a page, nothing for an empty one. */
-static void
-write_page(SpGroups *groups, SpPage *page, StringInfo buf)
+void
+sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf)
 {
 	uint32		n = page->n;
 	int			i;
 
 	resetStringInfo(buf);
+	if (page->spilled_size > 0)
+	{
+		sp_spill_read(groups, page, buf);
+		return;
+	}
 	if (n == 0)
 		return;
 	appendBinaryStringInfo(buf, (char *) &n, sizeof(n));
 	for (i = 0; i < SP_PAGE_GROUPS; i++)
 	{
-		if (page->groups[i] != NULL)
-			write_group(groups, page->groups[i], groups->write, groups->write_arg, buf);
+		SpGroup    *group = sp_page_group(groups, page, i);
+
+		if (group != NULL)
+			write_group(groups, group, groups->write, groups->write_arg, buf);
 	}
 }
 
@@ -142,8 +149,9 @@ sp_group_keep(SpGroups *groups, SpPage *page)
 	if (page->dirty == groups->epoch || page->dirty == 0)
 		return;
 	initStringInfo(&buf);
-	write_page(groups, page, &buf);
-	image = MemoryContextAlloc(groups->context, offsetof(SpPageImage, data) + buf.len);
+	sp_group_write_page(groups, page, &buf);
+	image = MemoryContextAllocHuge(groups->context, offsetof(SpPageImage, data) + buf.len);
+	groups->bytes += GetMemoryChunkSpace(image);
 	image->page = page->number;
 	image->size = buf.len;
 	memcpy(image->data, buf.data, buf.len);
@@ -171,6 +179,7 @@ sp_group_save_next(SpGroups *groups)
 											 slist_pop_head_node(&groups->images));
 
 		store_page(groups, groups->pages[image->page], image->data, image->size);
+		groups->bytes -= GetMemoryChunkSpace(image);
 		pfree(image);
 		return true;
 	}
@@ -182,7 +191,7 @@ sp_group_save_next(SpGroups *groups)
 		if (page->dirty == groups->epoch || page->dirty == 0)
 			continue;			/* was kept, and perhaps changed again */
 		initStringInfo(&buf);
-		write_page(groups, page, &buf);
+		sp_group_write_page(groups, page, &buf);
 		store_page(groups, page, buf.data, buf.len);
 		page->dirty = 0;
 		pfree(buf.data);
@@ -282,14 +291,13 @@ read_key(const char **p, const char *end, const SpKeyColumn *key, bool *isnull)
 	return PointerGetDatum(copy);
 }
 
-/* Bring the groups of a page back. */
+/* Bring the groups of a page, which is empty, into memory. */
 void
-sp_group_load_page(SpGroups *groups, int32 number, const char *data, Size size,
+sp_group_read_page(SpGroups *groups, SpPage *page, const char *data, Size size,
 				   SpValueRead read, void *arg)
 {
 	const char *p = data;
 	const char *end = data + size;
-	SpPage	   *page = sp_group_ensure_page(groups, number);
 	Datum	   *keys = palloc(sizeof(Datum) * Max(1, groups->nkeys));
 	bool	   *nulls = palloc(Max(1, groups->nkeys));
 	uint32		n;
@@ -313,24 +321,31 @@ sp_group_load_page(SpGroups *groups, int32 number, const char *data, Size size,
 		sp_read_bytes(&p, end, &head.tid, sizeof(ItemPointerData));
 		for (k = 0; k < groups->nkeys; k++)
 			keys[k] = read_key(&p, end, &groups->keys[k], &nulls[k]);
-		group = sp_group_make(groups, sp_group_hash(groups, head.start, keys, nulls),
-						   head.start, keys, nulls);
+		group = sp_group_make(groups, page, i, sp_group_hash(groups, head.start, keys, nulls),
+							  head.start, keys, nulls);
 		group->sequence = head.sequence;
 		group->revision = head.revision;
 		group->flags = head.flags;
 		group->tid = head.tid;
-		group->page = number;
-		group->page_slot = i;
-		page->groups[i] = group;
 		if (group->flags & SP_GROUP_GONE)
 			sp_group_hide(groups, group);
 		groups->next_sequence = Max(groups->next_sequence, head.sequence + 1);
 		read(arg, group, &p, end);
 	}
-	page->n = n;
-	page->stored = true;
 	if (n < SP_PAGE_GROUPS)
 		sp_group_note_room(groups, page);
 	pfree(keys);
 	pfree(nulls);
+}
+
+/* Load a page. */
+void
+sp_group_load_page(SpGroups *groups, int32 number, const char *data, Size size,
+				   SpValueRead read, void *arg)
+{
+	SpPage	   *page = sp_group_ensure_page(groups, number);
+
+	sp_group_read_page(groups, page, data, size, read, arg);
+	page->stored = true;
+	sp_spill_run();
 }

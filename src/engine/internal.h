@@ -34,6 +34,7 @@
 #include "engine/aggregate.h"
 #include "engine/engine.h"
 #include "engine/expression.h"
+#include "engine/group.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "lib/ilist.h"
@@ -44,7 +45,6 @@
 
 #define SP_ROWSET_MAX		512 /* rows worked on at a time */
 #define SP_NO_WATERMARK		PG_INT64_MIN
-#define SP_PAGE_GROUPS		64
 #define SP_RESULT_PAGES		(1 << 30)	/* pages of a window's results are numbered from here on */
 
 typedef struct SpStream SpStream;
@@ -84,195 +84,6 @@ struct SpRowSet
 	const char **row_at;		/* [n] */
 	TupleDesc	desc;			/* backfill: values holds every attribute */
 };
-
-/* ---- groups (group.c) ---- */
-
-typedef struct SpKeyColumn
-{
-	Oid			type;
-	int16		typlen;
-	bool		typbyval;
-	bool		bitwise;		/* equal datums are equal bits (by value) or bytes */
-	FmgrInfo	hash;
-	FmgrInfo	equal;
-	Oid			collation;
-} SpKeyColumn;
-
-typedef struct SpBucket SpBucket;
-typedef struct SpPage SpPage;
-
-#define SP_GROUP_DIRTY		0x01	/* the result row must be written */
-#define SP_GROUP_WRITTEN	0x02	/* a result row is, or may be, in the table */
-#define SP_GROUP_FINAL		0x04
-#define SP_GROUP_TOUCHED	0x08	/* in the undo log of the rowset at work */
-#define SP_GROUP_SEALED		0x10	/* what reads the window has had its row */
-#define SP_GROUP_GONE		0x20	/* out of sight, until its result row is deleted */
-#define SP_GROUP_ABSENT		0x40	/* it is to have no result row now */
-
-typedef struct SpGroup
-{
-	struct SpGroup *next;		/* hash chain */
-	dlist_node	node;			/* in its bucket, in order of creation */
-	SpBucket   *bucket;
-	int64		start;			/* which window: its bucket's at; 0 where there are no windows */
-	uint64		sequence;		/* order of creation in the object */
-	uint32		hash;
-	int32		page;
-	int32		revision;		/* of the result row, as last committed */
-	int16		page_slot;
-	uint8		flags;
-	ItemPointerData tid;		/* hint: where the result row was last written */
-	/* Datum keys[nkeys]; bool nulls[nkeys]; then MAXALIGNed: the value */
-} SpGroup;
-
-struct SpPage
-{
-	SpGroup    *groups[SP_PAGE_GROUPS];
-	int32		number;
-	int16		n;
-	bool		stored;			/* there may be rows for it */
-	bool		has_room;		/* on the list of pages with room */
-	uint32		dirty;			/* the epoch in which it was changed; 0: it is as stored */
-};
-
-/* A page as it was when a checkpoint began, kept because it has changed since. */
-typedef struct SpPageImage
-{
-	slist_node	node;
-	int32		page;
-	Size		size;			/* 0: there was nothing on it */
-	char		data[FLEXIBLE_ARRAY_MEMBER];
-} SpPageImage;
-
-/* Durable form of a group's value, by the object. */
-typedef void (*SpValueWrite) (void *object, SpGroup *group, StringInfo buf);
-typedef void (*SpValueRead) (void *object, SpGroup *group, const char **p, const char *end);
-
-typedef struct SpGroups
-{
-	MemoryContext context;		/* groups and keys */
-	int			nkeys;
-	SpKeyColumn *keys;
-	bool		builtin;		/* none calls functions that a user wrote */
-	Size		nulls_offset;
-	Size		value_offset;
-	Size		group_size;
-
-	SpGroup   **table;			/* chains; size is a power of two */
-	uint32		table_size;
-	uint64		n;
-	uint64		next_sequence;
-	SpGroup    *free;			/* of group_size each, chained by next */
-
-	SpPage	  **pages;
-	int32		first_page;		/* the object's page that is number 0 here */
-	int32		npages;
-	int32		pages_allocated;
-	List	   *pages_with_room;	/* of SpPage *, used as a stack */
-
-	/* what a checkpoint must write: see group_page.c */
-	bool		any_dirty;		/* a page, or what the object has on page 0 */
-	uint32		epoch;			/* counts checkpoints; from 1 */
-	int32	   *dirty;			/* numbers of the pages changed in this epoch */
-	int			ndirty;
-	int			dirty_allocated;
-
-	/* what the checkpoint at work has still to write */
-	int32		object;
-	SpValueWrite write;
-	void	   *write_arg;
-	int32	   *saving;			/* numbers of pages; those changed since are in images */
-	int			nsaving;
-	int			nsaved;
-	slist_head	images;
-} SpGroups;
-
-#define sp_group_keys(groups, group) ((Datum *) ((char *) (group) + sizeof(SpGroup)))
-#define sp_group_nulls(groups, group) ((bool *) ((char *) (group) + (groups)->nulls_offset))
-#define sp_group_value(groups, group) ((char *) (group) + (groups)->value_offset)
-
-extern void sp_group_init(SpGroups *groups, MemoryContext context, int nkeys,
-						  SpExpression **keys, Size value_size);
-extern uint32 sp_group_hash(SpGroups *groups, int64 start, const Datum *keys, const bool *nulls);
-extern SpGroup *sp_group_find(SpGroups *groups, uint32 hash, int64 start,
-							  const Datum *keys, const bool *nulls);
-
-/* Have a chain in the cache by the time it is walked; a little later its groups, one by one. */
-static inline void
-sp_group_prefetch_chain(const SpGroups *groups, uint32 hash)
-{
-	__builtin_prefetch(&groups->table[hash & (groups->table_size - 1)]);
-}
-
-static inline void
-sp_group_prefetch_first(const SpGroups *groups, uint32 hash)
-{
-	SpGroup    *group = groups->table[hash & (groups->table_size - 1)];
-
-	if (group == NULL)
-		return;
-	__builtin_prefetch(&group->next);
-	__builtin_prefetch(&group->hash);
-}
-
-static inline void
-sp_group_prefetch_second(const SpGroups *groups, uint32 hash)
-{
-	SpGroup    *group = groups->table[hash & (groups->table_size - 1)];
-
-	if (group == NULL || group->next == NULL)
-		return;
-	__builtin_prefetch(&group->next->next);
-	__builtin_prefetch(&group->next->hash);
-}
-
-extern SpGroup *sp_group_add(SpGroups *groups, uint32 hash, int64 start,
-							 const Datum *keys, const bool *nulls);
-extern bool sp_group_same_keys(SpGroups *groups, SpGroup *a, SpGroup *b);
-extern void sp_group_hide(SpGroups *groups, SpGroup *group);
-extern void sp_group_remove(SpGroups *groups, SpGroup *group);
-extern Size sp_group_memory(const SpGroups *groups);
-
-/*
- * Whoever changes a group, be it only a flag that is part of its durable form, calls
- * sp_group_changing() before and sp_group_changed() after: a checkpoint may still have to
- * write it as it is.  A group that sp_group_find() or sp_group_add() has just returned is
- * ready to be changed.
- */
-extern void sp_group_keep(SpGroups *groups, SpPage *page);
-extern void sp_group_changed(SpGroups *groups, SpGroup *group);
-
-static inline void
-sp_group_changing(SpGroups *groups, SpGroup *group)
-{
-	SpPage	   *page = groups->pages[group->page];
-
-	if (unlikely(page->dirty != groups->epoch && page->dirty != 0))
-		sp_group_keep(groups, page);
-}
-
-/* Parts of group.c and group_page.c that the other one needs. */
-extern SpGroup *sp_group_make(SpGroups *groups, uint32 hash, int64 start,
-							  const Datum *keys, const bool *nulls);
-extern SpPage *sp_group_ensure_page(SpGroups *groups, int32 number);
-extern void sp_group_note_room(SpGroups *groups, SpPage *page);
-extern void sp_group_page_changed(SpGroups *groups, SpPage *page);
-
-/*
- * Writing what is dirty when it begins, a page at a time, numbered from 1 (page 0 is the
- * object's own); next returns false when nothing is left.  What is undone instead of ended,
- * all of it or what is left, is dirty again.
- */
-extern void sp_group_save_begin(SpGroups *groups, int32 object, SpValueWrite write, void *arg);
-extern bool sp_group_save_next(SpGroups *groups);
-extern void sp_group_save_end(SpGroups *groups);
-extern void sp_group_save_undo(SpGroups *groups, bool all);
-extern void sp_group_load_page(SpGroups *groups, int32 page, const char *data, Size size,
-							   SpValueRead read, void *arg);
-
-/* Reading durable bytes. */
-extern bool sp_is_one_value(const char *data, uint32 size, int16 typlen);
-extern void sp_read_bytes(const char **p, const char *end, void *to, Size size);
 
 /* ---- output ---- */
 

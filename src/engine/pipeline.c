@@ -80,6 +80,7 @@ sp_pipeline_stream_rows(SpStream *s, SpRowSet *rows)
 		if (sp_clock_takes(&d->def->o, rows->lsn) && sp_retract_detector_knows(d, rows))
 			sp_detector_apply(d, rows);
 	}
+	sp_spill_run();
 }
 
 /* Time never goes back. */

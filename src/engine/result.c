@@ -249,6 +249,7 @@ flush(SpFeed *feed)
 		return;
 	sp_result_feed_rows(feed->window, &rows);
 	feed->n = 0;
+	sp_spill_run();
 }
 
 /* The row of a group. */

@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 #include "base/compat.h"
+#include "base/guc.h"
 #include "utils/memutils.h"
 
 /* What a rowset's rows touched, for undoing when a transition throws. */
@@ -97,7 +98,33 @@ sp_window_find(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p)
 						 keys, nulls);
 }
 
-/* The group of a placed row, made when there is none. */
+static const char too_many_keys[] = "the window has streamproc.max_keys keys, and this is another";
+
+/* Why a row that threw, or couldn't be taken, is a dead letter. */
+static inline const char *
+reason_of(const char *message)
+{
+	return strcmp(message, too_many_keys) == 0 ? "max_keys" : "transition";
+}
+
+/*
+ * Has the window in time as many keys as it may?  Decided by what rows of the same window in
+ * time came before, not by what is still in memory of others.
+ */
+static inline bool
+is_full(SpWindow *w, const SpPlacement *p)
+{
+	SpBucket   *bucket;
+
+	if (sp_guc_max_keys == 0 || sp_group_count(&w->groups) < sp_guc_max_keys)
+		return false;
+	if (w->groups.read != NULL)
+		return true;
+	bucket = sp_bucket_find(&w->buckets, p->at);
+	return bucket != NULL && bucket->ngroups >= sp_guc_max_keys;
+}
+
+/* The group of a placed row, made when there is none; NULL: there may be no more. */
 static SpGroup *
 get_group(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p, bool *created)
 {
@@ -112,8 +139,12 @@ get_group(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p, bool *create
 	*created = group == NULL;
 	if (group == NULL)
 	{
+		if (is_full(w, p))
+			return NULL;
 		group = sp_group_add(&w->groups, hash, p->at, keys, nulls);
-		sp_bucket_attach(&w->buckets, sp_bucket_get(&w->buckets, p->at, p->start, p->end), group);
+		if (w->groups.read == NULL)
+			sp_bucket_attach(&w->buckets, sp_bucket_get(&w->buckets, p->at, p->start, p->end),
+							 group);
 		sp_window_init_value(w, group);
 		w->ops->added(w, group);
 	}
@@ -176,10 +207,16 @@ advance_native(SpWindow *w, SpEvaluated *ev, const SpPlacement *p, NativeUndo *u
 			   int *sqlstate)
 {
 	SpGroup    *group = get_group(w, ev, p, &undo->created[undo->n]);
-	char	   *value = sp_group_value(&w->groups, group);
+	char	   *value;
 	const char *message = NULL;
 	int			a;
 
+	if (group == NULL)
+	{
+		*sqlstate = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+		return too_many_keys;
+	}
+	value = sp_group_value(&w->groups, group);
 	undo->group[undo->n] = group;
 	memcpy(undo->backup + undo->n * w->value_size, value, w->value_size);
 	undo->n++;
@@ -225,7 +262,7 @@ place_native(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *p,
 		if (unlikely(message != NULL))
 		{
 			undo_native(w, &undo);
-			sp_output_dead(&w->output, rows, p[i].row, "transition",
+			sp_output_dead(&w->output, rows, p[i].row, reason_of(message),
 						   unpack_sql_state(sqlstate), message);
 			sp_refusal_note(w, rows, ev, &p[j - 1]);
 			continue;
@@ -306,6 +343,9 @@ advance_generic(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement 
 	int			a,
 				j;
 
+	if (group == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg_internal("%s", too_many_keys)));
 	touch_group(w, group, created, undo, nundo, rows->context);
 	for (a = 0; a < w->naggs; a++)
 	{
@@ -415,7 +455,7 @@ place_generic(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *p
 			;
 		if (place_row(&work, i, j - 1, &error))
 			continue;
-		sp_output_dead(&w->output, rows, p[i].row, "transition",
+		sp_output_dead(&w->output, rows, p[i].row, reason_of(error->message),
 					   unpack_sql_state(error->sqlerrcode), error->message);
 		sp_refusal_note(w, rows, ev, &p[j - 1]);
 	}

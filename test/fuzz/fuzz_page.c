@@ -13,11 +13,14 @@
 
 #include "catalog/pg_type_d.h"
 #include "nodes/nodeFuncs.h"
+#include "storage/fd.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
 #include "base/compat.h"
+#include "base/guc.h"
+#include "base/shared.h"
 #include "catalog/page.h"
 #include "engine/aggregate_internal.h"
 #include "server.h"
@@ -202,6 +205,43 @@ sp_page_store(int32 object, int32 page, const char *data, Size size)
 	appendBinaryStringInfo(&saved, data, size);
 }
 
+/* ---- what spill.c asks the server for: a file ---- */
+
+int			sp_guc_max_state_memory = 1024 * 1024;
+SpWorkerSlot *sp_my_worker = NULL;
+SpEngine	sp_engine;
+static char file_bytes[1024 * 1024];
+
+File
+OpenTemporaryFile(bool interXact)
+{
+	return 7;
+}
+
+void
+FileClose(File file)
+{
+	demand(file == 7);
+}
+
+int
+FileWrite(File file, char *buffer, int amount, off_t offset, uint32 wait_event_info)
+{
+	demand(file == 7 && offset % 512 == 0);
+	if (offset + (off_t) amount > (off_t) sizeof(file_bytes))
+		return 0;
+	memcpy(file_bytes + offset, buffer, amount);
+	return amount;
+}
+
+int
+FileRead(File file, char *buffer, int amount, off_t offset, uint32 wait_event_info)
+{
+	demand(file == 7 && offset + (off_t) amount <= (off_t) sizeof(file_bytes));
+	memcpy(buffer, file_bytes + offset, amount);
+	return amount;
+}
+
 /* ---- objects ---- */
 
 /* An aggregate. */
@@ -288,8 +328,12 @@ static SpGroup *
 first_group(Object *object)
 {
 	for (int i = 0; i < SP_PAGE_GROUPS; i++)
-		if (object->groups.pages[1]->groups[i] != NULL)
-			return object->groups.pages[1]->groups[i];
+	{
+		SpGroup    *group = sp_page_group(&object->groups, object->groups.pages[1], i);
+
+		if (group != NULL)
+			return group;
+	}
 	demand(!"a group");
 	return NULL;
 }
@@ -330,6 +374,34 @@ undo_saving(Object *object)
 	demand(sp_group_save_next(groups));
 	sp_group_save_undo(groups, true);
 	demand(groups->pages[1]->dirty == groups->epoch && groups->ndirty == 1);
+}
+
+/* Move the page out of memory and save it from there; find its first group, and save it again. */
+static void
+spill_page(Object *object, const StringInfoData *first)
+{
+	SpGroups   *groups = &object->groups;
+	uint32		hash = first_group(object)->hash;
+	uint64		n = groups->n;
+
+	for (int i = 0; i < object->naggs; i++)
+		if (object->aggs[i].generic != NULL)
+			return;				/* its states aren't in the groups */
+	sp_spill_allow(groups, write_value, read_value, object);
+	sp_guc_max_state_memory = 0;
+	sp_spill_try_again();
+	sp_guc_max_state_memory = 1024 * 1024;
+	if (groups->pages[1]->spilled_size == 0)
+		return;					/* it has unwritten groups */
+	demand(groups->n == 0 && sp_group_count(groups) == n && groups->bytes == 0);
+	save_page(object, false);
+	demand(saved.len == first->len && memcmp(saved.data, first->data, saved.len) == 0);
+	demand(!sp_spill_bring_back(groups, hash + 1) || groups->n == n);
+	demand(sp_spill_bring_back(groups, hash) == (groups->n == 0) || groups->n == n);
+	demand(groups->n == n && sp_group_count(groups) == n);
+	demand(!sp_spill_bring_back(groups, hash));
+	save_page(object, false);
+	demand(saved.len == first->len && memcmp(saved.data, first->data, saved.len) == 0);
 }
 
 typedef struct LoadCall
@@ -380,7 +452,7 @@ check_groups(Object *object)
 
 	for (int i = 0; i < page->n; i++)
 	{
-		SpGroup    *group = page->groups[i];
+		SpGroup    *group = sp_page_group(groups, page, i);
 		Datum	   *keys = sp_group_keys(groups, group);
 		bool	   *nulls = sp_group_nulls(groups, group);
 		uint32		hash = sp_group_hash(groups, group->start, keys, nulls);
@@ -405,7 +477,7 @@ remove_groups(Object *object)
 
 	for (int i = 0; i < SP_PAGE_GROUPS; i++)
 	{
-		SpGroup    *group = groups->pages[1]->groups[i];
+		SpGroup    *group = sp_page_group(groups, groups->pages[1], i);
 
 		if (group == NULL)
 			continue;
@@ -577,6 +649,7 @@ fuzz_one(const uint8_t *data, size_t size)
 		save_page(call.object, true);
 		demand(saved.len == first.len && memcmp(saved.data, first.data, first.len) == 0);
 		undo_saving(call.object);
+		spill_page(call.object, &first);
 		remove_groups(call.object);
 
 		call.object = make_object(&same);

@@ -143,10 +143,26 @@ MemoryContextReset(MemoryContext context)
 
 	while (context->firstchild != NULL)
 		MemoryContextDelete(context->firstchild);
+	while (context->reset_cbs != NULL)
+	{
+		MemoryContextCallback *callback = context->reset_cbs;
+
+		context->reset_cbs = callback->next;
+		callback->func(callback->arg);
+	}
 	while (own->first != NULL)
 		pfree(own->first + 1);
 	demand(context->mem_allocated == 0);
 	context->isReset = true;
+}
+
+/* Have a function called when a context is reset. */
+void
+MemoryContextRegisterResetCallback(MemoryContext context, MemoryContextCallback *callback)
+{
+	callback->next = context->reset_cbs;
+	context->reset_cbs = callback;
+	context->isReset = false;
 }
 
 /* The same, and the context itself. */
@@ -173,6 +189,17 @@ MemoryContextMemAllocated(MemoryContext context, bool recurse)
 	for (MemoryContext child = context->firstchild; child != NULL && recurse;
 		 child = child->nextchild)
 		size += MemoryContextMemAllocated(child, true);
+	return size;
+}
+
+/* What something allocated takes. */
+Size
+GetMemoryChunkSpace(void *pointer)
+{
+	Allocation *allocation = open_header(pointer);
+	Size		size = sizeof(Allocation) + allocation->size;
+
+	close_header(allocation);
 	return size;
 }
 

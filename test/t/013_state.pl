@@ -1,4 +1,5 @@
-# State of many keys: checkpoints in slices are a consistent cut, whatever is killed between two of them.
+# State of many keys: checkpoints in slices are a consistent cut, whatever is killed between two of them; pages that are
+# spilled for want of memory are state as well; and there is a bound for a flood of keys.
 
 use strict;
 use warnings;
@@ -33,7 +34,7 @@ SELECT streamproc.create_window('minute', 'event', kind => 'tumbling', size => '
 SELECT streamproc.create_window('closed', 'event', kind => 'tumbling', size => '1 minute', keys => ARRAY['key'],
 	aggregates => $aggregates, emit => 'final');
 SELECT streamproc.create_detector('score', 'click', method => 'ewma', value => 'value', keys => ARRAY['key'],
-	params => '{"alpha": 0.1}', store => 'all');
+	params => '{"alpha": 0.1, "warmup": 2}', store => 'all');
 SELECT streamproc.create_detector('busy', 'closed', method => 'rule', rules => ARRAY['n > 1 AS "Busy"'], carry => ARRAY['n']);
 SQL
 ewma_oracle($node, 'postgres');
@@ -85,7 +86,7 @@ sub results_ok
 		my $n = differences($node, 'postgres', $check->[1], $check->[2]);
 		$wrong .= "$check->[0] differs in $n rows; " if $n != 0;
 	}
-	my $scores = $node->safe_psql('postgres', q{SELECT ewma_check('score', 0.1, 30)});
+	my $scores = $node->safe_psql('postgres', q{SELECT ewma_check('score', 0.1, 2)});
 	$wrong .= "$scores scores differ; " if $scores != 0;
 	is($wrong, '', "$what: results are those of plain SQL");
 	return;
@@ -119,6 +120,14 @@ checkpointed();
 ok($node->safe_psql('postgres', 'SELECT checkpoint_slices > 2 * checkpoints FROM streamproc.worker') eq 't',
 	'checkpoints have slices');
 
+# From here on there is hardly memory for a part of the keys: pages go to a file and come back all the time.
+$node->append_conf('postgresql.conf', 'streamproc.max_state_memory = 256kB');
+$node->reload;
+load();
+load();
+results_ok('with little memory');
+cmp_ok($node->safe_psql('postgres', 'SELECT spilled_pages FROM streamproc.worker'), '>', 20, 'pages are spilled');
+
 # Killed between two slices, with rows that came since the checkpoint began; each time somewhat later in it.
 for my $slices (1, 20, 90)
 {
@@ -142,6 +151,22 @@ for my $slices (1, 20, 90)
 }
 is($node->safe_psql('postgres', q{SELECT count(*) FROM streamproc.status WHERE state <> 'running'}), 0,
 	'everything runs');
+
+# Killed right after a checkpoint during which rows changed what it had still to write: it has what was there when it
+# began, or these rows would count twice now.
+for my $time (1, 2)
+{
+	my $pid = worker_pid($node);
+
+	load();
+	arm_debug_point($node, 'checkpoint-slice', 'wait');
+	reached($node, 'checkpoint-slice');
+	load();
+	arm_debug_point($node, 'checkpointed', 'kill');
+	release_debug_point($node, 'checkpoint-slice');
+	isnt(worker_pid($node, 'postgres', $pid), $pid, "the worker is back, time $time");
+	results_ok("killed after a checkpoint with changes amid, time $time");
+}
 
 # Right before the position is written: all pages are there, and not one of them counts.
 my $pid = worker_pid($node);
@@ -204,6 +229,49 @@ $node->poll_query_until('postgres', q{SELECT state = 'running' FROM streamproc.s
   or die 'the object was not built anew';
 load();
 results_ok('after the object with a damaged page was built anew');
+
+# A bound for keys: a row of a further one is a dead letter, the known keys go on; the same after a crash.
+$node->append_conf('postgresql.conf', "streamproc.max_keys = 10\nstreamproc.checkpoint_interval = 3600");
+$node->restart;
+$node->safe_psql('postgres', <<"SQL");
+CREATE TABLE flood (id int, key int, ts timestamptz);
+SELECT streamproc.create_stream('flood', time_column => 'ts', idle_timeout => '1 day');
+SELECT streamproc.create_window('flood_total', 'flood', kind => 'global', keys => ARRAY['key'],
+	aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.create_window('flood_numeric', 'flood', kind => 'global', keys => ARRAY['key'],
+	aggregates => ARRAY['sum(id::numeric) AS total']);
+SELECT streamproc.create_window('flood_minute', 'flood', kind => 'tumbling', size => '1 minute', keys => ARRAY['key'],
+	aggregates => ARRAY['count(*) AS n']);
+SELECT streamproc.create_detector('flood_score', 'flood', method => 'ewma', value => 'id', keys => ARRAY['key'], store => 'all');
+SELECT streamproc.wait_for();
+INSERT INTO flood SELECT i, i % 30, '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(0, 99) i;
+SELECT streamproc.wait_for();
+SQL
+kill_worker($node);
+$node->safe_psql('postgres', <<"SQL");
+INSERT INTO flood SELECT i, i % 30, '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(100, 199) i;
+SELECT streamproc.wait_for();
+SQL
+my $known = 'SELECT key, count(*), sum(id::numeric) FROM flood WHERE key < 10 GROUP BY key';
+is(differences($node, 'postgres', 'SELECT key, n FROM flood_total', "SELECT key, count FROM ($known) k"), 0,
+	'a running total takes so many keys');
+is(differences($node, 'postgres', 'SELECT key, total FROM flood_numeric', "SELECT key, sum FROM ($known) k"), 0,
+	'and so does one of another aggregate');
+is( differences($node, 'postgres', 'SELECT key, value FROM flood_score', 'SELECT key, id FROM flood WHERE key < 10'),
+	0, 'and a detector');
+is( differences($node, 'postgres', 'SELECT window_start, key, n FROM flood_minute', <<'SQL'),
+SELECT date_trunc('minute', ts), key, count(*) FROM flood f WHERE key IN (
+	SELECT key FROM flood o WHERE date_trunc('minute', o.ts) = date_trunc('minute', f.ts)
+	GROUP BY key ORDER BY min(id) LIMIT 10) GROUP BY 1, 2
+SQL
+	0, 'and each window in time');
+is( $node->safe_psql('postgres', q{SELECT name, count(*), count(DISTINCT row_data ->> 'id') FROM streamproc.dead_letter
+	WHERE reason = 'max_keys' GROUP BY 1 ORDER BY name::text}),
+	$node->safe_psql('postgres', q{WITH t AS (SELECT count(*) FROM flood WHERE key >= 10)
+	SELECT o.name, count, count FROM t, (VALUES ('flood_total'), ('flood_numeric'), ('flood_score')) o(name)
+	UNION ALL SELECT 'flood_minute', n, n FROM (SELECT (SELECT count(*) FROM flood) - sum(n) AS n FROM flood_minute) m
+	ORDER BY 1}),
+	'the others are dead letters, each once');
 
 $node->stop;
 done_testing();

@@ -1,0 +1,464 @@
+/*
+ * spill.c
+ *	  Memory of groups, and the pages that are moved out of it.
+ *
+ * When the groups of all objects take more than streamproc.max_state_memory, pages that
+ * haven't been touched for longest go to a temporary file, in their durable form: the hand of
+ * a clock goes over the pages of each set of groups, and takes those that weren't touched
+ * since it came by before.  A directory in memory tells by the hash of a key on which spilled
+ * pages it may be; a page comes back as a whole.  A dirty page may be spilled, too: a
+ * checkpoint then writes what is in the file.
+ *
+ * Only sets whose groups nothing points at are spilled, and of these only pages without
+ * results that aren't written.  The others count all the same.
+ */
+#include "engine/internal.h"
+
+#include <unistd.h>
+
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/shared.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+
+#define UNIT			512		/* of space in the file */
+#define LARGEST			1024	/* units of a page: larger ones stay in memory */
+#define INITIAL_DIRECTORY 1024
+#define PAGE_OVERHEAD	160		/* bytes that each page takes elsewhere, in memory or not */
+#define AT_ONCE			(1024 * 1024)	/* bytes below the limit that are made free */
+#define NOT_COUNTED		100		/* of 1024 parts of the limit: left to what isn't counted here */
+#define MOST_BLOCKED	1024	/* pages that can't go, in a row: give up for now */
+
+/* A spilled group. */
+typedef struct DirectoryEntry
+{
+	uint32		hash;
+	int32		page;			/* 0: the entry is empty */
+} DirectoryEntry;
+
+/* Pieces of the file that are free, of one size. */
+typedef struct FreeList
+{
+	int64	   *at;
+	int			n;
+	int			allocated;
+} FreeList;
+
+typedef struct SpSpill
+{
+	File		file;
+	int64		end;			/* of what was ever used of it */
+	FreeList	free[LARGEST + 1];	/* by units */
+	DirectoryEntry *directory;	/* linear probing; size is a power of two */
+	uint32		size;
+	uint64		n;				/* groups */
+	int32		npages;
+	StringInfoData buf;
+} SpSpill;
+
+static dlist_head all = DLIST_STATIC_INIT(all);	/* of SpGroups */
+static int64 spilled_pages;		/* of all */
+static bool is_stuck;			/* nothing more can go for now */
+static bool is_blocked;			/* because results aren't written */
+
+/* ---- memory ---- */
+
+/* The set's memory goes. */
+static void
+unregister(void *arg)
+{
+	SpGroups   *groups = arg;
+
+	dlist_delete(&groups->node);
+	if (groups->spill == NULL)
+		return;
+	spilled_pages -= groups->spill->npages;
+	FileClose(groups->spill->file);
+}
+
+/* A set of groups is there, until its context goes. */
+void
+sp_spill_register(SpGroups *groups)
+{
+	MemoryContextCallback *callback = MemoryContextAlloc(groups->context,
+														 sizeof(MemoryContextCallback));
+
+	dlist_push_tail(&all, &groups->node);
+	callback->func = unregister;
+	callback->arg = groups;
+	MemoryContextRegisterResetCallback(groups->context, callback);
+}
+
+/* Nothing but their pages points at the groups, and reading a value back never throws. */
+void
+sp_spill_allow(SpGroups *groups, SpValueWrite write, SpValueRead read, void *arg)
+{
+	if (!groups->builtin)
+		return;
+	groups->write = write;
+	groups->read = read;
+	groups->write_arg = arg;
+}
+
+/* How many groups are spilled. */
+uint64
+sp_spill_count(const SpGroups *groups)
+{
+	return groups->spill == NULL ? 0 : groups->spill->n;
+}
+
+/* Bytes that a set takes. */
+static Size
+memory_of(const SpGroups *groups)
+{
+	Size		bytes = groups->bytes + sizeof(SpGroup *) * (Size) groups->table_size +
+		(sizeof(SpPage) + PAGE_OVERHEAD) * (Size) groups->npages;
+
+	if (groups->spill != NULL)
+		bytes += sizeof(DirectoryEntry) * (Size) groups->spill->size;
+	return bytes;
+}
+
+/* ---- the directory ---- */
+
+/* Where an entry of the hash is, from at on, or the empty one behind them. */
+static uint32
+probe(const SpSpill *spill, uint32 hash, uint32 at)
+{
+	while (spill->directory[at].page != 0 && spill->directory[at].hash != hash)
+		at = (at + 1) & (spill->size - 1);
+	return at;
+}
+
+/* Add an entry; there is room. */
+static void
+put(SpSpill *spill, uint32 hash, int32 page)
+{
+	uint32		at = hash & (spill->size - 1);
+
+	while (spill->directory[at].page != 0)
+		at = (at + 1) & (spill->size - 1);
+	spill->directory[at].hash = hash;
+	spill->directory[at].page = page;
+}
+
+/* Make room for a page's groups. */
+static void
+grow_directory(SpGroups *groups)
+{
+	SpSpill    *spill = groups->spill;
+	DirectoryEntry *old = spill->directory;
+	uint32		old_size = spill->size;
+	uint32		i;
+
+	if ((spill->n + SP_PAGE_GROUPS) * 4 <= (uint64) spill->size * 3)
+		return;
+	spill->size = Max(INITIAL_DIRECTORY, old_size * 2);
+	spill->directory = MemoryContextAllocExtended(groups->context,
+												  sizeof(DirectoryEntry) * (Size) spill->size,
+												  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (i = 0; i < old_size; i++)
+	{
+		if (old[i].page != 0)
+			put(spill, old[i].hash, old[i].page);
+	}
+	if (old != NULL)
+		pfree(old);
+}
+
+/* Remove an entry, and move up those that were put behind it for want of their place. */
+static void
+take(SpSpill *spill, uint32 hash, int32 page)
+{
+	uint32		mask = spill->size - 1;
+	uint32		hole = hash & mask;
+	uint32		at;
+
+	while (spill->directory[hole].hash != hash || spill->directory[hole].page != page)
+	{
+		if (spill->directory[hole].page == 0)
+			elog(ERROR, "a spilled group is not in the directory");
+		hole = (hole + 1) & mask;
+	}
+	for (at = (hole + 1) & mask; spill->directory[at].page != 0; at = (at + 1) & mask)
+	{
+		uint32		home = spill->directory[at].hash & mask;
+
+		/* does its home lie outside of (hole, at]? */
+		if (((at - home) & mask) >= ((at - hole) & mask))
+		{
+			spill->directory[hole] = spill->directory[at];
+			hole = at;
+		}
+	}
+	spill->directory[hole].page = 0;
+}
+
+/* ---- the file ---- */
+
+static inline int
+units_of(Size size)
+{
+	return (size + UNIT - 1) / UNIT;
+}
+
+/* A piece of the file. */
+static int64
+take_space(SpSpill *spill, int units)
+{
+	int64		at = spill->end;
+
+	if (spill->free[units].n > 0)
+		return spill->free[units].at[--spill->free[units].n];
+	spill->end += (int64) units * UNIT;
+	return at;
+}
+
+/* Give a piece back. */
+static void
+give_space(SpGroups *groups, int64 at, int units)
+{
+	FreeList   *list = &groups->spill->free[units];
+
+	if (list->n == list->allocated)
+	{
+		int			allocated = Max(64, list->allocated * 2);
+		int64	   *grown = MemoryContextAllocHuge(groups->context, sizeof(int64) * (Size) allocated);
+
+		if (list->at != NULL)
+		{
+			memcpy(grown, list->at, sizeof(int64) * list->n);
+			pfree(list->at);
+		}
+		list->at = grown;
+		list->allocated = allocated;
+	}
+	list->at[list->n++] = at;
+}
+
+/* Start to spill. */
+static void
+open_spill(SpGroups *groups)
+{
+	MemoryContext old = MemoryContextSwitchTo(groups->context);
+	SpSpill    *spill = palloc0(sizeof(SpSpill));
+
+	initStringInfo(&spill->buf);
+	spill->file = OpenTemporaryFile(true);
+	groups->spill = spill;
+	MemoryContextSwitchTo(old);
+}
+
+/* The durable form of a spilled page. */
+void
+sp_spill_read(SpGroups *groups, SpPage *page, StringInfo buf)
+{
+	enlargeStringInfo(buf, page->spilled_size);
+	if (FileRead(groups->spill->file, buf->data, page->spilled_size, page->spilled_at,
+				 WAIT_EVENT_BUFFILE_READ) != page->spilled_size)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read spilled state back: %m")));
+	buf->len = page->spilled_size;
+	buf->data[buf->len] = '\0';
+}
+
+/* ---- out and back ---- */
+
+/* Can the page go? */
+static bool
+can_go(SpGroups *groups, SpPage *page)
+{
+	int			i;
+
+	if (page->n == 0 || page->spilled_size > 0)
+		return false;
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		SpGroup    *group = sp_page_group(groups, page, i);
+
+		if (group != NULL &&
+			(group->flags & (SP_GROUP_DIRTY | SP_GROUP_TOUCHED | SP_GROUP_GONE)))
+			return false;
+	}
+	return true;
+}
+
+/* Move a page out of memory; false: that can't be. */
+static bool
+spill_page(SpGroups *groups, SpPage *page)
+{
+	SpSpill    *spill;
+	int64		at;
+	int			units;
+	int			i;
+
+	if (groups->spill == NULL)
+		open_spill(groups);
+	spill = groups->spill;
+	sp_group_write_page(groups, page, &spill->buf);
+	units = units_of(spill->buf.len);
+	if (units > LARGEST)
+		return false;
+	grow_directory(groups);
+	at = take_space(spill, units);
+	if (FileWrite(spill->file, spill->buf.data, spill->buf.len, at,
+				  WAIT_EVENT_BUFFILE_WRITE) != spill->buf.len)
+	{
+		/* no room on disk: memory is all there is */
+		give_space(groups, at, units);
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("state can't be spilled, and stays in memory: %m")));
+		return false;
+	}
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		SpGroup    *group = sp_page_group(groups, page, i);
+
+		if (group == NULL)
+			continue;
+		put(spill, group->hash, page->number);
+		spill->n++;
+		sp_group_release(groups, group);
+	}
+	groups->bytes -= GetMemoryChunkSpace(page->groups);
+	pfree(page->groups);
+	page->groups = NULL;
+	page->spilled_at = at;
+	page->spilled_size = spill->buf.len;
+	spill->npages++;
+	spilled_pages++;
+	return true;
+}
+
+/* Bring a page back. */
+static void
+bring_page(SpGroups *groups, SpPage *page)
+{
+	SpSpill    *spill = groups->spill;
+	int			i;
+
+	resetStringInfo(&spill->buf);
+	sp_spill_read(groups, page, &spill->buf);
+	give_space(groups, page->spilled_at, units_of(page->spilled_size));
+	page->spilled_size = 0;
+	spill->npages--;
+	spilled_pages--;
+	sp_group_read_page(groups, page, spill->buf.data, spill->buf.len, groups->read,
+					   groups->write_arg);
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		SpGroup    *group = sp_page_group(groups, page, i);
+
+		if (group == NULL)
+			continue;
+		take(spill, group->hash, page->number);
+		spill->n--;
+	}
+}
+
+/* Bring back what may have a key of that hash; false: nothing does. */
+bool
+sp_spill_bring_back(SpGroups *groups, uint32 hash)
+{
+	SpSpill    *spill = groups->spill;
+	bool		any = false;
+	uint32		at;
+
+	if (spill->n == 0)
+		return false;
+	while (at = probe(spill, hash, hash & (spill->size - 1)), spill->directory[at].page != 0)
+	{
+		bring_page(groups, groups->pages[spill->directory[at].page]);
+		any = true;
+	}
+	return any;
+}
+
+/* ---- the clock ---- */
+
+/* Move pages of a set out, so many bytes of memory; returns how many. */
+static Size
+spill_some(SpGroups *groups, Size wanted)
+{
+	Size		before = groups->bytes;
+	int64		steps = 2 * (int64) groups->npages;
+	int			blocked = 0;
+
+	while (before - groups->bytes < wanted && steps-- > 0 && blocked < MOST_BLOCKED)
+	{
+		SpPage	   *page;
+
+		if (++groups->hand >= groups->npages)
+			groups->hand = 1;
+		page = groups->pages[groups->hand];
+		if (page == NULL || page->groups == NULL)
+			continue;
+		if (page->touched)
+			page->touched = false;
+		else if (can_go(groups, page) && spill_page(groups, page))
+			blocked = 0;
+		else if (page->n > 0)
+		{
+			blocked++;
+			is_blocked = true;
+		}
+	}
+	return before - groups->bytes;
+}
+
+/* Is there more than may be?  Then move some of it out.  Nobody may hold a group. */
+void
+sp_spill_run(void)
+{
+	Size		limit = (Size) sp_guc_max_state_memory * (1024 - NOT_COUNTED);
+	Size		used = 0;
+	Size		excess;
+	dlist_iter	iter;
+
+	if (is_stuck)
+		return;
+	dlist_foreach(iter, &all)
+		used += memory_of(dlist_container(SpGroups, node, iter.cur));
+	if (used <= limit)
+		return;
+	is_blocked = false;
+	excess = used - limit + Min(AT_ONCE, limit / 16);
+	dlist_foreach(iter, &all)
+	{
+		SpGroups   *groups = dlist_container(SpGroups, node, iter.cur);
+		Size		freed;
+
+		if (groups->read == NULL)
+			continue;
+		freed = spill_some(groups, Min(excess, groups->bytes));
+		if (freed >= excess)
+		{
+			excess = 0;
+			break;
+		}
+		excess -= freed;
+	}
+	is_stuck = excess > 0;
+	/* the helper's are not shown */
+	if (sp_my_worker != NULL && sp_engine.helper != NULL)
+		pg_atomic_write_u64(&sp_my_worker->spilled_pages, spilled_pages);
+}
+
+/* Would more go if results were written? */
+bool
+sp_spill_wants_writing(void)
+{
+	return is_stuck && is_blocked;
+}
+
+/* Results were written, and rows have come and gone. */
+void
+sp_spill_try_again(void)
+{
+	is_stuck = false;
+	sp_spill_run();
+}
