@@ -43,6 +43,8 @@ EXCEPTION WHEN object_not_in_prerequisite_state THEN
 	RETURN substring(SQLERRM FROM '^timed out waiting for streamproc to reach');
 END $$;
 SELECT ask('FFFFFFFF/FFFFFFFF', '0');
+-- what was asked for is written before the next row comes
+SELECT streamproc.wait_for();
 INSERT INTO reading VALUES (12, '2026-01-01');
 SELECT pg_current_wal_flush_lsn() AS inserted \gset
 SELECT set_config('wait_test.inserted', :'inserted', false) IS NOT NULL AS noted;
