@@ -105,12 +105,12 @@ RESET ROLE;
 CREATE PROCEDURE until(condition text) LANGUAGE plpgsql AS $$
 DECLARE
 	done bool;
+	deadline timestamptz = clock_timestamp() + interval '1 minute';
 BEGIN
-	FOR i IN 1 .. 600 LOOP
+	WHILE clock_timestamp() < deadline LOOP
 		EXECUTE 'SELECT ' || condition INTO done;
 		EXIT WHEN done;
 		COMMIT;
-		PERFORM pg_sleep(0.1);
 	END LOOP;
 	IF done IS NOT TRUE THEN
 		RAISE 'not within a minute: %', condition;

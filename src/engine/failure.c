@@ -23,6 +23,9 @@ typedef struct Failure
 	char	   *reason;
 } Failure;
 
+#define LOG_EVERY	100			/* attempts to store that failed */
+
+static int	attempts = 0;		/* to store, that failed */
 static List *failures = NIL;	/* of Failure *, in sp_engine.context, not stored yet */
 
 /* The object has failed, here and now. */
@@ -153,6 +156,7 @@ forget_all(void)
 	}
 	list_free(failures);
 	failures = NIL;
+	attempts = 0;
 }
 
 /* Store what has failed; outside of a transaction.  What can't be stored now is tried again. */
@@ -175,9 +179,19 @@ sp_failure_settle(void)
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(old);
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(sp_engine.context);
+		error = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
+		/* no checkpoint is written until it can be: people must hear of it */
+		if (attempts++ % LOG_EVERY == 0)
+			ereport(LOG,
+					(errcode(error->sqlerrcode),
+					 errmsg("that objects have failed can't be stored now: %s", error->message),
+					 errdetail("Checkpoints wait for it.  Attempt %d.", attempts)));
+		FreeErrorData(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
