@@ -24,23 +24,18 @@ CREATE TABLE instants AS
 	FROM generate_series(0, 225) i;
 
 -- the windows of a time, listed: from the start of its base window to each of the ends behind it
-CREATE FUNCTION differences(expected text, actual text) RETURNS TABLE (windows int8, wrong int8) LANGUAGE plpgsql AS $$
-BEGIN
-	RETURN QUERY EXECUTE format('WITH e AS MATERIALIZED (%s), a AS MATERIALIZED (%s)
-		SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM ((TABLE e EXCEPT ALL TABLE a) UNION ALL (TABLE a EXCEPT ALL TABLE e)) d)',
-		expected, actual);
-END $$;
+\i test/sql/differences.sql
 
 -- absolute units
 SELECT step, size, d.* FROM (VALUES ('10 minutes', '30 minutes'), ('1 hour', '24 hours'), ('7 hours', '21 hours'), ('36 hours', '72 hours')) v (step, size),
-	differences(format($$SELECT ts, s, e FROM instants, LATERAL (SELECT date_bin('%2$s', ts, '2000-01-03') AS s) s,
+	compared(format($$SELECT ts, s, e FROM instants, LATERAL (SELECT date_bin('%2$s', ts, '2000-01-03') AS s) s,
 			generate_series(s + interval '%1$s', s + interval '%2$s', '%1$s') e WHERE e > ts$$, step, size),
 		format($$SELECT ts, w.* FROM instants, streamproc.cumulate(ts, '%s', '%s') w$$, step, size)) d;
 
 -- days and months of a zone, and steps in smaller units, the last one cut
 SELECT zone, step, size, d.* FROM unnest('{Europe/Berlin,America/Havana,Australia/Lord_Howe}'::text[]) zone,
 	(VALUES ('1 day', '1 day', '1 month'), ('7 days', '7 days', '1 month'), ('1 month', '1 month', '1 year'), ('3 months', '3 months', '1 year'), ('40 days', '40 days', '3 months')) v (step, local_step, size),
-	differences(format($$SELECT ts, l AT TIME ZONE '%3$s', least(e, l + interval '%2$s') AT TIME ZONE '%3$s' FROM instants, LATERAL (SELECT
+	compared(format($$SELECT ts, l AT TIME ZONE '%3$s', least(e, l + interval '%2$s') AT TIME ZONE '%3$s' FROM instants, LATERAL (SELECT
 				date_trunc(CASE interval '%2$s' WHEN '1 month' THEN 'month' WHEN '3 months' THEN 'quarter' ELSE 'year' END, ts AT TIME ZONE '%3$s') AS l) l,
 			generate_series(1, 40) i, LATERAL (SELECT l + i * interval '%1$s' AS e) e
 			WHERE e < l + interval '%2$s' + interval '%1$s' AND least(e, l + interval '%2$s') AT TIME ZONE '%3$s' > ts$$, step, size, zone),
@@ -48,23 +43,23 @@ SELECT zone, step, size, d.* FROM unnest('{Europe/Berlin,America/Havana,Australi
 	ORDER BY zone, step;
 SELECT zone, step, size, d.* FROM unnest('{Europe/Berlin,America/Havana,Australia/Lord_Howe}'::text[]) zone,
 	(VALUES ('1 hour', '1 day', 'day'), ('5 hours', '1 day', 'day'), ('36 hours', '7 days', 'week'), ('100 hours', '1 month', 'month')) v (step, size, unit),
-	differences(format($$SELECT ts, s, least(e, b) FROM instants, LATERAL (SELECT date_trunc('%4$s', ts, '%3$s') AS s,
+	compared(format($$SELECT ts, s, least(e, b) FROM instants, LATERAL (SELECT date_trunc('%4$s', ts, '%3$s') AS s,
 				(date_trunc('%4$s', ts AT TIME ZONE '%3$s') + interval '%2$s') AT TIME ZONE '%3$s' AS b) w,
 			generate_series(s + interval '%1$s', b + interval '%1$s' - interval '1 microsecond', '%1$s') e WHERE least(e, b) > ts$$, step, size, zone, unit),
 		format($$SELECT ts, w.* FROM instants, streamproc.cumulate(ts, '%s', '%s', NULL, '%s') w$$, step, size, zone)) d
 	ORDER BY zone, step;
 -- origins: months from the 31st
 SELECT step, size, d.* FROM (VALUES ('1 month', '3 months', '2021-01-31 02:30')) v (step, size, origin),
-	differences(format($$SELECT ts, s, e FROM instants, generate_series(0, 30) k, generate_series(1, 3) j,
+	compared(format($$SELECT ts, s, e FROM instants, generate_series(0, 30) k, generate_series(1, 3) j,
 			LATERAL (SELECT (timestamp '%3$s' + 3 * k * interval '%1$s') AT TIME ZONE 'Europe/Berlin' AS s,
 				(timestamp '%3$s' + (3 * k + j) * interval '%1$s') AT TIME ZONE 'Europe/Berlin' AS e) w
 			WHERE ts >= s AND ts < e$$, step, size, origin),
 		format($$SELECT ts, w.* FROM instants, streamproc.cumulate(ts, '%s', '%s', '%s', 'Europe/Berlin') w$$, step, size, origin)) d;
 -- times without zone, and dates
-SELECT d.* FROM differences($$SELECT ts::timestamp, s, least(e, s + interval '1 month') FROM instants, date_trunc('month', ts::timestamp) s, generate_series(1, 62) i,
+SELECT d.* FROM compared($$SELECT ts::timestamp, s, least(e, s + interval '1 month') FROM instants, date_trunc('month', ts::timestamp) s, generate_series(1, 62) i,
 		LATERAL (SELECT s + i * interval '12 hours' AS e) e WHERE e < s + interval '1 month 12 hours' AND e > ts::timestamp$$,
 	$$SELECT ts::timestamp, w.* FROM instants, streamproc.cumulate(ts::timestamp, '12 hours', '1 month', NULL, 'Asia/Tokyo') w$$) d;
-SELECT d.* FROM differences($$SELECT ts::date, s::date, least(s::date + 7 * i, (s + interval '1 month')::date) FROM instants, date_trunc('month', ts::timestamp) s, generate_series(1, 5) i
+SELECT d.* FROM compared($$SELECT ts::date, s::date, least(s::date + 7 * i, (s + interval '1 month')::date) FROM instants, date_trunc('month', ts::timestamp) s, generate_series(1, 5) i
 		WHERE s::date + 7 * i < s + interval '1 month 7 days' AND least(s::date + 7 * i, (s + interval '1 month')::date) > ts::date$$,
 	$$SELECT ts::date, w.* FROM instants, streamproc.cumulate(ts::date, '7 days', '1 month') w$$) d;
 
@@ -108,5 +103,5 @@ SELECT * FROM streamproc.cumulate(now(), '2 days', '7 days');
 SELECT * FROM streamproc.cumulate(now(), '1 day', '48 hours');
 SELECT * FROM streamproc.cumulate('2024-05-06'::date, '1 hour', '1 day');
 
-DROP FUNCTION differences;
+DROP FUNCTION compared, differences;
 DROP TABLE instants;

@@ -66,33 +66,36 @@ SELECT fill(101, 200);
 SELECT streamproc.start();
 SELECT fill(201, 400);
 SELECT streamproc.wait_for();
-CREATE FUNCTION differences(result regclass, query text) RETURNS TABLE (nrows bigint, differing bigint)
-	LANGUAGE plpgsql AS $$
-BEGIN
-	RETURN QUERY EXECUTE format($q$WITH result AS (SELECT to_jsonb(r) - '{window_end,is_final,revision}'::text[] FROM %s r),
-		expected AS (SELECT to_jsonb(r) FROM (%s) r)
-		SELECT (SELECT count(*) FROM expected), (SELECT count(*) FROM ((TABLE result EXCEPT ALL TABLE expected)
-			UNION ALL (TABLE expected EXCEPT ALL TABLE result)) d)$q$, result, query);
-END $$;
-SELECT * FROM differences('busy', 'SELECT date_trunc(''hour'', at) AS window_start, lower(shop) AS shop, count(*) AS n,
+\i test/sql/differences.sql
+SELECT * FROM compared('SELECT window_start, shop, n, total FROM busy',
+	'SELECT date_trunc(''hour'', at) AS window_start, lower(shop) AS shop, count(*) AS n,
 	sum(price) AS total FROM payment GROUP BY 1, 2 HAVING sum(price) > 100');
-SELECT * FROM differences('hidden', 'SELECT date_trunc(''hour'', at) AS window_start, lower(shop) AS shop, sum(fee) AS fees
+SELECT * FROM compared('SELECT window_start, shop, fees FROM hidden',
+	'SELECT date_trunc(''hour'', at) AS window_start, lower(shop) AS shop, sum(fee) AS fees
 	FROM payment WHERE price IS NOT NULL GROUP BY 1, 2
 	HAVING count(*) BETWEEN 2 AND 12 AND max(price) - min(price) > 10 AND lower(shop) <> ''c''');
-SELECT * FROM differences('odd', 'SELECT date_trunc(''hour'', at) AS window_start, shop, count(*) AS n FROM payment
+SELECT * FROM compared('SELECT window_start, shop, n FROM odd',
+	'SELECT date_trunc(''hour'', at) AS window_start, shop, count(*) AS n FROM payment
 	GROUP BY 1, 2 HAVING count(DISTINCT price) % 2 = 1 OR string_agg(shop, '''' ORDER BY id) = ''AA''');
-SELECT * FROM differences('sums', 'SELECT shop, sum(price) AS total FROM payment GROUP BY 1 HAVING sum(price) % 2 = 0');
-SELECT * FROM differences('everything', 'SELECT count(*) AS n FROM payment HAVING count(*) FILTER (WHERE price > 50) > 1');
-SELECT * FROM differences('closed', 'SELECT date_trunc(''hour'', at) AS window_start, shop, count(*) AS n FROM payment
+SELECT * FROM compared('SELECT shop, total FROM sums',
+	'SELECT shop, sum(price) AS total FROM payment GROUP BY 1 HAVING sum(price) % 2 = 0');
+SELECT * FROM compared('SELECT n FROM everything',
+	'SELECT count(*) AS n FROM payment HAVING count(*) FILTER (WHERE price > 50) > 1');
+SELECT * FROM compared('SELECT window_start, shop, n FROM closed',
+	'SELECT date_trunc(''hour'', at) AS window_start, shop, count(*) AS n FROM payment
 	WHERE at < (SELECT date_trunc(''hour'', max(at)) FROM payment) GROUP BY 1, 2 HAVING avg(price) >= 30');
-SELECT * FROM differences('maybe', 'SELECT date_trunc(''hour'', at) AS window_start, shop, sum(price) AS total FROM payment
+SELECT * FROM compared('SELECT window_start, shop, total FROM maybe',
+	'SELECT date_trunc(''hour'', at) AS window_start, shop, sum(price) AS total FROM payment
 	GROUP BY 1, 2 HAVING sum(price) > 0');
-SELECT * FROM differences('chosen', 'SELECT DISTINCT date_trunc(''hour'', at) AS window_start, shop, price % 2 AS parity
+SELECT * FROM compared('SELECT window_start, shop, parity FROM chosen',
+	'SELECT DISTINCT date_trunc(''hour'', at) AS window_start, shop, price % 2 AS parity
 	FROM payment WHERE shop IN (''a'', ''b'') AND price % 2 = 1');
-SELECT * FROM differences('hops', 'SELECT w.window_start, shop, count(DISTINCT price) AS prices FROM payment p
+SELECT * FROM compared('SELECT window_start, shop, prices FROM hops',
+	'SELECT w.window_start, shop, count(DISTINCT price) AS prices FROM payment p
 	CROSS JOIN LATERAL streamproc.hop(at, ''20 minutes'', ''1 hour'') w WHERE w.window_end <= (SELECT max(at) FROM payment)
 	GROUP BY 1, 2 HAVING sum(price) > 0 AND count(DISTINCT fee) > 1');
-SELECT * FROM differences('halves', 'SELECT CASE WHEN window_start < ''2026-01-01 12:00'' THEN timestamptz ''2026-01-01''
+SELECT * FROM compared('SELECT window_start, shop, hours, total FROM halves',
+	'SELECT CASE WHEN window_start < ''2026-01-01 12:00'' THEN timestamptz ''2026-01-01''
 	ELSE ''2026-01-01 12:00'' END AS window_start, shop, count(*) AS hours, sum(total) AS total FROM busy
 	WHERE is_final AND window_start < ''2026-02-01'' GROUP BY 1, 2 HAVING count(*) > 1');
 -- The detector has seen what the window shows.

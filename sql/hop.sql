@@ -21,23 +21,18 @@ CREATE TABLE instants AS
 	FROM generate_series(0, 225) i;
 
 -- the windows of a time, listed: all that there are, and those that contain it
-CREATE FUNCTION differences(expected text, actual text) RETURNS TABLE (windows int8, wrong int8) LANGUAGE plpgsql AS $$
-BEGIN
-	RETURN QUERY EXECUTE format('WITH e AS MATERIALIZED (%s), a AS MATERIALIZED (%s)
-		SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM ((TABLE e EXCEPT ALL TABLE a) UNION ALL (TABLE a EXCEPT ALL TABLE e)) d)',
-		expected, actual);
-END $$;
+\i test/sql/differences.sql
 
 -- absolute units
 SELECT slide, size, d.* FROM (VALUES ('10 minutes', '30 minutes'), ('1 hour', '24 hours'), ('7 hours', '21 hours'), ('36 hours', '72 hours')) v (slide, size),
-	differences(format($$SELECT ts, s, s + interval '%2$s' FROM instants, generate_series(ts - interval '%2$s', ts, '%1$s') p,
+	compared(format($$SELECT ts, s, s + interval '%2$s' FROM instants, generate_series(ts - interval '%2$s', ts, '%1$s') p,
 			LATERAL (SELECT date_bin('%1$s', p, '2000-01-03') AS s) w WHERE ts >= s AND ts < s + interval '%2$s'$$, slide, size),
 		format($$SELECT ts, w.* FROM instants, streamproc.hop(ts, '%s', '%s') w$$, slide, size)) d;
 
 -- days, weeks and months of a zone: local times, and the instants of those
 SELECT zone, slide, size, d.* FROM unnest('{Europe/Berlin,America/Havana,Australia/Lord_Howe}'::text[]) zone,
 	(VALUES ('1 day', '7 days'), ('7 days', '28 days'), ('1 month', '3 months'), ('3 months', '1 year')) v (slide, size),
-	differences(format($$SELECT ts, s, e FROM instants, generate_series('2021-01-04'::timestamp, '2024-06-01', '%1$s') p,
+	compared(format($$SELECT ts, s, e FROM instants, generate_series('2021-01-04'::timestamp, '2024-06-01', '%1$s') p,
 			LATERAL (SELECT CASE WHEN '%1$s' LIKE '%%mon%%' THEN date_trunc('month', p) ELSE p END AS l) l,
 			LATERAL (SELECT l AT TIME ZONE '%3$s' AS s, (l + interval '%2$s') AT TIME ZONE '%3$s' AS e) w WHERE ts >= s AND ts < e$$,
 			slide, size, zone),
@@ -45,23 +40,23 @@ SELECT zone, slide, size, d.* FROM unnest('{Europe/Berlin,America/Havana,Austral
 	ORDER BY zone, slide;
 -- origins: days from 6 o'clock, months from the 31st
 SELECT slide, size, d.* FROM (VALUES ('1 day', '2 days', '2021-01-01 06:00'), ('1 month', '2 months', '2021-01-31 02:30')) v (slide, size, origin),
-	differences(format($$SELECT ts, s, e FROM instants, generate_series(0, 1300) k,
+	compared(format($$SELECT ts, s, e FROM instants, generate_series(0, 1300) k,
 			LATERAL (SELECT (timestamp '%3$s' + k * interval '%1$s') AT TIME ZONE 'Europe/Berlin' AS s,
 				(timestamp '%3$s' + (k * interval '%1$s' + interval '%2$s')) AT TIME ZONE 'Europe/Berlin' AS e) w
 			WHERE ts >= s AND ts < e$$, slide, size, origin),
 		format($$SELECT ts, w.* FROM instants, streamproc.hop(ts, '%s', '%s', '%s', 'Europe/Berlin') w$$, slide, size, origin)) d;
 -- times without zone, and dates
-SELECT d.* FROM differences($$SELECT t::timestamp, s, s + interval '3 days' FROM instants i (t), generate_series('2022-12-01'::timestamp, '2024-02-01', '1 day') s
+SELECT d.* FROM compared($$SELECT t::timestamp, s, s + interval '3 days' FROM instants i (t), generate_series('2022-12-01'::timestamp, '2024-02-01', '1 day') s
 		WHERE t::timestamp >= s AND t::timestamp < s + interval '3 days'$$,
 	$$SELECT ts::timestamp, w.* FROM instants, streamproc.hop(ts::timestamp, '1 day', '3 days', NULL, 'Asia/Tokyo') w$$) d;
-SELECT d.* FROM differences($$SELECT t::date, s::date, (s + interval '2 months')::date FROM instants i (t), generate_series('2022-10-01'::timestamp, '2024-02-01', '1 month') s
+SELECT d.* FROM compared($$SELECT t::date, s::date, (s + interval '2 months')::date FROM instants i (t), generate_series('2022-10-01'::timestamp, '2024-02-01', '1 month') s
 		WHERE t::date >= s AND t::date < s + interval '2 months'$$,
 	$$SELECT ts::date, w.* FROM instants, streamproc.hop(ts::date, '1 month', '2 months') w$$) d;
 
 -- Samoa had no 30 December 2011: a day is one that there was, windows of 3 days have three
 SELECT ts, window_start AT TIME ZONE 'Pacific/Apia' AS window_start, window_end AT TIME ZONE 'Pacific/Apia' AS window_end
 	FROM unnest('{2011-12-30 09:59:59+00,2011-12-30 10:00+00}'::timestamptz[]) ts, streamproc.hop(ts, '1 day', '3 days', NULL, 'Pacific/Apia');
-SELECT d.* FROM differences($$WITH day AS (SELECT instant, lead(instant, 7) OVER (ORDER BY instant) AS later FROM (SELECT DISTINCT d AT TIME ZONE 'Pacific/Apia' AS instant
+SELECT d.* FROM compared($$WITH day AS (SELECT instant, lead(instant, 7) OVER (ORDER BY instant) AS later FROM (SELECT DISTINCT d AT TIME ZONE 'Pacific/Apia' AS instant
 			FROM generate_series('2011-11-01'::timestamp, '2012-02-28', '1 day') d) d)
 		SELECT ts, instant, later FROM generate_series('2011-12-10+00'::timestamptz, '2012-01-20', '5 hours') ts, day WHERE ts >= instant AND ts < later$$,
 	$$SELECT ts, w.* FROM generate_series('2011-12-10+00'::timestamptz, '2012-01-20', '5 hours') ts, streamproc.hop(ts, '1 day', '7 days', NULL, 'Pacific/Apia') w$$) d;
@@ -106,5 +101,5 @@ SELECT * FROM streamproc.hop(now(), '1 hour', '2 hours', NULL, 'Nowhere/Land');
 SELECT * FROM streamproc.hop(now(), '1 hour', '2 hours', 'infinity');
 SELECT * FROM streamproc.hop('2024-05-06'::date, '1 hour', '2 hours');
 
-DROP FUNCTION differences;
+DROP FUNCTION compared, differences;
 DROP TABLE instants;

@@ -110,14 +110,7 @@ CREATE VIEW cumulations AS SELECT w.*, key, count(*) AS n, sum(value) AS s, min(
 CREATE VIEW generic_hops AS SELECT w.*, upper(name) AS name, sum(price) AS s, max(name) AS last, stddev(value) AS spread,
 	bit_xor(id) FILTER (WHERE key = 1) AS bits
 	FROM event, streamproc.hop(ts, '1 minute', '5 minutes') w WHERE id % 3 <> 0 GROUP BY 1, 2, 3;
-CREATE FUNCTION differences(got text, expected text) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-	result bigint;
-BEGIN
-	EXECUTE format('SELECT (SELECT count(*) FROM (%1$s EXCEPT ALL %2$s) x) + (SELECT count(*) FROM (%2$s EXCEPT ALL %1$s) x)',
-		got, expected) INTO result;
-	RETURN result;
-END $$;
+\i test/sql/differences.sql
 SELECT count(*) > 500 AS many FROM h;
 SELECT differences('SELECT window_start, window_end, key, n, s, low, high, mean FROM h',
 	'SELECT * FROM hops WHERE window_end <= (SELECT at FROM closed)') AS h,

@@ -239,15 +239,8 @@ BEGIN
 END $$;
 SELECT streamproc.wait_for();
 
--- Rows that differ, either way: all sessions, and with their finality.
-CREATE FUNCTION differences(got text, expected text) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-	n bigint;
-BEGIN
-	EXECUTE format('SELECT (SELECT count(*) FROM (%s EXCEPT ALL %s) more) + (SELECT count(*) FROM (%s EXCEPT ALL %s) less)',
-		got, expected, expected, got) INTO n;
-	RETURN n;
-END $$;
+-- All sessions, and with their finality.
+\i test/sql/differences.sql
 CREATE FUNCTION expected(name text, object text, columns text) RETURNS text LANGUAGE sql AS $$
 	SELECT format('SELECT window_start, window_end, key, %s, window_end <= (SELECT max(ts) - interval ''10 s'' FROM %I) AS is_final
 		FROM sessions(%L, %L, ''6 s'')', columns, name, name, object)

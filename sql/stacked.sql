@@ -6,14 +6,7 @@ SET datestyle = 'ISO, YMD';
 CREATE SCHEMA stacked_test;
 SET search_path = stacked_test, public;
 
-CREATE FUNCTION differences(got text, expected text) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-	result bigint;
-BEGIN
-	EXECUTE format('SELECT (SELECT count(*) FROM (%1$s EXCEPT ALL %2$s) x) + (SELECT count(*) FROM (%2$s EXCEPT ALL %1$s) x)',
-		got, expected) INTO result;
-	RETURN result;
-END $$;
+\i test/sql/differences.sql
 
 -- By hand: the busiest minute of each five. A row of the upper window is that of its last microsecond.
 CREATE TABLE visit (person text, ts timestamptz);

@@ -14,29 +14,25 @@ INSERT INTO event SELECT i, nullif('k' || hashint4(i) % 4, 'k0'), hashint4(-i) %
 INSERT INTO event VALUES (0, 'k1', 1, NULL, NULL);
 SELECT streamproc.create_stream('event', 'ts', watermark => '1000 days', idle_timeout => '1 day');
 
-CREATE FUNCTION differences(twin text, expected text) RETURNS TABLE (rows int8, wrong int8) LANGUAGE plpgsql AS $$
-BEGIN
-	RETURN QUERY EXECUTE format('WITH t AS (SELECT * FROM %1$s t), e AS (%2$s)
-		SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM ((TABLE t EXCEPT ALL TABLE e) UNION ALL (TABLE e EXCEPT ALL TABLE t)) d)', twin, expected);
-END $$;
+\i test/sql/differences.sql
 
 -- hopping
 SELECT streamproc.create_window('hops', 'event', 'hopping', size => '3 days', slide => '1 day', time_zone => 'Europe/Berlin',
 	keys => '{key}', aggregates => '{count(*) AS n,sum(v) FILTER (WHERE v > 0) AS s}', filter => 'id % 5 > 0');
-SELECT d.* FROM differences('hops_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '3 days') AT TIME ZONE 'Europe/Berlin', key,
+SELECT d.* FROM compared('TABLE hops_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '3 days') AT TIME ZONE 'Europe/Berlin', key,
 		count(*), sum(v) FILTER (WHERE v > 0)
 	FROM event, generate_series('2023-03-20'::timestamp, '2023-04-05', '1 day') l
 	WHERE ts >= l AT TIME ZONE 'Europe/Berlin' AND ts < (l + interval '3 days') AT TIME ZONE 'Europe/Berlin' AND id % 5 > 0 GROUP BY 1, 2, 3$$) d;
 SELECT streamproc.create_window('quick_hops', 'event', 'hopping', size => '1 hour', slide => '10 minutes', origin => '2023-01-01 00:05',
 	aggregates => '{max(v) AS m}');
-SELECT d.* FROM differences('quick_hops_sql', $$SELECT s, s + interval '1 hour', max(v)
+SELECT d.* FROM compared('TABLE quick_hops_sql', $$SELECT s, s + interval '1 hour', max(v)
 	FROM event, generate_series('2023-03-24 20:05+00'::timestamptz, '2023-03-29', '10 minutes') s
 	WHERE ts >= s AND ts < s + interval '1 hour' GROUP BY 1, 2$$) d;
 
 -- cumulative
 SELECT streamproc.create_window('so_far', 'event', 'cumulative', size => '1 day', slide => '5 hours', time_zone => 'Europe/Berlin',
 	keys => '{key}', aggregates => '{count(*) AS n,sum(v) AS s}');
-SELECT d.* FROM differences('so_far_sql', $$SELECT s, e, key, count(*), sum(v)
+SELECT d.* FROM compared('TABLE so_far_sql', $$SELECT s, e, key, count(*), sum(v)
 	FROM event, LATERAL (SELECT date_trunc('day', ts, 'Europe/Berlin') AS s,
 			(date_trunc('day', ts AT TIME ZONE 'Europe/Berlin') + interval '1 day') AT TIME ZONE 'Europe/Berlin' AS b) w,
 		generate_series(1, 5) j, LATERAL (SELECT least(s + j * interval '5 hours', b) AS e) e
@@ -45,7 +41,7 @@ SELECT d.* FROM differences('so_far_sql', $$SELECT s, e, key, count(*), sum(v)
 -- windows of keys that are silent: up to the last window, or until the key has been silent for as long as rows are kept
 SELECT streamproc.create_window('alive', 'event', 'tumbling', size => '1 day', time_zone => 'Europe/Berlin', fill => 'zero',
 	keys => '{key}', aggregates => '{count(*) AS n,sum(v) AS s}', filter => 'key IS NULL OR id < 20');
-SELECT d.* FROM differences('alive_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '1 day') AT TIME ZONE 'Europe/Berlin', k.key,
+SELECT d.* FROM compared('TABLE alive_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '1 day') AT TIME ZONE 'Europe/Berlin', k.key,
 		count(e.id), sum(v)
 	FROM (SELECT key, min(date_trunc('day', ts, 'Europe/Berlin')) AS first FROM event WHERE id BETWEEN 1 AND 19 OR key IS NULL GROUP BY 1) k
 		CROSS JOIN generate_series('2023-03-24'::timestamp, '2023-03-28', '1 day') l
@@ -53,7 +49,7 @@ SELECT d.* FROM differences('alive_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin'
 	WHERE l AT TIME ZONE 'Europe/Berlin' >= first GROUP BY 1, 2, 3$$) d;
 SELECT streamproc.create_window('awhile', 'event', 'hopping', size => '2 hours', slide => '1 hour', fill => 'zero', retention => '7 hours',
 	aggregates => '{count(*) AS n}', filter => 'id IN (1, 2, 3)');
-SELECT d.* FROM differences('awhile_sql', $$SELECT s, s + interval '2 hours', count(DISTINCT o.id)
+SELECT d.* FROM compared('TABLE awhile_sql', $$SELECT s, s + interval '2 hours', count(DISTINCT o.id)
 	FROM generate_series('2023-03-24 20:00+00'::timestamptz, (SELECT date_trunc('hour', max(ts)) FROM event WHERE id IN (1, 2, 3)), '1 hour') s
 		JOIN event e ON e.id IN (1, 2, 3) AND e.ts >= s - interval '7 hours' AND e.ts < s + interval '2 hours'
 		LEFT JOIN event o ON o.id IN (1, 2, 3) AND o.ts >= s AND o.ts < s + interval '2 hours'
@@ -63,13 +59,13 @@ SELECT count(*) > 6 AS filled, count(*) FILTER (WHERE n = 0) AS empty FROM awhil
 -- session
 SELECT streamproc.create_window('visits', 'event', 'session', gap => '20 minutes', keys => '{key,"id % 2 AS odd"}',
 	aggregates => '{count(*) AS n,sum(v) AS s,"array_agg(id ORDER BY ts, id) AS ids"}', filter => 'v <> 7');
-SELECT d.* FROM differences('visits_sql', $$SELECT min(ts), max(ts) + interval '20 minutes', key, odd, count(*), sum(v), array_agg(id ORDER BY ts, id)
+SELECT d.* FROM compared('TABLE visits_sql', $$SELECT min(ts), max(ts) + interval '20 minutes', key, odd, count(*), sum(v), array_agg(id ORDER BY ts, id)
 	FROM (SELECT *, sum(begins) OVER (PARTITION BY key, odd ORDER BY ts) AS session
 		FROM (SELECT *, CASE WHEN ts - lag(ts) OVER (PARTITION BY key, id % 2 ORDER BY ts) < '20 minutes' THEN 0 ELSE 1 END AS begins, id % 2 AS odd
 			FROM event WHERE v <> 7 AND ts IS NOT NULL) b) e
 	GROUP BY key, odd, session$$) d;
 SELECT streamproc.create_window('days_awake', 'event', 'session', gap => '1 hour', aggregates => '{count(*) AS n}');
-SELECT d.* FROM differences('days_awake_sql', $$SELECT min(ts), max(ts) + interval '1 hour', count(*)
+SELECT d.* FROM compared('TABLE days_awake_sql', $$SELECT min(ts), max(ts) + interval '1 hour', count(*)
 	FROM (SELECT *, count(*) FILTER (WHERE begins) OVER (ORDER BY ts) AS session
 		FROM (SELECT *, (ts - lag(ts) OVER (ORDER BY ts) < '1 hour') IS NOT TRUE AS begins FROM event WHERE ts IS NOT NULL) b) e
 	GROUP BY session$$) d;
@@ -77,30 +73,30 @@ SELECT d.* FROM differences('days_awake_sql', $$SELECT min(ts), max(ts) + interv
 -- sliding
 SELECT streamproc.create_window('velocity', 'event', 'sliding', size => '2 hours', keys => '{key}', carry => '{id,doc}',
 	aggregates => '{count(*) AS n,sum(v) FILTER (WHERE v > 0) AS s,count(DISTINCT v) AS d,"array_agg(id ORDER BY ts, id) AS ids"}', filter => 'id % 7 > 0');
-SELECT d.* FROM differences('(SELECT window_start, window_end, key, id, doc::text, n, s, d, ids FROM velocity_sql)'::text,
+SELECT d.* FROM compared('(SELECT window_start, window_end, key, id, doc::text, n, s, d, ids FROM velocity_sql)',
 	$$SELECT ts - interval '2 hours', ts, key, id, doc::text, o.* FROM event e,
 		LATERAL (SELECT count(*), sum(v) FILTER (WHERE v > 0), count(DISTINCT v), array_agg(id ORDER BY ts, id) FROM event o
 			WHERE o.ts <= e.ts AND o.ts > e.ts - interval '2 hours' AND o.key IS NOT DISTINCT FROM e.key AND o.id % 7 > 0) o
 	WHERE ts IS NOT NULL AND id % 7 > 0$$) d;
 SELECT streamproc.create_window('fraud', 'event', 'sliding', size => '1 day', bounds => '[]', aggregates => '{avg(v) AS a}');
-SELECT d.* FROM differences('fraud_sql', $$SELECT ts - interval '24 hours', ts, (SELECT avg(v) FROM event o WHERE o.ts BETWEEN e.ts - interval '24 hours' AND e.ts)
+SELECT d.* FROM compared('TABLE fraud_sql', $$SELECT ts - interval '24 hours', ts, (SELECT avg(v) FROM event o WHERE o.ts BETWEEN e.ts - interval '24 hours' AND e.ts)
 	FROM event e WHERE ts IS NOT NULL$$) d;
 
 -- windows on windows: the twin reads the twin
 SELECT streamproc.create_window('hourly', 'event', 'tumbling', size => '1 hour', keys => '{key}', aggregates => '{count(*) AS n,sum(v) AS s}');
 SELECT streamproc.create_window('daily', 'hourly', 'tumbling', size => '1 day', time_zone => 'Europe/Berlin', keys => '{key}',
 	aggregates => '{sum(n) AS n,max(s) AS m}');
-SELECT d.* FROM differences('daily_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '1 day') AT TIME ZONE 'Europe/Berlin', key, sum(n), max(s)
+SELECT d.* FROM compared('TABLE daily_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '1 day') AT TIME ZONE 'Europe/Berlin', key, sum(n), max(s)
 	FROM (SELECT date_trunc('hour', ts) AS hour, key, count(*) AS n, sum(v) AS s FROM event WHERE ts IS NOT NULL GROUP BY 1, 2) h,
 		date_trunc('day', hour AT TIME ZONE 'Europe/Berlin') l GROUP BY 1, 2, 3$$) d;
 SELECT streamproc.create_window('busiest', 'daily', 'hopping', size => '2 days', slide => '1 day', time_zone => 'Europe/Berlin', aggregates => '{max(n) AS n}');
-SELECT d.* FROM differences('busiest_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '2 days') AT TIME ZONE 'Europe/Berlin', max(n)
+SELECT d.* FROM compared('TABLE busiest_sql', $$SELECT l AT TIME ZONE 'Europe/Berlin', (l + interval '2 days') AT TIME ZONE 'Europe/Berlin', max(n)
 	FROM (SELECT date_trunc('day', ts AT TIME ZONE 'Europe/Berlin') AS day, count(*) AS n FROM event WHERE ts IS NOT NULL GROUP BY 1, key) h,
 		generate_series(day - interval '1 day', day, '1 day') l GROUP BY 1, 2$$) d;
 -- renamed columns are followed
 ALTER TABLE hourly RENAME COLUMN s TO total;
 SELECT streamproc.create_window('best_hours', 'hourly', 'tumbling', size => '1 day', keys => '{key}', aggregates => '{max(total) AS m}');
-SELECT d.* FROM differences('best_hours_sql', $$SELECT date_trunc('day', hour), date_trunc('day', hour) + interval '1 day', key, max(s)
+SELECT d.* FROM compared('TABLE best_hours_sql', $$SELECT date_trunc('day', hour), date_trunc('day', hour) + interval '1 day', key, max(s)
 	FROM (SELECT date_trunc('hour', ts) AS hour, key, sum(v) AS s FROM event WHERE ts IS NOT NULL GROUP BY 1, 2) h GROUP BY 1, 2, 3$$) d;
 SELECT streamproc.create_window('calls', 'hourly', 'session', gap => '2 hours', keys => '{key}', aggregates => '{max(total) AS m,count(*) AS n}');
 SELECT count(*) FILTER (WHERE n > 1) > 0 AS merged, count(DISTINCT key) FROM calls_sql;
@@ -117,20 +113,20 @@ INSERT INTO diary SELECT i, '2024-02-01'::date + abs(hashint4(i) % 90), '2024-02
 INSERT INTO diary VALUES (201, 'infinity', '-infinity', 1), (202, 'infinity', '-infinity', 1), (203, '-infinity', 'infinity', 1);
 SELECT streamproc.create_stream('diary', 'day', watermark => '1000 days', idle_timeout => '1 day');
 SELECT streamproc.create_window('day_hops', 'diary', 'hopping', size => '2 months', slide => '1 month', aggregates => '{count(*) AS n}');
-SELECT d.* FROM differences('(SELECT * FROM day_hops_sql WHERE isfinite(window_start))', $$SELECT m::date, (m + interval '2 months')::date, count(*)
+SELECT d.* FROM compared('(SELECT * FROM day_hops_sql WHERE isfinite(window_start))', $$SELECT m::date, (m + interval '2 months')::date, count(*)
 	FROM diary, generate_series('2023-12-01'::timestamp, '2024-12-01', '1 month') m WHERE day >= m AND day < m + interval '2 months' GROUP BY 1, 2$$) d;
 SELECT streamproc.create_window('day_visits', 'diary', 'session', gap => '2 days', keys => '{key}', aggregates => '{count(*) AS n}');
-SELECT d.* FROM differences('(SELECT * FROM day_visits_sql WHERE isfinite(window_start))', $$SELECT min(day), max(day) + 2, key, count(*)
+SELECT d.* FROM compared('(SELECT * FROM day_visits_sql WHERE isfinite(window_start))', $$SELECT min(day), max(day) + 2, key, count(*)
 	FROM (SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY key ORDER BY day) AS session
 		FROM (SELECT *, (day - lag(day) OVER (PARTITION BY key ORDER BY day) < 2) IS NOT TRUE AS begins FROM diary WHERE isfinite(day)) b) e
 	GROUP BY key, session$$) d;
 SELECT streamproc.create_window('day_slide', 'diary', 'sliding', size => '7 days', keys => '{key}', aggregates => '{count(*) AS n}');
-SELECT d.* FROM differences('(SELECT * FROM day_slide_sql WHERE isfinite(window_end))', $$SELECT day - 7, day, key,
+SELECT d.* FROM compared('(SELECT * FROM day_slide_sql WHERE isfinite(window_end))', $$SELECT day - 7, day, key,
 		(SELECT count(*) FROM diary o WHERE o.key = e.key AND o.day > e.day - 7 AND o.day <= e.day) FROM diary e WHERE isfinite(day)$$) d;
 -- what has no end is a window of its own
 SELECT * FROM day_hops_sql WHERE window_start = 'infinity' ORDER BY 1;
 SELECT streamproc.create_window('day_weeks', 'day_hops', 'tumbling', size => '1 month', aggregates => '{sum(n) AS n}');
-SELECT d.* FROM differences('(SELECT * FROM day_weeks_sql WHERE isfinite(window_start))', $$SELECT date_trunc('month', window_end - 1)::date,
+SELECT d.* FROM compared('(SELECT * FROM day_weeks_sql WHERE isfinite(window_start))', $$SELECT date_trunc('month', window_end - 1)::date,
 		(date_trunc('month', window_end - 1) + interval '1 month')::date, sum(n) FROM day_hops_sql WHERE isfinite(window_end) GROUP BY 1, 2$$) d;
 
 SET client_min_messages = warning;
