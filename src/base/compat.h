@@ -216,4 +216,12 @@
 #define object_ownercheck(classid, relid, roleid) pg_class_ownercheck((relid), (roleid))
 #endif
 
+/* Other C libraries give memory back by themselves, or never. */
+#ifdef __GLIBC__
+#include <malloc.h>
+#define sp_compat_trim_heap() ((void) malloc_trim(0))
+#else
+#define sp_compat_trim_heap() ((void) 0)
+#endif
+
 #endif

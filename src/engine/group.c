@@ -20,7 +20,6 @@
 #include "utils/typcache.h"
 
 #define INITIAL_TABLE_SIZE 64
-#define SMALLEST_BLOCK 8200		/* what is larger than 8 kB is an allocation of its own */
 
 /* Types whose equality is equality of bits. */
 static bool
@@ -90,8 +89,9 @@ sp_group_init(SpGroups *groups, MemoryContext context, int nkeys,
 	groups->group_size = MAXALIGN(groups->value_offset + value_size);
 	groups->epoch = 1;
 	slist_init(&groups->images);
-	groups->table_size = INITIAL_TABLE_SIZE;
-	groups->table = palloc0(sizeof(SpGroup *) * groups->table_size);
+	groups->table_size = groups->table_allocated = INITIAL_TABLE_SIZE;
+	groups->table_mask = INITIAL_TABLE_SIZE - 1;
+	groups->table = palloc0(sizeof(SpGroup *) * groups->table_allocated);
 	MemoryContextSwitchTo(old);
 	sp_spill_register(groups);
 }
@@ -165,7 +165,7 @@ sp_group_find(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, con
 
 	do
 	{
-		for (group = groups->table[hash & (groups->table_size - 1)]; group != NULL;
+		for (group = groups->table[sp_group_chain(groups, hash)]; group != NULL;
 			 group = group->next)
 		{
 			if (group->hash != hash || group->start != start ||
@@ -186,32 +186,53 @@ sp_group_same_keys(SpGroups *groups, SpGroup *a, SpGroup *b)
 	return keys_equal(groups, a, sp_group_keys(groups, b), sp_group_nulls(groups, b));
 }
 
-/* Twice as many chains. */
+/* One chain more: some of the groups of another one go to it. */
 static void
-grow_table(SpGroups *groups)
+add_chain(SpGroups *groups)
 {
-	uint32		size = groups->table_size * 2;
-	SpGroup   **table;
-	uint32		i;
+	uint32		added = groups->table_size;
+	SpGroup   **from;
+	SpGroup   **to;
 
-	table = MemoryContextAllocExtended(groups->context, sizeof(SpGroup *) * (Size) size,
-									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (i = 0; i < groups->table_size; i++)
+	if (added == groups->table_allocated)
 	{
-		SpGroup    *group = groups->table[i];
-
-		while (group != NULL)
-		{
-			SpGroup    *next = group->next;
-
-			group->next = table[group->hash & (size - 1)];
-			table[group->hash & (size - 1)] = group;
-			group = next;
-		}
+		/* a large one is moved by the system, which copies nothing */
+		groups->table_allocated *= 2;
+		groups->table = repalloc_huge(groups->table,
+									  sizeof(SpGroup *) * (Size) groups->table_allocated);
 	}
-	pfree(groups->table);
-	groups->table = table;
-	groups->table_size = size;
+	if (added > groups->table_mask)
+		groups->table_mask = groups->table_mask * 2 + 1;
+	from = &groups->table[added & (groups->table_mask >> 1)];
+	to = &groups->table[added];
+	while (*from != NULL)
+	{
+		SpGroup    *group = *from;
+
+		if ((group->hash & groups->table_mask) == added)
+		{
+			*from = group->next;
+			*to = group;
+			to = &group->next;
+		}
+		else
+			from = &group->next;
+	}
+	*to = NULL;
+	groups->table_size++;
+}
+
+/* Have a group, which is counted, found by its hash. */
+static void
+chain_group(SpGroups *groups, SpGroup *group)
+{
+	SpGroup   **chain;
+
+	while (groups->n * 4 > (uint64) groups->table_size * 3)
+		add_chain(groups);
+	chain = &groups->table[sp_group_chain(groups, group->hash)];
+	group->next = *chain;
+	*chain = group;
 }
 
 /* Make page number (> 0) exist in memory. */
@@ -295,7 +316,7 @@ sp_group_make(SpGroups *groups, SpPage *page, int slot, uint32 hash, int64 start
 	if (page->groups == NULL)
 	{
 		/* a block of its own, which goes back to the system */
-		page->groups = palloc(Max(SP_PAGE_GROUPS * groups->group_size, SMALLEST_BLOCK));
+		page->groups = palloc(Max(SP_PAGE_GROUPS * groups->group_size, SP_OWN_BLOCK));
 		groups->bytes += GetMemoryChunkSpace(page->groups);
 	}
 	group = (SpGroup *) (page->groups + (Size) slot * groups->group_size);
@@ -318,11 +339,8 @@ sp_group_make(SpGroups *groups, SpPage *page, int slot, uint32 hash, int64 start
 			sp_group_keys(groups, group)[i] = datumCopy(keys[i], key->typbyval, key->typlen);
 		groups->bytes += key_space(groups, group, i);
 	}
-	if (groups->n >= groups->table_size)
-		grow_table(groups);
-	group->next = groups->table[hash & (groups->table_size - 1)];
-	groups->table[hash & (groups->table_size - 1)] = group;
 	groups->n++;
+	chain_group(groups, group);
 	page->used |= UINT64CONST(1) << slot;
 	page->n++;
 	page->touched = true;
@@ -356,7 +374,7 @@ sp_group_count(const SpGroups *groups)
 void
 sp_group_hide(SpGroups *groups, SpGroup *group)
 {
-	SpGroup   **link = &groups->table[group->hash & (groups->table_size - 1)];
+	SpGroup   **link = &groups->table[sp_group_chain(groups, group->hash)];
 
 	while (*link != group)
 		link = &(*link)->next;

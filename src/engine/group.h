@@ -17,6 +17,8 @@
 #include "storage/itemptr.h"
 
 #define SP_PAGE_GROUPS		64
+#define SP_NOT_SPILLED		INT64CONST(-1)
+#define SP_OWN_BLOCK		8200	/* what is larger than 8 kB isn't kept by a memory context */
 
 struct SpExpression;
 
@@ -82,6 +84,7 @@ typedef struct SpPageImage
 	slist_node	node;
 	int32		page;
 	Size		size;			/* 0: there was nothing on it */
+	int64		spilled_at;		/* SP_NOT_SPILLED: it is here */
 	char		data[FLEXIBLE_ARRAY_MEMBER];
 } SpPageImage;
 
@@ -99,8 +102,10 @@ typedef struct SpGroups
 	Size		value_offset;
 	Size		group_size;
 
-	SpGroup   **table;			/* chains; size is a power of two */
+	SpGroup   **table;			/* chains: see sp_group_chain() */
 	uint32		table_size;
+	uint32		table_mask;		/* the least 2^n - 1 that is not less than table_size - 1 */
+	uint32		table_allocated;
 	uint64		n;
 	uint64		next_sequence;
 
@@ -144,17 +149,29 @@ extern uint32 sp_group_hash(SpGroups *groups, int64 start, const Datum *keys, co
 extern SpGroup *sp_group_find(SpGroups *groups, uint32 hash, int64 start,
 							  const Datum *keys, const bool *nulls);
 
+/*
+ * The chain of a hash.  The table grows a chain at a time, which takes its groups from the
+ * one whose number is the same but for the first bit.
+ */
+static inline uint32
+sp_group_chain(const SpGroups *groups, uint32 hash)
+{
+	uint32		chain = hash & groups->table_mask;
+
+	return chain < groups->table_size ? chain : chain & (groups->table_mask >> 1);
+}
+
 /* Have a chain in the cache by the time it is walked; a little later its groups, one by one. */
 static inline void
 sp_group_prefetch_chain(const SpGroups *groups, uint32 hash)
 {
-	__builtin_prefetch(&groups->table[hash & (groups->table_size - 1)]);
+	__builtin_prefetch(&groups->table[sp_group_chain(groups, hash)]);
 }
 
 static inline void
 sp_group_prefetch_first(const SpGroups *groups, uint32 hash)
 {
-	SpGroup    *group = groups->table[hash & (groups->table_size - 1)];
+	SpGroup    *group = groups->table[sp_group_chain(groups, hash)];
 
 	if (group == NULL)
 		return;
@@ -165,7 +182,7 @@ sp_group_prefetch_first(const SpGroups *groups, uint32 hash)
 static inline void
 sp_group_prefetch_second(const SpGroups *groups, uint32 hash)
 {
-	SpGroup    *group = groups->table[hash & (groups->table_size - 1)];
+	SpGroup    *group = groups->table[sp_group_chain(groups, hash)];
 
 	if (group == NULL || group->next == NULL)
 		return;
@@ -205,6 +222,7 @@ extern void sp_group_release(SpGroups *groups, SpGroup *group);
 extern SpPage *sp_group_ensure_page(SpGroups *groups, int32 number);
 extern void sp_group_note_room(SpGroups *groups, SpPage *page);
 extern void sp_group_page_changed(SpGroups *groups, SpPage *page);
+extern bool sp_group_keep_spilled(SpGroups *groups, SpPage *page, int64 at, int32 size);
 extern void sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf);
 extern void sp_group_read_page(SpGroups *groups, SpPage *page, const char *data, Size size,
 							   SpValueRead read, void *arg);
@@ -225,7 +243,9 @@ extern void sp_group_load_page(SpGroups *groups, int32 page, const char *data, S
 extern void sp_spill_register(SpGroups *groups);
 extern void sp_spill_allow(SpGroups *groups, SpValueWrite write, SpValueRead read, void *arg);
 extern bool sp_spill_bring_back(SpGroups *groups, uint32 hash);
-extern void sp_spill_read(SpGroups *groups, SpPage *page, StringInfo buf);
+extern int64 sp_spill_write(SpGroups *groups, const char *data, Size size);
+extern void sp_spill_read(SpGroups *groups, int64 at, int32 size, StringInfo buf);
+extern void sp_spill_forget(SpGroups *groups, int64 at, int32 size);
 extern uint64 sp_spill_count(const SpGroups *groups);
 extern void sp_spill_run(void);
 extern bool sp_spill_wants_writing(void);

@@ -69,7 +69,7 @@ sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf)
 	resetStringInfo(buf);
 	if (page->spilled_size > 0)
 	{
-		sp_spill_read(groups, page, buf);
+		sp_spill_read(groups, page->spilled_at, page->spilled_size, buf);
 		return;
 	}
 	if (n == 0)
@@ -139,25 +139,66 @@ sp_group_save_begin(SpGroups *groups, int32 object, SpValueWrite write, void *ar
 	groups->epoch++;
 }
 
+/* Is the page still to be saved as it was when the checkpoint began? */
+static inline bool
+is_unsaved(const SpGroups *groups, const SpPage *page)
+{
+	return page->dirty != groups->epoch && page->dirty != 0;
+}
+
+/* Keep the page as it is: here, or in the file. */
+static void
+keep_image(SpGroups *groups, SpPage *page, const char *data, Size size, int64 spilled_at)
+{
+	Size		space = offsetof(SpPageImage, data);
+	SpPageImage *image;
+
+	if (spilled_at == SP_NOT_SPILLED)
+		space = Max(space + size, SP_OWN_BLOCK);
+	image = MemoryContextAllocHuge(groups->context, space);
+	groups->bytes += GetMemoryChunkSpace(image);
+	image->page = page->number;
+	image->size = size;
+	image->spilled_at = spilled_at;
+	if (spilled_at == SP_NOT_SPILLED)
+		memcpy(image->data, data, size);
+	slist_push_head(&groups->images, &image->node);
+	page->dirty = 0;
+}
+
 /* Something on the page is about to change: if it is still to be saved, keep it as it is. */
 void
 sp_group_keep(SpGroups *groups, SpPage *page)
 {
 	StringInfoData buf;
-	SpPageImage *image;
 
-	if (page->dirty == groups->epoch || page->dirty == 0)
+	if (!is_unsaved(groups, page))
 		return;
 	initStringInfo(&buf);
 	sp_group_write_page(groups, page, &buf);
-	image = MemoryContextAllocHuge(groups->context, offsetof(SpPageImage, data) + buf.len);
-	groups->bytes += GetMemoryChunkSpace(image);
-	image->page = page->number;
-	image->size = buf.len;
-	memcpy(image->data, buf.data, buf.len);
-	slist_push_head(&groups->images, &image->node);
-	page->dirty = 0;
+	keep_image(groups, page, buf.data, buf.len,
+			   buf.len > 0 ? sp_spill_write(groups, buf.data, buf.len) : SP_NOT_SPILLED);
 	pfree(buf.data);
+}
+
+/* The page has come back from the file: is it still to be saved, as it stands there? */
+bool
+sp_group_keep_spilled(SpGroups *groups, SpPage *page, int64 at, int32 size)
+{
+	if (!is_unsaved(groups, page))
+		return false;
+	keep_image(groups, page, NULL, size, at);
+	return true;
+}
+
+/* Give an image up. */
+static void
+free_image(SpGroups *groups, SpPageImage *image)
+{
+	if (image->spilled_at != SP_NOT_SPILLED)
+		sp_spill_forget(groups, image->spilled_at, image->size);
+	groups->bytes -= GetMemoryChunkSpace(image);
+	pfree(image);
 }
 
 /* Write a page's bytes, or delete it. */
@@ -169,18 +210,33 @@ store_page(SpGroups *groups, SpPage *page, const char *data, Size size)
 	page->stored = size > 0;
 }
 
+/* Write the page that was kept last. */
+static void
+save_image(SpGroups *groups)
+{
+	SpPageImage *image = slist_container(SpPageImage, node, slist_pop_head_node(&groups->images));
+	SpPage	   *page = groups->pages[image->page];
+	StringInfoData buf;
+
+	if (image->spilled_at == SP_NOT_SPILLED)
+		store_page(groups, page, image->data, image->size);
+	else
+	{
+		initStringInfo(&buf);
+		sp_spill_read(groups, image->spilled_at, image->size, &buf);
+		store_page(groups, page, buf.data, buf.len);
+		pfree(buf.data);
+	}
+	free_image(groups, image);
+}
+
 /* Write one page of those that are to be saved; false: all are. */
 bool
 sp_group_save_next(SpGroups *groups)
 {
 	if (!slist_is_empty(&groups->images))
 	{
-		SpPageImage *image = slist_container(SpPageImage, node,
-											 slist_pop_head_node(&groups->images));
-
-		store_page(groups, groups->pages[image->page], image->data, image->size);
-		groups->bytes -= GetMemoryChunkSpace(image);
-		pfree(image);
+		save_image(groups);
 		return true;
 	}
 	while (groups->nsaved < groups->nsaving)
@@ -188,7 +244,7 @@ sp_group_save_next(SpGroups *groups)
 		SpPage	   *page = groups->pages[groups->saving[groups->nsaved++]];
 		StringInfoData buf;
 
-		if (page->dirty == groups->epoch || page->dirty == 0)
+		if (!is_unsaved(groups, page))
 			continue;			/* was kept, and perhaps changed again */
 		initStringInfo(&buf);
 		sp_group_write_page(groups, page, &buf);

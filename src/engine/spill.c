@@ -19,24 +19,18 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/shared.h"
+#include "engine/spill.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
 #define UNIT			512		/* of space in the file */
 #define LARGEST			1024	/* units of a page: larger ones stay in memory */
-#define INITIAL_DIRECTORY 1024
 #define PAGE_OVERHEAD	160		/* bytes that each page takes elsewhere, in memory or not */
 #define AT_ONCE			(1024 * 1024)	/* bytes below the limit that are made free */
 #define NOT_COUNTED		100		/* of 1024 parts of the limit: left to what isn't counted here */
+#define WORTH_TRIMMING	32		/* a part of the limit */
 #define MOST_BLOCKED	1024	/* pages that can't go, in a row: give up for now */
-
-/* A spilled group. */
-typedef struct DirectoryEntry
-{
-	uint32		hash;
-	int32		page;			/* 0: the entry is empty */
-} DirectoryEntry;
 
 /* Pieces of the file that are free, of one size. */
 typedef struct FreeList
@@ -51,15 +45,15 @@ typedef struct SpSpill
 	File		file;
 	int64		end;			/* of what was ever used of it */
 	FreeList	free[LARGEST + 1];	/* by units */
-	DirectoryEntry *directory;	/* linear probing; size is a power of two */
-	uint32		size;
-	uint64		n;				/* groups */
+	SpSpillDirectory directory;
 	int32		npages;
 	StringInfoData buf;
 } SpSpill;
 
 static dlist_head all = DLIST_STATIC_INIT(all);	/* of SpGroups */
 static int64 spilled_pages;		/* of all */
+static bool is_tight;			/* hardly any memory is left */
+static Size most_held;			/* bytes of pages and the like that malloc() may still hold */
 static bool is_stuck;			/* nothing more can go for now */
 static bool is_blocked;			/* because results aren't written */
 
@@ -106,7 +100,7 @@ sp_spill_allow(SpGroups *groups, SpValueWrite write, SpValueRead read, void *arg
 uint64
 sp_spill_count(const SpGroups *groups)
 {
-	return groups->spill == NULL ? 0 : groups->spill->n;
+	return groups->spill == NULL ? 0 : groups->spill->directory.n;
 }
 
 /* Bytes that a set takes. */
@@ -117,83 +111,8 @@ memory_of(const SpGroups *groups)
 		(sizeof(SpPage) + PAGE_OVERHEAD) * (Size) groups->npages;
 
 	if (groups->spill != NULL)
-		bytes += sizeof(DirectoryEntry) * (Size) groups->spill->size;
+		bytes += sizeof(SpSpill) + groups->spill->directory.bytes;
 	return bytes;
-}
-
-/* ---- the directory ---- */
-
-/* Where an entry of the hash is, from at on, or the empty one behind them. */
-static uint32
-probe(const SpSpill *spill, uint32 hash, uint32 at)
-{
-	while (spill->directory[at].page != 0 && spill->directory[at].hash != hash)
-		at = (at + 1) & (spill->size - 1);
-	return at;
-}
-
-/* Add an entry; there is room. */
-static void
-put(SpSpill *spill, uint32 hash, int32 page)
-{
-	uint32		at = hash & (spill->size - 1);
-
-	while (spill->directory[at].page != 0)
-		at = (at + 1) & (spill->size - 1);
-	spill->directory[at].hash = hash;
-	spill->directory[at].page = page;
-}
-
-/* Make room for a page's groups. */
-static void
-grow_directory(SpGroups *groups)
-{
-	SpSpill    *spill = groups->spill;
-	DirectoryEntry *old = spill->directory;
-	uint32		old_size = spill->size;
-	uint32		i;
-
-	if ((spill->n + SP_PAGE_GROUPS) * 4 <= (uint64) spill->size * 3)
-		return;
-	spill->size = Max(INITIAL_DIRECTORY, old_size * 2);
-	spill->directory = MemoryContextAllocExtended(groups->context,
-												  sizeof(DirectoryEntry) * (Size) spill->size,
-												  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (i = 0; i < old_size; i++)
-	{
-		if (old[i].page != 0)
-			put(spill, old[i].hash, old[i].page);
-	}
-	if (old != NULL)
-		pfree(old);
-}
-
-/* Remove an entry, and move up those that were put behind it for want of their place. */
-static void
-take(SpSpill *spill, uint32 hash, int32 page)
-{
-	uint32		mask = spill->size - 1;
-	uint32		hole = hash & mask;
-	uint32		at;
-
-	while (spill->directory[hole].hash != hash || spill->directory[hole].page != page)
-	{
-		if (spill->directory[hole].page == 0)
-			elog(ERROR, "a spilled group is not in the directory");
-		hole = (hole + 1) & mask;
-	}
-	for (at = (hole + 1) & mask; spill->directory[at].page != 0; at = (at + 1) & mask)
-	{
-		uint32		home = spill->directory[at].hash & mask;
-
-		/* does its home lie outside of (hole, at]? */
-		if (((at - home) & mask) >= ((at - hole) & mask))
-		{
-			spill->directory[hole] = spill->directory[at];
-			hole = at;
-		}
-	}
-	spill->directory[hole].page = 0;
 }
 
 /* ---- the file ---- */
@@ -246,23 +165,60 @@ open_spill(SpGroups *groups)
 	SpSpill    *spill = palloc0(sizeof(SpSpill));
 
 	initStringInfo(&spill->buf);
+	spill->directory.context = groups->context;
 	spill->file = OpenTemporaryFile(true);
 	groups->spill = spill;
 	MemoryContextSwitchTo(old);
 }
 
-/* The durable form of a spilled page. */
+/* Bytes of the file. */
 void
-sp_spill_read(SpGroups *groups, SpPage *page, StringInfo buf)
+sp_spill_read(SpGroups *groups, int64 at, int32 size, StringInfo buf)
 {
-	enlargeStringInfo(buf, page->spilled_size);
-	if (FileRead(groups->spill->file, buf->data, page->spilled_size, page->spilled_at,
-				 WAIT_EVENT_BUFFILE_READ) != page->spilled_size)
+	enlargeStringInfo(buf, size);
+	if (FileRead(groups->spill->file, buf->data, size, at, WAIT_EVENT_BUFFILE_READ) != size)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not read spilled state back: %m")));
-	buf->len = page->spilled_size;
-	buf->data[buf->len] = '\0';
+	buf->len = size;
+	buf->data[size] = '\0';
+}
+
+/* Bytes to the file; SP_NOT_SPILLED: that can't be. */
+static int64
+write_bytes(SpGroups *groups, const char *data, Size size)
+{
+	int			units = units_of(size);
+	int64		at;
+
+	if (units > LARGEST)
+		return SP_NOT_SPILLED;
+	if (groups->spill == NULL)
+		open_spill(groups);
+	at = take_space(groups->spill, units);
+	if (FileWrite(groups->spill->file, unconstify(char *, data), size, at,
+				  WAIT_EVENT_BUFFILE_WRITE) == size)
+		return at;
+	/* no room on disk: memory is all there is */
+	give_space(groups, at, units);
+	ereport(LOG,
+			(errcode_for_file_access(),
+			 errmsg("state can't be spilled, and stays in memory: %m")));
+	return SP_NOT_SPILLED;
+}
+
+/* Bytes that take memory for a while: to the file if there is little of it left. */
+int64
+sp_spill_write(SpGroups *groups, const char *data, Size size)
+{
+	return is_tight ? write_bytes(groups, data, size) : SP_NOT_SPILLED;
+}
+
+/* They aren't needed any more. */
+void
+sp_spill_forget(SpGroups *groups, int64 at, int32 size)
+{
+	give_space(groups, at, units_of(size));
 }
 
 /* ---- out and back ---- */
@@ -290,46 +246,32 @@ can_go(SpGroups *groups, SpPage *page)
 static bool
 spill_page(SpGroups *groups, SpPage *page)
 {
-	SpSpill    *spill;
+	StringInfo	buf;
 	int64		at;
-	int			units;
 	int			i;
 
 	if (groups->spill == NULL)
 		open_spill(groups);
-	spill = groups->spill;
-	sp_group_write_page(groups, page, &spill->buf);
-	units = units_of(spill->buf.len);
-	if (units > LARGEST)
+	buf = &groups->spill->buf;
+	sp_group_write_page(groups, page, buf);
+	at = write_bytes(groups, buf->data, buf->len);
+	if (at == SP_NOT_SPILLED)
 		return false;
-	grow_directory(groups);
-	at = take_space(spill, units);
-	if (FileWrite(spill->file, spill->buf.data, spill->buf.len, at,
-				  WAIT_EVENT_BUFFILE_WRITE) != spill->buf.len)
-	{
-		/* no room on disk: memory is all there is */
-		give_space(groups, at, units);
-		ereport(LOG,
-				(errcode_for_file_access(),
-				 errmsg("state can't be spilled, and stays in memory: %m")));
-		return false;
-	}
 	for (i = 0; i < SP_PAGE_GROUPS; i++)
 	{
 		SpGroup    *group = sp_page_group(groups, page, i);
 
 		if (group == NULL)
 			continue;
-		put(spill, group->hash, page->number);
-		spill->n++;
+		sp_spill_directory_add(&groups->spill->directory, group->hash, page->number);
 		sp_group_release(groups, group);
 	}
 	groups->bytes -= GetMemoryChunkSpace(page->groups);
 	pfree(page->groups);
 	page->groups = NULL;
 	page->spilled_at = at;
-	page->spilled_size = spill->buf.len;
-	spill->npages++;
+	page->spilled_size = buf->len;
+	groups->spill->npages++;
 	spilled_pages++;
 	return true;
 }
@@ -339,11 +281,11 @@ static void
 bring_page(SpGroups *groups, SpPage *page)
 {
 	SpSpill    *spill = groups->spill;
+	int32		size = page->spilled_size;
 	int			i;
 
 	resetStringInfo(&spill->buf);
-	sp_spill_read(groups, page, &spill->buf);
-	give_space(groups, page->spilled_at, units_of(page->spilled_size));
+	sp_spill_read(groups, page->spilled_at, size, &spill->buf);
 	page->spilled_size = 0;
 	spill->npages--;
 	spilled_pages--;
@@ -353,26 +295,24 @@ bring_page(SpGroups *groups, SpPage *page)
 	{
 		SpGroup    *group = sp_page_group(groups, page, i);
 
-		if (group == NULL)
-			continue;
-		take(spill, group->hash, page->number);
-		spill->n--;
+		if (group != NULL)
+			sp_spill_directory_remove(&spill->directory, group->hash, page->number);
 	}
+	if (!sp_group_keep_spilled(groups, page, page->spilled_at, size))
+		give_space(groups, page->spilled_at, units_of(size));
 }
 
 /* Bring back what may have a key of that hash; false: nothing does. */
 bool
 sp_spill_bring_back(SpGroups *groups, uint32 hash)
 {
-	SpSpill    *spill = groups->spill;
+	SpSpillDirectory *directory = &groups->spill->directory;
 	bool		any = false;
-	uint32		at;
+	int32		page;
 
-	if (spill->n == 0)
-		return false;
-	while (at = probe(spill, hash, hash & (spill->size - 1)), spill->directory[at].page != 0)
+	while (directory->n > 0 && (page = sp_spill_directory_find(directory, hash)) != 0)
 	{
-		bring_page(groups, groups->pages[spill->directory[at].page]);
+		bring_page(groups, groups->pages[page]);
 		any = true;
 	}
 	return any;
@@ -410,20 +350,42 @@ spill_some(SpGroups *groups, Size wanted)
 	return before - groups->bytes;
 }
 
+/*
+ * Have the system get back what was freed between pages that are still there, once that is
+ * much: pages go as the directory grows, and images at the end of a checkpoint.
+ */
+static void
+trim(Size used, Size held)
+{
+	Size		limit = (Size) sp_guc_max_state_memory * 1024;
+
+	most_held = Max(most_held, held);
+	if (most_held - held < limit / WORTH_TRIMMING || used + (most_held - held) < limit)
+		return;
+	sp_compat_trim_heap();
+	most_held = held;
+}
+
 /* Is there more than may be?  Then move some of it out.  Nobody may hold a group. */
 void
 sp_spill_run(void)
 {
 	Size		limit = (Size) sp_guc_max_state_memory * (1024 - NOT_COUNTED);
 	Size		used = 0;
+	Size		held = 0;
 	Size		excess;
 	dlist_iter	iter;
 
-	if (is_stuck)
-		return;
 	dlist_foreach(iter, &all)
-		used += memory_of(dlist_container(SpGroups, node, iter.cur));
-	if (used <= limit)
+	{
+		SpGroups   *groups = dlist_container(SpGroups, node, iter.cur);
+
+		used += memory_of(groups);
+		held += groups->bytes;
+	}
+	trim(used, held);
+	is_tight = used > limit - limit / 16;
+	if (is_stuck || used <= limit)
 		return;
 	is_blocked = false;
 	excess = used - limit + Min(AT_ONCE, limit / 16);
