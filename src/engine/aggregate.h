@@ -40,6 +40,9 @@ typedef struct SpAggregate SpAggregate;
 #define SP_MAX_AGG_ARGS 16
 extern SpAggregate *sp_aggregate_bind(Aggref *aggref, MemoryContext context, int needs);
 
+/* Bytes of kept rows in one value: a page of groups is saved in one piece of memory. */
+#define SP_AGG_LARGEST_STATE	((Size) 13 * 1024 * 1024)
+
 /* n aggregates of one object keep rows, which one value of the object must have room for. */
 extern void sp_aggregate_share(SpAggregate *agg, int n);
 

@@ -35,10 +35,7 @@
 #include "engine/aggregate_internal.h"
 #include "engine/internal.h"
 
-/* Bytes: a page of groups is saved in one piece of memory. */
-#define LARGEST_STATE	((Size) 13 * 1024 * 1024)
-
-StaticAssertDecl(MaxAllocSize / SP_PAGE_GROUPS > LARGEST_STATE + LARGEST_STATE / 8,
+StaticAssertDecl(MaxAllocSize / SP_PAGE_GROUPS > SP_AGG_LARGEST_STATE + SP_AGG_LARGEST_STATE / 8,
 				 "a page of them can be saved");
 
 struct SpReplay
@@ -430,7 +427,7 @@ sp_replay_bind(SpAggregate *agg, HeapTuple tuple, int needs)
 		((needs & SP_AGG_RETRACT) != 0 &&
 		 (aggref->aggkind != AGGKIND_NORMAL ||
 		  (aggref->aggorder == NIL && ignores_order(aggref, form))));
-	keeper->limit = LARGEST_STATE;
+	keeper->limit = SP_AGG_LARGEST_STATE;
 	keeper->temp = AllocSetContextCreate(agg->context, "aggregate temporary",
 										 ALLOCSET_SMALL_SIZES);
 	agg->keeper = keeper;

@@ -136,6 +136,10 @@ sp_clock_advance(SpWindow *w, XLogRecPtr lsn, TimestampTz time)
 	int64		data_watermark = sp_clock_data_watermark(w);
 	ListCell   *lc;
 
+	if (w->retracts && w->ops->settle != NULL)
+		w->ops->settle(w);
+	if (w->def->o.state == SP_STATE_FAILED)
+		return;
 	w->advanced_to = watermark;
 	if (watermark != SP_NO_WATERMARK)
 		w->ops->close(w, watermark, lsn, time);

@@ -232,8 +232,10 @@ typedef struct SpWindowOps
 	void		(*open) (SpWindow *w);
 	/* rows that pass, their expressions evaluated */
 	void		(*apply) (SpWindow *w, SpRowSet *rows, SpEvaluated *ev);
-	/* all rows are taken back, but for windows past grace; NULL: can't be */
+	/* all rows are taken back, but for windows past grace */
 	void		(*truncate) (SpWindow *w);
+	/* the rows of a transaction are in, some of them taken back; NULL: there is nothing to do */
+	void		(*settle) (SpWindow *w);
 	/* the watermark stands there since the event at lsn, or before */
 	void		(*close) (SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time);
 	/* forget what no row can amend any more, and is written */
@@ -281,6 +283,7 @@ struct SpWindow
 	bool		has_tally;		/* before all else in the value */
 	bool		retracts;		/* rows may be taken back: see retract.c */
 	bool		native;			/* all aggregates */
+	int			nkept;			/* what shares the room for rows in a value */
 	SpHaving   *having;			/* which groups have a result row; NULL: all */
 	/* which of the evaluated expressions are the aggregates' filters and arguments */
 	int			nevaluated;
@@ -530,6 +533,7 @@ extern const SpWindowOps sp_sliding_ops;
 
 /* session_close.c: sessions */
 extern const SpWindowOps sp_session_ops;
+extern int64 sp_session_oldest(SpWindow *w);
 
 /* result.c: result rows, and handing them to what reads the window */
 typedef struct SpFeed

@@ -6,7 +6,8 @@
  * transition threw for what was in the group then.  So windows whose rows may be taken back
  * remember it, by a hash of all that the window has evaluated of it; rows that are equal
  * there can't be told apart, and needn't be.  It is forgotten when its windows are past
- * grace.  The list is a part of the window's state, behind the head on page 0.
+ * grace; sessions go on, and may have it between them until all of that time have ended.  The
+ * list is a part of the window's state, behind the head on page 0.
  */
 #include "engine/internal.h"
 
@@ -20,7 +21,7 @@
 typedef struct SpRefusal
 {
 	uint64		hash;
-	int64		until;			/* end of its last window */
+	int64		until;			/* end of its last window; of sessions, its time */
 } SpRefusal;
 
 /* 64 bits of a row's time, unless that is its commit's, and of all that was evaluated of it. */
@@ -65,6 +66,8 @@ expire(SpWindow *w)
 										 w->def->grace_us);
 	int			kept = 0;
 
+	if (w->sessions != NULL)
+		before = Min(sp_clock_behind(before, w->def->gap_us), sp_session_oldest(w));
 	for (int r = 0; r < w->nrefused; r++)
 		if (w->refused[r].until > before)
 			w->refused[kept++] = w->refused[r];

@@ -80,7 +80,7 @@ runs_user_code(const SpWindow *w)
 static inline bool
 has_rows(SpWindow *w, SpGroup *group)
 {
-	return !w->retracts || sp_window_tally(w, group)->rows > 0;
+	return !w->retracts || !w->has_tally || sp_window_tally(w, group)->rows > 0;
 }
 
 /*

@@ -107,6 +107,8 @@ sp_session_open(SpWindow *w)
 	s->undo = palloc(sizeof(SpSessionUndo) * s->undo_allocated);
 	s->backup = palloc(w->value_size);
 	sp_session_key_init(w);
+	if (w->retracts)
+		sp_session_rows_open(w);
 }
 
 /* ---- undoing ---- */
@@ -150,12 +152,21 @@ touch(Work *work, SpSession *session)
 	session->group->flags |= SP_GROUP_TOUCHED;
 }
 
+/* Give up what a session has outside of its group. */
+void
+sp_session_give_up(SpWindow *w, SpSession *session)
+{
+	sp_window_release_value(w, session->group);
+	if (session->rows != NULL)
+		sp_session_rows_free(w->sessions, session, true);
+}
+
 /* A session that the rows at work have begun was never there. */
 static void
 undo_begin(SpWindow *w, SpSession *session)
 {
 	sp_session_key_remove(w->sessions, session);
-	sp_window_release_value(w, session->group);
+	sp_session_give_up(w, session);
 	sp_group_remove(&w->groups, session->group);
 }
 
@@ -174,6 +185,8 @@ undo_absorb(SpWindow *w, const SpSessionUndo *entry)
 {
 	entry->by->last = entry->last;
 	entry->session->absorbed = false;
+	if (w->sessions->keeps_rows)
+		sp_session_rows_part(w->sessions, entry->by->rows, entry->session->rows);
 	sp_session_key_insert(w->sessions, entry->by->key, entry->session);
 }
 
@@ -198,6 +211,9 @@ undo_all(SpWindow *w)
 			case SP_SESSION_ABSORBED:
 				undo_absorb(w, entry);
 				break;
+			case SP_SESSION_KEPT:
+				sp_session_rows_remove(s, entry->session->rows, entry->index);
+				break;
 		}
 	}
 }
@@ -205,8 +221,8 @@ undo_all(SpWindow *w)
 /* ---- settling ---- */
 
 /* A group for a session, on no list but a page's. */
-static SpSession *
-make_session(SpWindow *w, const Datum *keys, const bool *nulls)
+SpSession *
+sp_session_make(SpWindow *w, const Datum *keys, const bool *nulls)
 {
 	int64		number = w->groups.next_sequence;
 	SpGroup    *group = sp_group_add(&w->groups, murmurhash32((uint32) number), number, keys, nulls);
@@ -220,8 +236,8 @@ make_session(SpWindow *w, const Datum *keys, const bool *nulls)
 }
 
 /* May there be a result row of the session in the table, as far as we know? */
-static inline bool
-may_be_written(const SpWindow *w, const SpGroup *group)
+bool
+sp_session_may_be_written(const SpWindow *w, const SpGroup *group)
 {
 	return w->output.lookup || w->output.failures > 0 || (group->flags & SP_GROUP_WRITTEN) != 0;
 }
@@ -230,18 +246,20 @@ may_be_written(const SpWindow *w, const SpGroup *group)
  * The session goes on in another group, for the result row of the old one, which begins at
  * first, is to be deleted.  Its place in the order of creation stays.
  */
-static SpSession *
-move(SpWindow *w, SpSession *old, int64 first)
+SpSession *
+sp_session_move(SpWindow *w, SpSession *old, int64 first)
 {
 	SpGroup    *group = old->group;
 	SpSessionPhase phase = old->phase;
-	SpSession  *session = make_session(w, sp_group_keys(&w->groups, group),
+	SpSession  *session = sp_session_make(w, sp_group_keys(&w->groups, group),
 									   sp_group_nulls(&w->groups, group));
 	SpGroup    *moved = session->group;
 
 	sp_session_leave(w->sessions, old);
 	memcpy(session, old, w->value_size);
 	session->group = moved;
+	if (session->rows != NULL)
+		session->rows->session = session;
 	moved->sequence = group->sequence;
 	moved->flags |= group->flags & (SP_GROUP_FINAL | SP_GROUP_SEALED);
 	if (session->first == first)
@@ -249,6 +267,7 @@ move(SpWindow *w, SpSession *old, int64 first)
 	sp_session_key_replace(w->sessions, old, session);
 	sp_session_enter(w->sessions, session, phase);
 	old->key = NULL;
+	old->rows = NULL;
 	old->first = first;
 	sp_output_gone(w, group);
 	return session;
@@ -272,6 +291,11 @@ update_phase(SpWindow *w, SpSession *session)
 		phase = SP_SESSION_FINAL;
 	if (phase == SP_SESSION_OPEN)
 		session->group->flags &= ~SP_GROUP_FINAL;
+	if (session->phase == SP_SESSION_CLOSED && s->keeps_rows)
+	{
+		session->rows->reopened = true;
+		sp_session_rows_tear(s, session->rows);
+	}
 	if (phase == SP_SESSION_CLOSED)
 		sp_session_raise_floor(w, session);
 	else if (phase != session->phase)
@@ -298,10 +322,10 @@ settle_session(SpWindow *w, SpSession *session, int64 first)
 	else
 	{
 		reopened = update_phase(w, session);
-		if ((session->first != first && may_be_written(w, group)) ||
+		if ((session->first != first && sp_session_may_be_written(w, group)) ||
 			(reopened && w->def->emit_final &&
 			 (group->flags & (SP_GROUP_DIRTY | SP_GROUP_WRITTEN)) != 0))
-			group = move(w, session, first)->group;
+			group = sp_session_move(w, session, first)->group;
 	}
 	sp_group_changed(&w->groups, group);
 	if (!w->def->emit_final || (group->flags & SP_GROUP_FINAL) != 0)
@@ -317,6 +341,8 @@ settle_absorbed(SpWindow *w, SpSession *session)
 	sp_group_changing(&w->groups, group);
 	group->flags &= ~SP_GROUP_TOUCHED;
 	sp_window_release_value(w, group);
+	if (session->rows != NULL)
+		sp_session_rows_free(w->sessions, session, false);
 	if (session->phase != SP_SESSION_NONE)
 		sp_session_leave(w->sessions, session);
 	sp_output_gone(w, group);
@@ -352,7 +378,7 @@ settle_all(SpWindow *w)
 			settle_absorbed(w, entry->session);
 		else if (entry->change == SP_SESSION_TOUCHED)
 			settle_touched(w, entry);
-		else if (!entry->session->absorbed)
+		else if (entry->change == SP_SESSION_BEGUN && !entry->session->absorbed)
 			settle_session(w, entry->session, entry->session->first);
 	}
 	s->nundo = 0;
@@ -408,6 +434,9 @@ is_late(const SpWindow *w, const SpRowSet *rows, int64 time, const Spot *spot)
 	if (spot->touched == 0 || time > w->stream->max_time)
 		return false;
 	touched = spot->key->list + spot->position;
+	if (w->retracts && time < touched[0]->first &&
+		sp_clock_is_late(w, rows, time, time + w->sessions->gap))
+		return true;			/* see session_retract.c */
 	for (i = 0; i < spot->touched; i++)
 	{
 		if (touched[i]->phase == SP_SESSION_CLOSED)
@@ -436,11 +465,13 @@ static SpSession *
 begin(Work *work, int i, const Datum *keys, const bool *nulls, Spot *spot)
 {
 	SpWindow   *w = work->window;
-	SpSession  *session = make_session(w, keys, nulls);
+	SpSession  *session = sp_session_make(w, keys, nulls);
 
 	session->first = session->last = work->rows->time[i];
 	session->floor = find_floor(w, spot);
 	sp_window_init_value(w, session->group);
+	if (w->sessions->keeps_rows)
+		sp_session_rows_begin(w->sessions, session);
 	if (spot->key == NULL)
 		spot->key = sp_session_key_add(w->sessions, keys, nulls, spot->hash);
 	sp_session_key_insert(w->sessions, spot->key, session);
@@ -487,6 +518,12 @@ absorb(Work *work, SpSession *session, SpSession *next, int *sqlstate)
 		if (message != NULL)
 			return message;
 	}
+	if (w->sessions->keeps_rows)
+	{
+		message = sp_session_rows_join(w->sessions, session->rows, next->rows, sqlstate);
+		if (message != NULL)
+			return message;
+	}
 	sp_session_key_remove(w->sessions, next);
 	entry = note(w->sessions, SP_SESSION_ABSORBED, next);
 	entry->by = session;
@@ -496,6 +533,23 @@ absorb(Work *work, SpSession *session, SpSession *next, int *sqlstate)
 	/* what reads the window has had a part of it: never twice */
 	session->fed |= next->fed || (next->group->flags & SP_GROUP_SEALED) != 0;
 	return NULL;
+}
+
+/* The session keeps row i, if its rows may be taken back; NULL, or why it can't. */
+static const char *
+keep(Work *work, SpSession *session, int i, int *sqlstate)
+{
+	SpSessions *s = work->window->sessions;
+	const char *message;
+	int			index;
+
+	if (!s->keeps_rows)
+		return NULL;
+	message = sp_session_rows_add(s, session->rows, work->rows->time[i], work->ev, i, &index,
+								  sqlstate);
+	if (message == NULL)
+		note(s, SP_SESSION_KEPT, session)->index = index;
+	return message;
 }
 
 /* Row i.  May throw, after which undo_all() is due; so it is with a message. */
@@ -524,7 +578,11 @@ take_row(Work *work, int i, int *sqlstate)
 		return NULL;
 	work->verdict[i] = TAKEN;
 	if (spot.touched == 0)
-		return advance(work, begin(work, i, keys, nulls, &spot), i, sqlstate);
+	{
+		session = begin(work, i, keys, nulls, &spot);
+		message = advance(work, session, i, sqlstate);
+		return message != NULL ? message : keep(work, session, i, sqlstate);
+	}
 	session = spot.key->list[spot.position];
 	if (spot.touched > 1)
 		next = spot.key->list[spot.position + 1];
@@ -532,6 +590,8 @@ take_row(Work *work, int i, int *sqlstate)
 	message = advance(work, session, i, sqlstate);
 	if (message == NULL && next != NULL)
 		message = absorb(work, session, next, sqlstate);
+	if (message == NULL)
+		message = keep(work, session, i, sqlstate);
 	session->first = Min(session->first, time);
 	session->last = Max(session->last, time);
 	return message;
@@ -549,10 +609,7 @@ report(Work *work, int i)
 			w->rows++;
 			break;
 		case LATE:
-			w->late++;
-			w->groups.any_dirty = true; /* the count is part of the state */
-			if (w->stream->def->late_dead_letter)
-				sp_output_dead(&w->output, work->rows, i, "late", NULL, NULL);
+			sp_late_reject(w, work->rows, i);
 			break;
 		case OUT_OF_RANGE:
 			sp_output_dead(&w->output, work->rows, i, "time_range", "22008",
@@ -567,8 +624,11 @@ report(Work *work, int i)
 static void
 reject(Work *work, int i, int sqlstate, const char *message)
 {
+	SpPlacement place = {i, 0, work->rows->time[i], work->rows->time[i]};
+
 	sp_output_dead(&work->window->output, work->rows, i, "transition",
 				   unpack_sql_state(sqlstate), message);
+	sp_refusal_note(work->window, work->rows, work->ev, &place);
 }
 
 /* All aggregates native, keys of built-in types: nothing throws. */
@@ -675,6 +735,11 @@ sp_session_apply(SpWindow *w, SpRowSet *rows, SpEvaluated *ev)
 {
 	Work		work = {w, rows, ev};
 
+	if (rows->retract)
+	{
+		sp_session_take_back(w, rows, ev);
+		return;
+	}
 	work.verdict = MemoryContextAllocZero(rows->context, sizeof(Verdict) * Max(1, rows->n));
 	if (w->native)
 		apply_native(&work);

@@ -2,13 +2,16 @@
  * session.h
  *	  What the files of session windows share.
  *
- *	session.c		rows into sessions, and back where one throws
- *	session_close.c	what the watermark closes; forgetting; durable form
- *	session_key.c	the sessions of a key, in order of time
+ *	session.c			rows into sessions, and back where one throws
+ *	session_close.c		what the watermark closes; forgetting; durable form
+ *	session_key.c		the sessions of a key, in order of time
+ *	session_row.c		the rows of a session, where they may be taken back
+ *	session_retract.c	taking them back
  */
 #ifndef SP_SESSION_H
 #define SP_SESSION_H
 
+#include "engine/columns.h"
 #include "engine/internal.h"
 
 #include "lib/pairingheap.h"
@@ -40,6 +43,7 @@ typedef struct SpSession
 	bool		fed;			/* and what it absorbed was sealed */
 	SpGroup    *group;
 	SpSessionKey *key;
+	struct SpSessionRows *rows; /* NULL: they are never taken back */
 	pairingheap_node node;		/* among those of its phase */
 	int64		due;			/* its place there: its end, or what that was before */
 } SpSession;
@@ -53,12 +57,35 @@ struct SpSessionKey
 	int			allocated;
 };
 
+/* A row that may be taken back. */
+typedef struct SpSessionRow
+{
+	int64		time;
+	int64		dead;			/* 1: it was taken back, by the transaction at work */
+	NullableDatum columns[FLEXIBLE_ARRAY_MEMBER];
+} SpSessionRow;
+
+/* The rows of a session in order of time, and of arrival; durable where there are no dead ones. */
+typedef struct SpSessionRows
+{
+	SpSession  *session;
+	char	   *data;
+	int			n;
+	int			ndead;			/* among them */
+	int			allocated;
+	int			hint;			/* where the last one was found */
+	Size		size;			/* of their durable form, the dead ones' too */
+	bool		torn;			/* in SpSessions.torn */
+	bool		reopened;		/* it was closed when the transaction at work began */
+} SpSessionRows;
+
 /* What rows did that are not settled yet. */
 typedef enum SpSessionChange
 {
 	SP_SESSION_BEGUN,
 	SP_SESSION_TOUCHED,			/* extended, or just amended */
-	SP_SESSION_ABSORBED			/* and with that out of its key's list */
+	SP_SESSION_ABSORBED,		/* and with that out of its key's list */
+	SP_SESSION_KEPT				/* a row is among its rows */
 } SpSessionChange;
 
 typedef struct SpSessionUndo
@@ -68,6 +95,7 @@ typedef struct SpSessionUndo
 	char	   *value;			/* touched: what the group's value was */
 	SpSession  *by;				/* absorbed: by that one, whose last event was then at */
 	int64		last;
+	int			index;			/* kept: of the row */
 } SpSessionUndo;
 
 /* Of a window. */
@@ -81,6 +109,15 @@ typedef struct SpSessions
 	int			nundo;
 	int			undo_allocated;
 	char	   *backup;			/* of the value that a native row changes */
+
+	/* where rows may be taken back */
+	bool		keeps_rows;
+	SpColumns	columns;		/* of a row */
+	Size		row_size;
+	Size		rows_limit;		/* of what a session's rows take in durable form */
+	MemoryContext rows_context;
+	NullableDatum *scratch;		/* columns of the row at work */
+	List	   *torn;			/* of SpSessionRows *, to be mended when the transaction ends */
 } SpSessions;
 
 #define sp_session_of(w, group) ((SpSession *) sp_group_value(&(w)->groups, group))
@@ -89,6 +126,10 @@ typedef struct SpSessions
 /* session.c */
 extern void sp_session_open(SpWindow *w);
 extern void sp_session_apply(SpWindow *w, SpRowSet *rows, SpEvaluated *ev);
+extern SpSession *sp_session_make(SpWindow *w, const Datum *keys, const bool *nulls);
+extern SpSession *sp_session_move(SpWindow *w, SpSession *old, int64 first);
+extern bool sp_session_may_be_written(const SpWindow *w, const SpGroup *group);
+extern void sp_session_give_up(SpWindow *w, SpSession *session);
 
 /* session_close.c */
 extern void sp_session_enter(SpSessions *s, SpSession *session, SpSessionPhase phase);
@@ -109,5 +150,31 @@ extern void sp_session_key_insert(SpSessions *s, SpSessionKey *key, SpSession *s
 extern void sp_session_key_remove(SpSessions *s, SpSession *session);
 extern void sp_session_key_replace(SpSessions *s, SpSession *old, SpSession *session);
 extern SpSession *sp_session_key_next(const SpSessions *s, const SpSession *session);
+
+/* session_row.c */
+#define sp_session_row(s, rows, i) ((SpSessionRow *) ((rows)->data + (s)->row_size * (i)))
+extern void sp_session_rows_open(SpWindow *w);
+extern void sp_session_rows_begin(SpSessions *s, SpSession *session);
+extern const char *sp_session_rows_add(SpSessions *s, SpSessionRows *rows, int64 time,
+									   const SpEvaluated *ev, int i, int *index, int *sqlstate);
+extern void sp_session_rows_remove(SpSessions *s, SpSessionRows *rows, int index);
+extern const char *sp_session_rows_join(SpSessions *s, SpSessionRows *to,
+										const SpSessionRows *from, int *sqlstate);
+extern void sp_session_rows_part(SpSessions *s, SpSessionRows *to, const SpSessionRows *from);
+extern void sp_session_rows_split(SpSessions *s, SpSessionRows *from, int first,
+								  SpSessionRows *to);
+extern int	sp_session_rows_find(SpSessions *s, SpSessionRows *rows, int64 time,
+								 const NullableDatum *columns);
+extern void sp_session_rows_tear(SpSessions *s, SpSessionRows *rows);
+extern void sp_session_rows_compact(SpSessions *s, SpSessionRows *rows);
+extern void sp_session_rows_free(SpSessions *s, SpSession *session, bool with_values);
+extern void sp_session_rows_write(const SpSessions *s, const SpSessionRows *rows, StringInfo buf);
+extern void sp_session_rows_read(SpSessions *s, SpSession *session, const char **p,
+								 const char *end);
+
+/* session_retract.c */
+extern void sp_session_take_back(SpWindow *w, SpRowSet *rows, SpEvaluated *ev);
+extern void sp_session_truncate(SpWindow *w);
+extern void sp_session_mend(SpWindow *w);
 
 #endif

@@ -73,6 +73,26 @@ find_due(SpSessions *s, SpSessionPhase phase, int64 end)
 	return session != NULL && session->due <= end ? session : NULL;
 }
 
+/* Before the first event of all sessions that aren't closed. */
+int64
+sp_session_oldest(SpWindow *w)
+{
+	List	   *sessions = sp_bucket_sorted_groups(&w->groups);
+	int64		oldest = DT_NOEND;
+	ListCell   *lc;
+
+	foreach(lc, sessions)
+	{
+		SpGroup    *group = lfirst(lc);
+		SpSession  *session = sp_session_of(w, group);
+
+		if (!(group->flags & SP_GROUP_GONE) && session->phase != SP_SESSION_CLOSED)
+			oldest = Min(oldest, session->first - 1);
+	}
+	list_free(sessions);
+	return oldest;
+}
+
 /* ---- closing ---- */
 
 /* The watermark up to which sessions are closed; that of the clock may be ahead (clock.c). */
@@ -172,7 +192,7 @@ purge_sessions(SpWindow *w, int64 data_watermark)
 		sp_group_changing(&w->groups, session->group);
 		sp_session_leave(s, session);
 		sp_session_key_remove(s, session);
-		sp_window_release_value(w, session->group);
+		sp_session_give_up(w, session);
 		sp_group_remove(&w->groups, session->group);
 	}
 }
@@ -229,8 +249,11 @@ write_value(void *window, SpGroup *group, StringInfo buf)
 
 	appendBinaryStringInfo(buf, (char *) times, sizeof(times));
 	appendBinaryStringInfo(buf, (char *) &phase, 1);
-	if (!(group->flags & SP_GROUP_GONE))
-		sp_window_write_value(w, group, buf);
+	if (group->flags & SP_GROUP_GONE)
+		return;
+	if (session->rows != NULL)
+		sp_session_rows_write(w->sessions, session->rows, buf);
+	sp_window_write_value(w, group, buf);
 }
 
 /* SpValueRead */
@@ -257,8 +280,11 @@ read_value(void *window, SpGroup *group, const char **p, const char *end)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("a session on a state page is damaged"),
 				 errhint("Rebuild the object with streamproc.resume().")));
-	if (!gone)
-		sp_window_read_value(w, group, p, end);
+	if (gone)
+		return;
+	if (w->sessions->keeps_rows)
+		sp_session_rows_read(w->sessions, session, p, end);
+	sp_window_read_value(w, group, p, end);
 }
 
 /* A session that was loaded goes to those of its key. */
@@ -308,6 +334,8 @@ const SpWindowOps sp_session_ops = {
 	.needs = SP_AGG_COMBINE,
 	.open = sp_session_open,
 	.apply = sp_session_apply,
+	.truncate = sp_session_truncate,
+	.settle = sp_session_mend,
 	.close = close_sessions,
 	.purge = purge_sessions,
 	.next_due = next_due,

@@ -27,15 +27,12 @@
  * than all events of a busy key.  What is derived from the events isn't stored.
  *
  * Durable form of a leaf: uint8 rank, uint8 number of events, and for each
- *	int64 time, uint64 arrival, per column: uint8 null, then the datum, or uint32 length and
- *	bytes where it is by reference.
+ *	int64 time, uint64 arrival, columns (columns.h).
  */
 #include "engine/sliding.h"
 
-#include "access/detoast.h"
 #include "base/compat.h"
 #include "common/int.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
@@ -143,17 +140,6 @@ add_key(SpSliding *s, uint32 hash, const Datum *keys, const bool *nulls)
 	return key;
 }
 
-/* A column's value for as long as the event is in memory. */
-static Datum
-keep_value(const SpExpression *e, Datum value)
-{
-	if (e->typbyval)
-		return value;
-	if (e->typlen == -1)
-		return PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
-	return datumCopy(value, false, e->typlen);
-}
-
 /* Put the row at work into memory; *index: where in the leaf. */
 static SpSlidingLeaf *
 remember(SpSliding *s, SpSlidingKey *key, int *index)
@@ -161,14 +147,9 @@ remember(SpSliding *s, SpSlidingKey *key, int *index)
 	MemoryContext old = MemoryContextSwitchTo(s->context);
 	SpSlidingLeaf *leaf = sp_sliding_place(s, key, s->event->time, index);
 	SpSlidingEvent *event = sp_sliding_event(s, leaf, *index);
-	int			c;
 
 	memcpy(event, s->event, s->event_size);
-	for (c = 0; c < s->ncolumns && !s->by_value; c++)
-	{
-		if (!event->columns[c].isnull)
-			event->columns[c].value = keep_value(s->columns[c], event->columns[c].value);
-	}
+	sp_columns_keep(&s->columns, event->columns);
 	MemoryContextSwitchTo(old);
 	return leaf;
 }
@@ -234,15 +215,13 @@ take_row(SlidingWork *work, int i, int *sqlstate)
 	SpSlidingLeaf *leaf;
 	const char *message;
 	int			index;
-	int			c;
 
 	if (!work->ev->pass[i] || !admit(w, work->rows, i, &start, &after))
 		return NULL;
 	key = find_key(w, work->ev, i, keys, nulls, &hash);
 	s->event->time = work->rows->time[i];
 	s->event->arrival = w->rows;
-	for (c = 0; c < s->ncolumns; c++)
-		s->event->columns[c] = work->ev->result[s->evaluated[c]][i];
+	sp_columns_take(&s->columns, work->ev, i, s->event->columns);
 	message = sp_sliding_answer(s, key, after, sqlstate);
 	if (message != NULL)
 		return message;
@@ -360,25 +339,6 @@ next_due(const SpWindow *w)
 
 /* ---- durable form ---- */
 
-/* Append one column of an event. */
-static void
-write_column(StringInfo buf, const SpExpression *e, const NullableDatum *column)
-{
-	uint32		size;
-
-	appendStringInfoCharMacro(buf, column->isnull ? 1 : 0);
-	if (column->isnull)
-		return;
-	if (e->typbyval)
-	{
-		appendBinaryStringInfo(buf, (char *) &column->value, sizeof(Datum));
-		return;
-	}
-	size = datumGetSize(column->value, false, e->typlen);
-	appendBinaryStringInfo(buf, (char *) &size, sizeof(size));
-	appendBinaryStringInfo(buf, DatumGetPointer(column->value), size);
-}
-
 /* SpValueWrite */
 static void
 write_value(void *window, SpGroup *group, StringInfo buf)
@@ -387,8 +347,7 @@ write_value(void *window, SpGroup *group, StringInfo buf)
 	SpSliding  *s = w->sliding;
 	SpSlidingLeaf *leaf;
 	uint8		n;
-	int			i,
-				c;
+	int			i;
 
 	if (group->start == 0)
 		return;
@@ -401,48 +360,8 @@ write_value(void *window, SpGroup *group, StringInfo buf)
 		SpSlidingEvent *event = sp_sliding_event(s, leaf, i);
 
 		appendBinaryStringInfo(buf, (char *) event, offsetof(SpSlidingEvent, columns));
-		for (c = 0; c < s->ncolumns; c++)
-			write_column(buf, s->columns[c], &event->columns[c]);
+		sp_columns_write(&s->columns, event->columns, buf);
 	}
-}
-
-/* A leaf can't be what was written. */
-static void
-refuse_damaged(const SpWindow *w)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("the events of window %s are damaged", w->def->o.name),
-			 errhint("Rebuild the window with streamproc.resume().")));
-}
-
-/* Read one column, by reference in the current memory context. */
-static void
-read_column(const SpWindow *w, const SpExpression *e, const char **p, const char *end,
-			NullableDatum *column)
-{
-	uint8		null;
-	uint32		size;
-	char	   *copy;
-
-	sp_read_bytes(p, end, &null, 1);
-	column->isnull = null != 0;
-	column->value = (Datum) 0;
-	if (null != 0)
-		return;
-	if (e->typbyval)
-	{
-		sp_read_bytes(p, end, &column->value, sizeof(Datum));
-		return;
-	}
-	sp_read_bytes(p, end, &size, sizeof(size));
-	if (size > (Size) (end - *p) || size == 0)
-		refuse_damaged(w);
-	copy = palloc(size);
-	sp_read_bytes(p, end, copy, size);
-	if (!sp_is_one_value(copy, size, e->typlen))
-		refuse_damaged(w);
-	column->value = PointerGetDatum(copy);
 }
 
 /* Do two events stand in their order? */
@@ -460,13 +379,12 @@ read_leaf(SpWindow *w, SpGroup *group, const char **p, const char *end)
 	SpSlidingLeaf *leaf;
 	uint8		rank;
 	uint8		n;
-	int			i,
-				c;
+	int			i;
 
 	sp_read_bytes(p, end, &rank, 1);
 	sp_read_bytes(p, end, &n, 1);
 	if (n == 0 || n > SP_SLIDING_LEAF || rank > SP_SLIDING_MAX_LEVEL)
-		refuse_damaged(w);
+		sp_columns_damaged(&s->columns);
 	leaf = sp_sliding_loaded_leaf(s, group, n);
 	leaf->rank = rank;
 	for (i = 0; i < n; i++)
@@ -474,10 +392,9 @@ read_leaf(SpWindow *w, SpGroup *group, const char **p, const char *end)
 		SpSlidingEvent *event = sp_sliding_event(s, leaf, i);
 
 		sp_read_bytes(p, end, event, offsetof(SpSlidingEvent, columns));
-		for (c = 0; c < s->ncolumns; c++)
-			read_column(w, s->columns[c], p, end, &event->columns[c]);
+		sp_columns_read(&s->columns, event->columns, p, end);
 		if (i > 0 && !in_order(sp_sliding_event(s, leaf, i - 1), event))
-			refuse_damaged(w);
+			sp_columns_damaged(&s->columns);
 	}
 	leaf->node.n = n;
 	leaf->node.first = sp_sliding_event(s, leaf, 0)->time;
@@ -549,7 +466,7 @@ all_loaded(SpWindow *w)
 
 		if (key == NULL || (key->tail != NULL && !in_order(last_event(w, key->tail),
 														   (SpSlidingEvent *) leaf->events)))
-			refuse_damaged(w);
+			sp_columns_damaged(&w->sliding->columns);
 		sp_sliding_attach(w->sliding, key, leaf);
 	}
 	list_free(leaves);

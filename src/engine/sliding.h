@@ -9,6 +9,7 @@
 #ifndef SP_SLIDING_H
 #define SP_SLIDING_H
 
+#include "engine/columns.h"
 #include "engine/internal.h"
 
 #include "lib/pairingheap.h"
@@ -103,16 +104,10 @@ typedef struct SpSliding
 	SpSlidingMethod *method;	/* by aggregate */
 	bool		uses[3];		/* is there an aggregate of the method? */
 
-	/* columns of an event: what the aggregates need, each expression once */
-	int			ncolumns;
+	SpColumns	columns;		/* of an event */
 	Size		event_size;
-	SpExpression **columns;
-	int		   *evaluated;		/* which of the evaluated expressions it is */
-	bool		by_value;		/* all of them */
 	bool		native;			/* all aggregates: their states need not be given up */
 	bool		guarded;		/* a row may throw */
-	int		   *filter;			/* by aggregate: its FILTER's column; -1: none */
-	int		  **args;			/* by aggregate: its arguments' columns */
 
 	pairingheap *due;			/* leaves, by their last event or an earlier one */
 

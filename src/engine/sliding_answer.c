@@ -18,33 +18,6 @@
 
 /* ---- binding ---- */
 
-/* Is what the expression is computed under the same condition? */
-static bool
-same_guard(const SpWindow *w, const SpExpression *a, const SpExpression *b)
-{
-	if (a->guard == 0 || b->guard == 0)
-		return a->guard == b->guard;
-	return equal(w->evaluated[a->guard - 1]->expr, w->evaluated[b->guard - 1]->expr);
-}
-
-/* The column of an evaluated expression: one that is there, or a new one. */
-static int
-add_column(SpSliding *s, int evaluated)
-{
-	SpExpression *e = s->window->evaluated[evaluated];
-	int			c;
-
-	for (c = 0; c < s->ncolumns; c++)
-	{
-		if (equal(s->columns[c]->expr, e->expr) && same_guard(s->window, s->columns[c], e))
-			return c;
-	}
-	s->columns[c] = e;
-	s->evaluated[c] = evaluated;
-	s->by_value &= e->typbyval;
-	return s->ncolumns++;
-}
-
 /* How to compute an aggregate by itself. */
 static SpSlidingMethod
 choose_method(const SpAggregate *agg)
@@ -84,28 +57,15 @@ void
 sp_sliding_bind(SpSliding *s)
 {
 	SpWindow   *w = s->window;
-	int			a,
-				j;
+	int			a;
 
 	s->method = palloc(sizeof(SpSlidingMethod) * Max(1, w->naggs));
-	s->columns = palloc(sizeof(SpExpression *) * Max(1, w->nevaluated));
-	s->evaluated = palloc(sizeof(int) * Max(1, w->nevaluated));
-	s->filter = palloc(sizeof(int) * Max(1, w->naggs));
-	s->args = palloc(sizeof(int *) * Max(1, w->naggs));
-	s->by_value = true;
 	s->native = true;
 	choose_methods(s);
 	for (a = 0; a < w->naggs; a++)
-	{
-		SpAggregate *agg = w->aggs[a];
-
-		s->native &= sp_aggregate_is_native(agg);
-		s->filter[a] = w->agg_filter[a] < 0 ? -1 : add_column(s, w->agg_filter[a]);
-		s->args[a] = palloc0(sizeof(int) * Max(1, sp_aggregate_nargs(agg)));
-		for (j = 0; j < sp_aggregate_nargs(agg); j++)
-			s->args[a][j] = add_column(s, w->agg_first_arg[a] + j);
-	}
-	s->event_size = offsetof(SpSlidingEvent, columns) + sizeof(NullableDatum) * s->ncolumns;
+		s->native &= sp_aggregate_is_native(w->aggs[a]);
+	sp_columns_bind(&s->columns, w, false);
+	s->event_size = offsetof(SpSlidingEvent, columns) + sizeof(NullableDatum) * s->columns.n;
 	s->event = palloc0(s->event_size);
 	s->states = palloc0(Max(s->states_size, 1));
 	s->results = palloc0(sizeof(Datum) * Max(1, w->naggs));
@@ -142,32 +102,6 @@ sp_sliding_release_states(SpSliding *s, SpSlidingMethod method, char *states)
 	}
 }
 
-/* Is the aggregate's FILTER true for the event? */
-static inline bool
-takes(const SpSliding *s, int a, const SpSlidingEvent *event)
-{
-	const NullableDatum *filter;
-
-	if (s->filter[a] < 0)
-		return true;
-	filter = &event->columns[s->filter[a]];
-	return !filter->isnull && DatumGetBool(filter->value);
-}
-
-/* The aggregate's arguments, one behind the other. */
-static inline const NullableDatum *
-arguments(const SpSliding *s, int a, const SpSlidingEvent *event, NullableDatum *buffer)
-{
-	int			n = sp_aggregate_nargs(s->window->aggs[a]);
-	int			j;
-
-	if (n <= 1)
-		return &event->columns[s->args[a][0]];
-	for (j = 0; j < n; j++)
-		buffer[j] = event->columns[s->args[a][j]];
-	return buffer;
-}
-
 /*
  * Add n events that stand together to an aggregate's state.  NULL, or what is wrong with
  * the sum of them.
@@ -183,9 +117,9 @@ sp_sliding_advance(SpSliding *s, int a, char *states, const SpSlidingEvent *even
 	const char *at = (const char *) events;
 	int			i;
 
-	if (s->filter[a] < 0 && sp_aggregate_is_native(agg))
+	if (s->columns.filter[a] < 0 && sp_aggregate_is_native(agg))
 	{
-		(void) sp_aggregate_advance_many(agg, state, n, &events->columns[s->args[a][0]],
+		(void) sp_aggregate_advance_many(agg, state, n, &events->columns[s->columns.args[a][0]],
 										 s->event_size / sizeof(NullableDatum), &message,
 										 sqlstate);
 		return message;
@@ -194,8 +128,10 @@ sp_sliding_advance(SpSliding *s, int a, char *states, const SpSlidingEvent *even
 	{
 		const SpSlidingEvent *event = (const SpSlidingEvent *) at;
 
-		if (takes(s, a, event))
-			message = sp_aggregate_advance(agg, state, arguments(s, a, event, buffer), sqlstate);
+		if (sp_columns_pass(&s->columns, a, event->columns))
+			message = sp_aggregate_advance(agg, state,
+										   sp_columns_arguments(&s->columns, a, event->columns,
+																buffer), sqlstate);
 	}
 	return message;
 }
@@ -229,9 +165,11 @@ retract_all(SpSliding *s, char *states, const SpSlidingEvent *event)
 
 	for (a = 0; a < w->naggs; a++)
 	{
-		if (s->method[a] == SP_SLIDING_RUNNING && takes(s, a, event) &&
+		if (s->method[a] == SP_SLIDING_RUNNING &&
+			sp_columns_pass(&s->columns, a, event->columns) &&
 			sp_aggregate_retract(w->aggs[a], states + w->agg_offset[a],
-								 arguments(s, a, event, buffer), &sqlstate) != NULL)
+								 sp_columns_arguments(&s->columns, a, event->columns, buffer),
+								 &sqlstate) != NULL)
 			return false;
 	}
 	return true;

@@ -574,19 +574,10 @@ free_node(SpSliding *s, SpSlidingNode *node)
 static void
 free_values(SpSliding *s, SpSlidingLeaf *leaf)
 {
-	int			i,
-				c;
+	int			i;
 
-	for (i = 0; i < leaf->node.n && !s->by_value; i++)
-	{
-		SpSlidingEvent *event = sp_sliding_event(s, leaf, i);
-
-		for (c = 0; c < s->ncolumns; c++)
-		{
-			if (!s->columns[c]->typbyval && !event->columns[c].isnull)
-				pfree(DatumGetPointer(event->columns[c].value));
-		}
-	}
+	for (i = 0; i < leaf->node.n && !s->columns.by_value; i++)
+		sp_columns_free(&s->columns, sp_sliding_event(s, leaf, i)->columns);
 }
 
 /* Take a node, the first of its level, and what it leaves empty out of the tree. */

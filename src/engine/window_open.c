@@ -37,7 +37,8 @@ bind_aggregates(SpWindow *w)
 	SpExpressions *exprs = w->expressions;
 	SpUserContext user;
 	int			needs = w->ops->needs | (w->retracts ? SP_AGG_RETRACT : 0);
-	int			nkept = 0;
+	/* a session that keeps its rows needs room for them as well */
+	int			nkept = w->retracts && w->def->window_kind == SP_WINDOW_SESSION ? 1 : 0;
 	int			i;
 
 	w->aggs = palloc(sizeof(SpAggregate *) * w->naggs);
@@ -97,8 +98,9 @@ bind_aggregates(SpWindow *w)
 		}
 	}
 	sp_user_leave(&user, true);
+	w->nkept = Max(nkept, 1);
 	for (i = 0; i < w->naggs; i++)
-		sp_aggregate_share(w->aggs[i], Max(nkept, 1));
+		sp_aggregate_share(w->aggs[i], w->nkept);
 }
 
 /* The columns of the result table that the worker writes, and its key: see definition.h. */
@@ -220,7 +222,8 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 	unwrap_carried(w);
 	sp_having_open(w);
 	w->retracts = upstream == NULL && stream->def->on_update == SP_ON_UPDATE_RETRACT;
-	w->has_tally = def->fill_zero || w->retracts;
+	w->has_tally = def->fill_zero || (w->retracts && def->window_kind != SP_WINDOW_SESSION &&
+									  def->window_kind != SP_WINDOW_SLIDING);
 	w->value_size = (w->has_tally ? sizeof(SpTally) : 0) + MAXALIGN(w->ops->head_size);
 	bind_aggregates(w);
 	settings = w->expressions->settings;

@@ -158,10 +158,10 @@ refuse_parameter(const char *parameter, const char *value, const char *detail, c
 static void
 check_parameters(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 {
-	if (draft->kind == SP_WINDOW_SESSION || draft->kind == SP_WINDOW_SLIDING)
-		refuse_parameter("kind", draft->kind == SP_WINDOW_SESSION ? "session" : "sliding",
+	if (draft->kind == SP_WINDOW_SLIDING)
+		refuse_parameter("kind", "sliding",
 						 "A row that is taken back would change the windows of other rows.",
-						 "Use a tumbling, hopping, cumulative or global window.");
+						 "Use a window of another kind.");
 	if (draft->stream->time_attnum == 0 && draft->kind != SP_WINDOW_GLOBAL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

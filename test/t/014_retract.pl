@@ -39,6 +39,10 @@ SELECT streamproc.create_window('hops', 'event', kind => 'hopping', size => '3 m
 	keys => ARRAY['key'], aggregates => $aggregates, emit => 'final');
 SELECT streamproc.create_window('native_hops', 'event', kind => 'hopping', size => '3 minutes', slide => '1 minute', grace => '10 days',
 	keys => ARRAY['key'], aggregates => ARRAY['count(*) AS n', 'sum(value) AS total'], emit => 'final');
+SELECT streamproc.create_window('stays', 'event', kind => 'session', gap => '4 seconds', grace => '10 days',
+	keys => ARRAY['key'], aggregates => $aggregates);
+SELECT streamproc.create_window('native_stays', 'event', kind => 'session', gap => '4 seconds', grace => '10 days',
+	keys => ARRAY['key'], aggregates => ARRAY['count(*) AS n', 'sum(value) AS total'], emit => 'final', trigger => '1 hour');
 SELECT streamproc.create_window('totals', 'event', kind => 'global', keys => ARRAY['key'], aggregates => $aggregates);
 
 -- One transaction that changes the table in all ways; a part of it is taken back.
@@ -97,6 +101,10 @@ sub results_ok
 	my $minutes = q{LATERAL (SELECT date_bin('1 minute', ts, '2000-01-03 00:00+00') AS window_start, interval '1 minute' AS size) w};
 	my $hops = q{LATERAL (SELECT date_bin('1 minute', ts, '2000-01-03 00:00+00') - i * interval '1 minute' AS window_start,
 		interval '3 minutes' AS size FROM generate_series(0, 2) i) w};
+	my $sessions = q{(SELECT *, min(ts) OVER s AS window_start, max(ts) OVER s + interval '4 seconds' AS window_end FROM (
+		SELECT *, count(*) FILTER (WHERE goes_on IS NOT TRUE) OVER (PARTITION BY key ORDER BY ts) AS session FROM (
+			SELECT *, ts - lag(ts) OVER (PARTITION BY key ORDER BY ts) < interval '4 seconds' AS goes_on FROM event) e) e
+		WINDOW s AS (PARTITION BY key, session)) e};
 	my $closed = q{w.window_start + size <= (SELECT watermark FROM streamproc.status WHERE name = 'event'::regclass)};
 	my $columns = 'window_start, key, n, total, high, weight, list, notes';
 
@@ -108,6 +116,12 @@ sub results_ok
 		[ 'hops', "SELECT $columns FROM hops", expected($hops, $closed) ],
 		[ 'native_hops', 'SELECT window_start, key, n, total FROM native_hops',
 			"SELECT w.window_start, key, count(*), sum(value) FROM event, $hops WHERE $closed GROUP BY 1, 2" ],
+		[ 'stays', "SELECT $columns, window_end FROM stays",
+			"SELECT window_start, key, count(*), sum(value), max(value), sum(weight), array_agg(value ORDER BY value),
+				count(DISTINCT note), window_end FROM $sessions GROUP BY window_start, window_end, key" ],
+		[ 'native_stays', 'SELECT window_start, window_end, key, n, total FROM native_stays',
+			"SELECT window_start, window_end, key, count(*), sum(value) FROM $sessions
+				WHERE window_end <= (SELECT watermark FROM streamproc.status WHERE name = 'event'::regclass) GROUP BY 1, 2, 3" ],
 		[ 'totals', 'SELECT key, n, total, high, weight, list, notes FROM totals',
 			'SELECT key, count(*), sum(value), max(value), sum(weight), array_agg(value ORDER BY value), count(DISTINCT note)
 			FROM event GROUP BY 1' ]);
