@@ -77,14 +77,16 @@ check(SpStepsKind kind, const Interval *size, const Interval *slide)
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("size of a %s window %s", kind_name, problem)));
+				 errmsg("size of a %s window %s: %s", kind_name, problem,
+						sp_tumbling_format_size(size))));
 	problem = sp_tumbling_check_size(slide);
 	if (problem == NULL)
 		problem = sp_steps_check(kind, size, slide);
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s of a %s window %s", slide_name, kind_name, problem)));
+				 errmsg("%s of a %s window %s: %s", slide_name, kind_name, problem,
+						sp_tumbling_format_size(slide))));
 }
 
 void

@@ -12,6 +12,7 @@
 #include "base/tumbling.h"
 #include "catalog/pg_type_d.h"
 #include "common/int.h"
+#include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
@@ -35,6 +36,12 @@ sp_tumbling_check_size(const Interval *size)
 	if (size->time > MAX_SIZE_US)
 		return "is too long";
 	return NULL;
+}
+
+char *
+sp_tumbling_format_size(const Interval *size)
+{
+	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(size)));
 }
 
 pg_tz *
@@ -283,7 +290,8 @@ sp_tumbling_init(SpTumbling *t, const Interval *size, Timestamp origin,
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("size of a tumbling window %s", problem)));
+				 errmsg("size of a tumbling window %s: %s", problem,
+						sp_tumbling_format_size(size))));
 	memset(t, 0, sizeof(SpTumbling));
 	t->months = size->month;
 	t->days = size->day;
@@ -302,7 +310,9 @@ sp_tumbling_init(SpTumbling *t, const Interval *size, Timestamp origin,
 	if (!local_to_instant(t, origin, &instant))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("origin of a window is out of range")));
+				 errmsg("origin of a window is out of range: %s",
+						DatumGetCString(DirectFunctionCall1(timestamp_out,
+															TimestampGetDatum(origin))))));
 	if (t->us != 0)
 	{
 		t->phase = instant % t->us;

@@ -53,6 +53,9 @@ extern void sp_tumbling_init(SpTumbling *t, const Interval *size, Timestamp orig
 /* NULL when size is a valid one, else what is wrong with it: a sentence's end. */
 extern const char *sp_tumbling_check_size(const Interval *size);
 
+/* The size as SQL writes it, for messages. */
+extern char *sp_tumbling_format_size(const Interval *size);
+
 /* The time zone of that name, or NULL.  Lives as long as the process. */
 extern pg_tz *sp_tumbling_zone(const char *name);
 

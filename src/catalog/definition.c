@@ -46,9 +46,10 @@ sp_definition_interval_us(const Interval *interval)
 	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
 	int64		us;
 
-	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &us) ||
-		pg_add_s64_overflow(us, interval->time, &us))
-		return PG_INT64_MAX;
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &us))
+		return days < 0 ? PG_INT64_MIN : PG_INT64_MAX;
+	if (pg_add_s64_overflow(us, interval->time, &us))
+		return interval->time < 0 ? PG_INT64_MIN : PG_INT64_MAX;
 	return us;
 }
 

@@ -453,6 +453,9 @@ extern void sp_inserts_clear(SpOutput *output);
 /* window_open.c, window.c */
 extern SpWindow *sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream);
 extern void sp_window_apply(SpWindow *w, SpRowSet *rows);
+
+/* key_size.c */
+extern void sp_key_size_check(SpWindow *w, const SpRowSet *rows, SpEvaluated *ev);
 extern bool sp_window_takes(const SpWindow *w, const SpEvaluated *ev, int a, int i);
 extern SpGroup *sp_window_find(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p);
 extern void sp_window_init_value(SpWindow *w, SpGroup *group);

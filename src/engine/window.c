@@ -491,5 +491,6 @@ sp_window_apply(SpWindow *w, SpRowSet *rows)
 		if (rows->no_time[i])
 			ev->pass[i] = false;	/* the stream has reported it */
 	}
+	sp_key_size_check(w, rows, ev);
 	w->ops->apply(w, rows, ev);
 }

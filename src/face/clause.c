@@ -164,12 +164,29 @@ name_clause(SpClause *clause, ResTarget *target)
 
 /* ---- Checking. ---- */
 
-/* Functions that are STABLE, and yet depend on when they are called rather than on settings. */
+/*
+ * Functions that are STABLE, and yet depend on more than their arguments and the settings that
+ * an object keeps: on when they are called, by whom, or on how a row happens to be stored.
+ */
 static bool
-depends_on_time(Oid function)
+depends_on_call(Oid function)
 {
 	switch (function)
 	{
+		case F_CURRENT_SETTING_TEXT:
+		case F_CURRENT_SETTING_TEXT_BOOL:
+		case F_CURRENT_USER:
+		case F_SESSION_USER:
+		case F_GETPGUSERNAME:
+		case F_INET_CLIENT_ADDR:
+		case F_INET_CLIENT_PORT:
+		case F_INET_SERVER_ADDR:
+		case F_INET_SERVER_PORT:
+		case F_PG_CONF_LOAD_TIME:
+		case F_PG_POSTMASTER_START_TIME:
+		case F_PG_MY_TEMP_SCHEMA:
+		case F_PG_COLUMN_COMPRESSION:
+		case F_PG_COLUMN_SIZE:
 		case F_NOW:
 		case F_TRANSACTION_TIMESTAMP:
 		case F_STATEMENT_TIMESTAMP:
@@ -193,16 +210,44 @@ depends_on_time(Oid function)
 static bool
 is_unrepeatable(Oid function, void *context)
 {
-	return func_volatile(function) == PROVOLATILE_VOLATILE || depends_on_time(function);
+	return func_volatile(function) == PROVOLATILE_VOLATILE || depends_on_call(function);
 }
 
 static void
-refuse(CheckContext *context, Node *node, const char *what)
+refuse(CheckContext *context, Node *node, const char *what, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("%s can't be used in parameter \"%s\"", what, context->clause->parameter),
+			 errhint("%s", hint),
 			 parser_errposition(context->pstate, exprLocation(node))));
+}
+
+/* Refuse what is more than a value of the columns of one row. */
+static void
+check_scope(Node *node, CheckContext *context)
+{
+	if (IsA(node, SubLink))
+		refuse(context, node, "a subquery",
+			   "Let a column of the row hold what it finds, or join when reading the results.");
+	if (IsA(node, WindowFunc))
+		refuse(context, node, "a window function",
+			   "Use it when reading the results; or let a sliding window compute an aggregate.");
+	if (IsA(node, GroupingFunc))
+		refuse(context, node, "GROUPING", "Leave it out.");
+	if (IsA(node, Aggref) && context->clause->role != SP_CLAUSE_AGGREGATE &&
+		context->clause->role != SP_CLAUSE_HAVING)
+		refuse(context, node, "an aggregate",
+			   "The \"aggregates\" of a window compute it; conditions over them are its "
+			   "\"group_filter\".");
+	if (IsA(node, Var) && ((Var *) node)->varattno == 0)
+		refuse(context, node, "a whole row", "Name the columns.");
+	if (IsA(node, Var) && ((Var *) node)->varattno < 0)
+		refuse(context, node, "a system column", "Name a column of the table.");
+	if ((IsA(node, FuncExpr) && ((FuncExpr *) node)->funcretset) ||
+		(IsA(node, OpExpr) && ((OpExpr *) node)->opretset))
+		refuse(context, node, "a set-returning function",
+			   "Write an expression that gives one value for each row.");
 }
 
 /* Refuse what can't be evaluated row by row, or not twice with the same result. */
@@ -211,28 +256,14 @@ check_node(Node *node, CheckContext *context)
 {
 	if (node == NULL)
 		return false;
-	if (IsA(node, SubLink))
-		refuse(context, node, "a subquery");
-	if (IsA(node, WindowFunc))
-		refuse(context, node, "a window function");
-	if (IsA(node, GroupingFunc))
-		refuse(context, node, "GROUPING");
-	if (IsA(node, Aggref) && context->clause->role != SP_CLAUSE_AGGREGATE &&
-		context->clause->role != SP_CLAUSE_HAVING)
-		refuse(context, node, "an aggregate");
-	if (IsA(node, Var) && ((Var *) node)->varattno == 0)
-		refuse(context, node, "a whole row");
-	if (IsA(node, Var) && ((Var *) node)->varattno < 0)
-		refuse(context, node, "a system column");
-	if ((IsA(node, FuncExpr) && ((FuncExpr *) node)->funcretset) ||
-		(IsA(node, OpExpr) && ((OpExpr *) node)->opretset))
-		refuse(context, node, "a set-returning function");
+	check_scope(node, context);
 	if (IsA(node, SQLValueFunction) || check_functions_in_node(node, is_unrepeatable, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("parameter \"%s\" must give the same result whenever and by whomever "
 						"it is evaluated", context->clause->parameter),
 				 errdetail("VOLATILE functions, now(), current_user and the like can't be used."),
+				 errhint("Let a column of the row hold the value, for example by its default."),
 				 parser_errposition(context->pstate, exprLocation(node))));
 	return expression_tree_walker(node, check_node, context);
 }
@@ -250,6 +281,7 @@ check_key_type(CheckContext *context, const SpClause *clause)
 				 errmsg("key \"%s\" of type %s can't be grouped by", clause->name,
 						format_type_be(clause->type)),
 				 errdetail("A key needs a type with equality, order and hash."),
+				 errhint("Cast it to one that has them, such as text or jsonb."),
 				 parser_errposition(context->pstate, exprLocation(clause->expr))));
 }
 
@@ -260,8 +292,18 @@ try_aggregate(Node *aggref)
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "streamproc aggregate check",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(scratch);
+	SpAggregate *bound = sp_aggregate_bind((Aggref *) copyObject(aggref), scratch, 0);
 
-	(void) sp_aggregate_bind((Aggref *) copyObject(aggref), scratch, 0);
+	/* Direct arguments are constants: they fail now, or never. */
+	if (((Aggref *) aggref)->aggdirectargs != NIL)
+	{
+		char	   *state = palloc0(sp_aggregate_state_size(bound));
+		bool		isnull;
+
+		sp_aggregate_init(bound, state);
+		(void) sp_aggregate_result(bound, state, &isnull);
+		sp_aggregate_release(bound, state);
+	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 }
@@ -302,6 +344,19 @@ check_having(CheckContext *context, const SpClause *clause)
 				 parser_errposition(context->pstate, stray->location)));
 	foreach(cell, aggregates)
 		try_aggregate(lfirst(cell));
+}
+
+/* What becomes a column must be of a type that one can have. */
+static void
+check_column_type(CheckContext *context, const SpClause *clause)
+{
+	if (get_typtype(clause->type) == TYPTYPE_PSEUDO)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("\"%s\" in parameter \"%s\" is of pseudo-type %s, which no column can have",
+						clause->name, clause->parameter, format_type_be(clause->type)),
+				 errhint("Cast it to another type, such as text or jsonb."),
+				 parser_errposition(context->pstate, exprLocation(clause->expr))));
 }
 
 static void
@@ -349,6 +404,7 @@ check_clause(CheckContext *context, const SpClause *clause, bool has_aggregates)
 			break;
 		case SP_CLAUSE_AGGREGATE:
 			check_aggregate(context, clause, has_aggregates);
+			check_column_type(context, clause);
 			break;
 		case SP_CLAUSE_VALUE:
 			check_value_type(context, clause);
@@ -361,6 +417,8 @@ check_clause(CheckContext *context, const SpClause *clause, bool has_aggregates)
 			break;
 		case SP_CLAUSE_CARRY:
 		case SP_CLAUSE_GATHER:
+			check_column_type(context, clause);
+			break;
 		case SP_CLAUSE_FILTER:
 			break;
 	}
@@ -384,6 +442,18 @@ make_from_clause(Oid source)
 	return list_make1(from);
 }
 
+/* "raw::type" */
+static Node *
+cast_to(Node *raw, const char *type)
+{
+	TypeCast   *cast = makeNode(TypeCast);
+
+	cast->arg = raw;
+	cast->typeName = SystemTypeName(unconstify(char *, type));
+	cast->location = -1;
+	return (Node *) cast;
+}
+
 /* The clause as a target; values become float8, rules boolean or text. */
 static ResTarget *
 make_target(const SpClause *clause)
@@ -394,6 +464,9 @@ make_target(const SpClause *clause)
 	target->name = clause->name;
 	target->val = copyObject(clause->raw);
 	target->location = -1;
+	/* A constant without a type is text only by itself. */
+	if (clause->role == SP_CLAUSE_GATHER && clause->type == TEXTOID && IsA(target->val, A_Const))
+		target->val = cast_to(target->val, "text");
 	if (clause->role == SP_CLAUSE_GATHER)
 		target->val = (Node *) makeFuncCall(SystemFuncName("array_agg"), list_make1(target->val),
 											COERCE_EXPLICIT_CALL, -1);
@@ -402,14 +475,7 @@ make_target(const SpClause *clause)
 	else if (clause->role == SP_CLAUSE_RULE && clause->type != BOOLOID)
 		type = "text";
 	if (type != NULL)
-	{
-		TypeCast   *cast = makeNode(TypeCast);
-
-		cast->arg = target->val;
-		cast->typeName = SystemTypeName(unconstify(char *, type));
-		cast->location = -1;
-		target->val = (Node *) cast;
-	}
+		target->val = cast_to(target->val, type);
 	return target;
 }
 

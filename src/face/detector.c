@@ -372,6 +372,7 @@ create_detector(FunctionCallInfo fcinfo, const Draft *draft)
 
 	create_result_table(draft);
 	relid = sp_relation_oid(&draft->name);
+	sp_relation_check_width(relid);
 	expressions = sp_relation_create_expressions(id, query,
 												 psprintf("detector \"%s\"", draft->name.relation));
 	sp_relation_bind_view(expressions, relid);

@@ -17,6 +17,7 @@
 #include "windowapi.h"
 
 #include "base/compat.h"
+#include "base/tumbling.h"
 #include "catalog/definition.h"
 
 /* Of a partition. */
@@ -24,6 +25,7 @@ typedef struct DuplicateState
 {
 	bool		any;
 	int64		last;			/* time of the last row that was no duplicate */
+	int64		newest;			/* and of the last one that has any */
 } DuplicateState;
 
 PG_FUNCTION_INFO_V1(sp_is_duplicate);
@@ -35,12 +37,14 @@ get_within(WindowObject window)
 {
 	bool		isnull;
 	Datum		value = WinGetFuncArgCurrent(window, 1, &isnull);
-	int64		within = isnull ? 0 : sp_definition_interval_us(DatumGetIntervalP(value));
+	Interval   *interval = isnull ? NULL : DatumGetIntervalP(value);
+	int64		within = isnull ? 0 : sp_definition_interval_us(interval);
 
-	if (within <= 0)
+	if (within <= 0 || interval->month != 0 || INTERVAL_NOT_FINITE(interval))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("parameter \"within\" must be more than 0"),
+				 errmsg("parameter \"within\" must be finite, positive and without months: %s",
+						isnull ? "NULL" : sp_tumbling_format_size(interval)),
 				 errhint("For example, '1 hour'.")));
 	return within;
 }
@@ -56,8 +60,14 @@ is_duplicate(WindowObject window, int64 time)
 	WinSetMarkPosition(window, WinGetCurrentPosition(window));
 	if (TIMESTAMP_NOT_FINITE(time))
 		return false;
+	if (state->any && time < state->newest)
+		ereport(ERROR,
+				(errcode(ERRCODE_WINDOWING_ERROR),
+				 errmsg("is_duplicate() needs rows in ascending order of time"),
+				 errhint("Write OVER (PARTITION BY key ORDER BY the time).")));
+	state->newest = time;
 	if (state->any &&
-		!pg_sub_s64_overflow(Max(time, state->last), Min(time, state->last), &distance) &&
+		!pg_sub_s64_overflow(time, state->last, &distance) &&
 		distance < within)
 		return true;
 	state->any = true;

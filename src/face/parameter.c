@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type_d.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -18,6 +19,19 @@
 
 /* 290,000 years: added to the present it is still a time. */
 #define LONGEST_US	(INT64CONST(105922500) * USECS_PER_DAY)
+
+/* Of a value, messages show so many bytes. */
+#define MOST_SHOWN	200
+
+char *
+sp_parameter_clip(char *value)
+{
+	int			length = strlen(value);
+
+	if (length <= MOST_SHOWN)
+		return value;
+	return psprintf("%.*s...", pg_mbcliplen(value, length, MOST_SHOWN), value);
+}
 
 char *
 sp_parameter_value(FunctionCallInfo fcinfo, int n)
@@ -32,7 +46,7 @@ sp_parameter_value(FunctionCallInfo fcinfo, int n)
 	if (type == REGCLASSOID && !OidIsValid(PG_GETARG_OID(n)))
 		return "0";
 	getTypeOutputInfo(type, &output, &is_varlena);
-	return OidOutputFunctionCall(output, PG_GETARG_DATUM(n));
+	return sp_parameter_clip(OidOutputFunctionCall(output, PG_GETARG_DATUM(n)));
 }
 
 void
@@ -104,7 +118,8 @@ sp_parameter_name(FunctionCallInfo fcinfo, int n, const char *name)
 	if (!SplitIdentifierString(pstrdup(value), '.', &parts) || parts == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("invalid value for parameter \"%s\": \"%s\"", name, value),
+				 errmsg("invalid value for parameter \"%s\": \"%s\"", name,
+						sp_parameter_clip(value)),
 				 errhint("Write it as in CREATE TABLE, for example 'totals', 'sales.totals' or "
 						 "'\"My totals\"'.")));
 }
@@ -126,7 +141,8 @@ sp_parameter_choice(FunctionCallInfo fcinfo, int n, const char *name, const char
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for parameter \"%s\": \"%s\"", name, value),
+			 errmsg("invalid value for parameter \"%s\": \"%s\"", name,
+					sp_parameter_clip(value)),
 			 errhint("Allowed are %s.", list.data)));
 	return NULL;
 }
@@ -168,6 +184,12 @@ sp_parameter_strings(FunctionCallInfo fcinfo, int n, const char *name)
 	return strings;
 }
 
+bool
+sp_parameter_is_too_long(const Interval *interval)
+{
+	return INTERVAL_NOT_FINITE(interval) || sp_definition_interval_us(interval) > LONGEST_US;
+}
+
 /* What is wrong with an interval, or NULL; and what to write instead. */
 static const char *
 check_interval(const Interval *interval, SpIntervalRule rule, const char **hint)
@@ -176,9 +198,9 @@ check_interval(const Interval *interval, SpIntervalRule rule, const char **hint)
 
 	*hint = rule == SP_INTERVAL_ANY ? "Write '0' or more, for example '1 minute'." :
 		"Write more than '0', for example '1 minute'.";
-	if (INTERVAL_NOT_FINITE(interval) || us > LONGEST_US)
+	if (sp_parameter_is_too_long(interval))
 	{
-		*hint = "290,000 years are the most.";
+		*hint = SP_PARAMETER_LONGEST;
 		return "is too long";
 	}
 	if (interval->month != 0 && rule != SP_INTERVAL_LONG)
@@ -223,7 +245,7 @@ sp_parameter_time_zone(FunctionCallInfo fcinfo, int n, const char *name)
 	if (sp_tumbling_zone(zone) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("time zone \"%s\" not recognized", zone),
+				 errmsg("time zone \"%s\" not recognized", sp_parameter_clip(zone)),
 				 errdetail("It is the value of parameter \"%s\".", name),
 				 errhint("The view pg_timezone_names lists them.")));
 	return zone;

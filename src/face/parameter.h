@@ -13,7 +13,10 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
-/* The argument as its type's output function writes it. */
+/* A value for a message, which needn't show all of a long one. */
+extern char *sp_parameter_clip(char *value);
+
+/* The argument as its type's output function writes it, for a message. */
 extern char *sp_parameter_value(FunctionCallInfo fcinfo, int n);
 
 /* An error when the argument is null. */
@@ -52,6 +55,10 @@ typedef enum SpIntervalRule
 /* NULL when the argument is null. */
 extern Interval *sp_parameter_interval(FunctionCallInfo fcinfo, int n, const char *name,
 									   SpIntervalRule rule);
+
+/* Added to the present it would be no time any more; and the hint that goes with it. */
+extern bool sp_parameter_is_too_long(const Interval *interval);
+#define SP_PARAMETER_LONGEST "290,000 years are the most."
 
 /* Not null, and a time zone's name. */
 extern char *sp_parameter_time_zone(FunctionCallInfo fcinfo, int n, const char *name);

@@ -9,6 +9,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/tupmacs.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -18,6 +21,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_extension_d.h"
 #include "catalog/pg_namespace_d.h"
+#include "commands/defrem.h"
 #include "commands/extension.h"
 #include "commands/tablecmds.h"
 #include "commands/view.h"
@@ -29,6 +33,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
@@ -52,6 +57,12 @@ sp_relation_resolve(SpRelationName *name, const text *qualified)
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("result table \"%s\" can't be temporary", range->relname),
 				 errhint("Name a permanent schema.")));
+	if (schema == get_namespace_oid(SCHEMA, false))
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("result table \"%s\" can't be in schema \"" SCHEMA "\"", range->relname),
+				 errdetail("That schema is the extension's own."),
+				 errhint("Name another schema.")));
 	name->schema = get_namespace_name(schema);
 	name->relation = range->relname;
 	name->quoted = quote_qualified_identifier(name->schema, name->relation);
@@ -62,6 +73,23 @@ sp_relation_resolve(SpRelationName *name, const text *qualified)
 												(int) strlen(name->relation)) % PG_UINT16_MAX),
 					   ExclusiveLock);
 	name->existing = get_relname_relid(name->relation, schema);
+}
+
+SpRelationName
+sp_relation_beside(const SpRelationName *of, const char *suffix, const char *what)
+{
+	SpRelationName name = *of;
+
+	name.relation = makeObjectName(of->relation, NULL, suffix);
+	name.quoted = quote_qualified_identifier(name.schema, name.relation);
+	name.existing = get_relname_relid(name.relation, get_namespace_oid(name.schema, false));
+	if (OidIsValid(name.existing))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation \"%s\" already exists", name.relation),
+				 errdetail("It has the name of the %s of window \"%s\".", what, of->relation),
+				 errhint("Rename it, or give the window another name.")));
+	return name;
 }
 
 char *
@@ -139,6 +167,31 @@ sp_relation_oid(const SpRelationName *name)
 	if (!OidIsValid(relid))
 		elog(ERROR, "relation %s is gone", name->quoted);
 	return relid;
+}
+
+void
+sp_relation_check_width(Oid relid)
+{
+	Relation	relation = relation_open(relid, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(relation);
+	Size		width = 0;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attlen > 0)
+			width = att_align_nominal(width, att->attalign) + att->attlen;
+	}
+	width = MAXALIGN(width) + MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(desc->natts));
+	if (width > MaxHeapTupleSize)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a row of result table \"%s\" would have %zu bytes, and can have %zu",
+						RelationGetRelationName(relation), width, (Size) MaxHeapTupleSize),
+				 errdetail("It has %d columns.", desc->natts),
+				 errhint("Distribute them over several windows or detectors.")));
+	relation_close(relation, NoLock);
 }
 
 /* The columns of a view on a query. */

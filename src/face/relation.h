@@ -22,6 +22,13 @@ typedef struct SpRelationName
 
 extern void sp_relation_resolve(SpRelationName *name, const text *qualified);
 
+/*
+ * The name with a suffix, for what stands beside the result table, as CREATE TABLE names an
+ * index; an error when there is such a relation.
+ */
+extern SpRelationName sp_relation_beside(const SpRelationName *of, const char *suffix,
+										 const char *what);
+
 /* Both quoted, for SQL. */
 extern char *sp_relation_quote(Oid relid);
 
@@ -37,6 +44,9 @@ extern void sp_relation_run(const char *sql, Oid userid);
  * that, are taken from its owner, and from whom default privileges gave them to.
  */
 extern void sp_relation_reserve(const SpRelationName *name, const char *rights);
+
+/* An error when columns of a fixed size alone don't fit into a row. */
+extern void sp_relation_check_width(Oid relid);
 
 /* The relation of that name, which exists. */
 extern Oid	sp_relation_oid(const SpRelationName *name);

@@ -16,6 +16,7 @@
 #include "windowapi.h"
 
 #include "base/compat.h"
+#include "base/tumbling.h"
 #include "catalog/definition.h"
 
 /* Arguments. */
@@ -50,7 +51,8 @@ get_gap(Session *session, const Interval *gap)
 	if (INTERVAL_NOT_FINITE(gap) || gap->month != 0 || us <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("gap of sessions must be finite, positive and without months"),
+				 errmsg("gap of sessions must be finite, positive and without months: %s",
+						sp_tumbling_format_size(gap)),
 				 errhint("Write it in days, or in hours and below.")));
 	session->gap = *gap;
 	session->gap_us = us;

@@ -187,7 +187,7 @@ Oid
 sp_twin_create(const SpWindowDraft *draft, int32 id)
 {
 	SpQueryScope scope;
-	SpRelationName name = draft->name;
+	SpRelationName name;
 	SpTwin		twin = {draft, id, deparse_context_for("s", draft->source.relid)};
 	Oid			twin_relid;
 	char	   *comment;
@@ -201,8 +201,7 @@ sp_twin_create(const SpWindowDraft *draft, int32 id)
 		return InvalidOid;
 	/* Before the names are written: which need their schema depends on the search_path. */
 	sp_query_open(&scope, InvalidOid);
-	name.relation = makeObjectName(draft->name.relation, NULL, "sql");
-	name.quoted = quote_qualified_identifier(name.schema, name.relation);
+	name = sp_relation_beside(&draft->name, "sql", "plain-SQL twin");
 	sql = write_twin(&twin, name.quoted);
 	comment = psprintf("what window \"%s\" should be, computed from its source by plain SQL",
 					   draft->name.relation);

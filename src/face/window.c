@@ -9,7 +9,6 @@
 
 #include "access/sysattr.h"
 #include "catalog/pg_type_d.h"
-#include "commands/defrem.h"
 #include "nodes/bitmapset.h"
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
@@ -75,6 +74,20 @@ check_columns(const SpWindowDraft *draft)
 	}
 }
 
+/* Rows are found by their keys, in an index. */
+static void
+check_key_count(const SpWindowDraft *draft)
+{
+	int			most = INDEX_MAX_KEYS - (draft->kind == SP_WINDOW_GLOBAL ? 0 : 1);
+
+	if (list_length(draft->keys) > most && draft->kind != SP_WINDOW_SLIDING)
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_COLUMNS),
+				 errmsg("parameter \"keys\" has %d expressions, and can have %d",
+						list_length(draft->keys), most),
+				 errhint("Make one of several, for example an array.")));
+}
+
 static void
 read_expressions(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 {
@@ -95,6 +108,7 @@ read_expressions(FunctionCallInfo fcinfo, SpWindowDraft *draft)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("parameters \"keys\" and \"aggregates\" are both empty"),
 				 errhint("For example, aggregates => '{count(*) AS n}'.")));
+	check_key_count(draft);
 	sp_clause_check_names(list_clauses(draft), reserved_names);
 	if (draft->kind == SP_WINDOW_SLIDING)
 		sp_clause_check_names(list_clauses(draft), sliding_names);
@@ -210,13 +224,11 @@ create_result_table(const SpWindowDraft *draft)
 static Oid
 create_changes(const SpWindowDraft *draft, Oid relid)
 {
-	SpRelationName name = draft->name;
+	SpRelationName name = sp_relation_beside(&draft->name, "changes", "change feed");
 	char	   *comment = psprintf("changes of the results of window \"%s\", written by streamproc",
 								   draft->name.relation);
 	Oid			changes;
 
-	name.relation = makeObjectName(draft->name.relation, NULL, "changes");
-	name.quoted = quote_qualified_identifier(name.schema, name.relation);
 	sp_relation_run(psprintf("CREATE TABLE %s (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
 							 "lsn pg_lsn NOT NULL, changed_at timestamptz NOT NULL, "
 							 "old jsonb, new jsonb) USING heap", name.quoted), InvalidOid);
@@ -284,6 +296,7 @@ create_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 
 	create_result_table(draft);
 	relid = sp_relation_oid(&draft->name);
+	sp_relation_check_width(relid);
 	expressions = sp_relation_create_expressions(id, query,
 												 psprintf("window \"%s\"", draft->name.relation));
 	sp_relation_bind_view(expressions, relid);

@@ -121,6 +121,8 @@ read_aligned(FunctionCallInfo fcinfo, const SpWindowDraft *draft, int n, const c
 	if (problem != NULL)
 		refuse_value(fcinfo, n, name, problem,
 					 "Write it in months, or in days, or in hours and below.");
+	if (sp_parameter_is_too_long(interval))
+		refuse_value(fcinfo, n, name, "is too long", SP_PARAMETER_LONGEST);
 	if (draft->stream->time_type == DATEOID && interval->time != 0)
 		refuse_dates(fcinfo, draft, n, name, "have whole days");
 	return interval;
