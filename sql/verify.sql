@@ -105,5 +105,48 @@ UPDATE velocity w SET n = n + 1 WHERE id = (SELECT max(id) FROM velocity w WHERE
 DELETE FROM velocity WHERE id = 600;
 SELECT difference, key, (actual->>'n')::int - (expected->>'n')::int AS n FROM streamproc.verify('velocity') WHERE explained_by IS NULL ORDER BY key->'id';
 
+-- A row that is changed when some of its windows are past grace: those stay as they are, which is told.
+CREATE TABLE deleted (id int, v int, ts timestamptz);
+CREATE TABLE updated (LIKE deleted);
+ALTER TABLE deleted REPLICA IDENTITY FULL;
+ALTER TABLE updated REPLICA IDENTITY FULL;
+SELECT streamproc.create_stream(t::regclass, 'ts', watermark => '0', idle_timeout => '1 day', on_update => 'retract')
+	FROM unnest('{deleted,updated}'::text[]) t;
+SELECT streamproc.create_window(t || '_' || e, t::regclass, 'hopping', size => '3 minutes', slide => '1 minute', emit => e,
+	aggregates => '{sum(v) AS s}') FROM unnest('{deleted,updated}'::text[]) t, unnest('{update,final}'::text[]) e;
+SELECT streamproc.wait_for();
+INSERT INTO deleted VALUES (1, 10, '2026-01-01 12:00:30+00'), (2, 1, '2026-01-01 12:02:10+00');
+INSERT INTO updated TABLE deleted;
+DELETE FROM deleted WHERE id = 1;
+UPDATE updated SET v = 20 WHERE id = 1;
+INSERT INTO deleted VALUES (3, 100, '2026-01-01 12:05+00');
+INSERT INTO updated VALUES (3, 100, '2026-01-01 12:05+00');
+SELECT streamproc.wait_for();
+SELECT window_start, d.s AS deleted, u.s AS updated FROM deleted_final d FULL JOIN updated_final u USING (window_start) ORDER BY 1;
+SELECT name, difference, window_start, expected, actual, explained_by FROM unnest('{deleted_final,deleted_update,updated_final,updated_update}'::regclass[]) name,
+	streamproc.verify(name) ORDER BY name::text, window_start;
+
+-- Where late rows are dropped, not only rows can be missing: without them a session begins later, a row satisfies its
+-- group_filter, and another one of those that repeat each other counts.
+CREATE TABLE dropping (id int, k int, ts timestamptz);
+SELECT streamproc.create_stream('dropping', 'ts', watermark => '0', idle_timeout => '1 day', late => 'drop');
+SELECT streamproc.create_window('drop_sessions', 'dropping', 'session', gap => '10 minutes', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('drop_singles', 'dropping', 'tumbling', size => '1 hour', aggregates => '{count(*) AS n}', group_filter => 'count(*) < 2');
+SELECT streamproc.create_window('drop_hours', 'dropping', 'tumbling', size => '1 hour', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('drop_counts', 'drop_hours', 'tumbling', size => '1 day', keys => '{n}', aggregates => '{count(*) AS hours}');
+CREATE TABLE repeating (LIKE dropping);
+SELECT streamproc.create_stream('repeating', 'ts', watermark => '1 hour', idle_timeout => '1 day', late => 'drop', dedup_key => '{k}', dedup_within => '1 hour');
+SELECT streamproc.create_window('drop_repeated', 'repeating', 'tumbling', size => '10 minutes', aggregates => '{count(*) AS n}');
+SELECT streamproc.wait_for();
+INSERT INTO dropping VALUES (1, 1, '2026-01-01 12:05+00');
+INSERT INTO dropping VALUES (2, 1, '2026-01-01 13:00+00');
+INSERT INTO dropping VALUES (3, 1, '2026-01-01 12:00+00'), (4, 1, '2026-01-03 12:00+00');
+INSERT INTO repeating VALUES (1, 1, '2026-01-01 12:30+00');
+INSERT INTO repeating VALUES (2, 1, '2026-01-01 12:10+00');
+INSERT INTO repeating VALUES (3, 2, '2026-01-01 18:00+00');
+SELECT streamproc.wait_for();
+SELECT name, difference, window_start, key, expected, actual, explained_by
+	FROM unnest('{drop_sessions,drop_singles,drop_hours,drop_counts,drop_repeated}'::regclass[]) name, streamproc.verify(name) ORDER BY name::text, window_start, 2;
+
 SET client_min_messages = warning;
 DROP SCHEMA verify_test CASCADE;

@@ -164,7 +164,7 @@ static void
 place_in_windows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, int i, Places *places)
 {
 	int			before = places->n;
-	uint64		taken;
+	uint64		counted;
 	Missed		missed = {false};
 
 	find_windows(w, rows, i, places, &missed);
@@ -172,9 +172,9 @@ place_in_windows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, int i, Places *pl
 		return;
 	/* by itself, in its order: what it misses is told only if it counts elsewhere */
 	sp_window_place(w, rows, ev, places->list, before);
-	taken = w->rows;
+	counted = w->rows + w->retracted;
 	sp_window_place(w, rows, ev, places->list + before, places->n - before);
-	if (w->rows > taken)
+	if (w->rows + w->retracted > counted)
 		sp_late_partly(w, rows, i, missed.first_end, missed.last_end);
 	places->n = 0;
 }

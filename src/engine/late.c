@@ -42,14 +42,17 @@ show_time(const SpWindow *w, int64 time)
 	}
 }
 
-/* It counts, but not in the windows that end from first to last. */
+/* It counts, or is taken back, but not in the windows that end from first to last. */
 void
 sp_late_partly(SpWindow *w, SpRowSet *rows, int i, int64 first, int64 last)
 {
 	const char *message;
 
 	if (rows->retract || rows->updated)
-		return;					/* what is past grace stays as it is */
+	{
+		sp_retract_ignore(w);
+		return;
+	}
 	w->late++;
 	w->groups.any_dirty = true;
 	if (!w->stream->def->late_dead_letter || w->output.replaying)

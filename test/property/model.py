@@ -85,6 +85,7 @@ class Model:
         self.dedup = Dedup(case.dedup, case.within, case.watermark) if case.dedup else None
         self.reached = None    # the largest time of a row so far
         self.running = False   # the windows are there
+        self.history = 0       # rows that were before
         self.table = []        # rows that are in the table, as they were written
         self.admitted = set()  # those of them that the stream has admitted
         self.windows = {}      # (start, end): rows; of running totals None: rows
@@ -148,6 +149,7 @@ class Model:
     def start(self):
         """The windows are made: what is in the table is history, in order of time, and none of it is late."""
         self.running = True
+        self.history = len(self.table)
         history = sorted((row for row in self.table if row.at is not None), key=lambda row: row.at)
         if not self.case.watched:
             self.admitted = {row for row in history if self.dedup is None or self.dedup.admits(row, None)}
