@@ -76,7 +76,7 @@ sp_guc_define(void)
 							PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("streamproc.max_keys",
-							"Sets the number of keys that a detector, or a window in time, may have.",
+							"Sets the number of keys that a detector, a window or a dedup_key may have.",
 							"A row of a further key becomes a dead letter, the known keys go on.  "
 							"Zero means no limit.",
 							&sp_guc_max_keys, 50000000, 0, INT_MAX, PGC_SIGHUP, 0,

@@ -7,7 +7,7 @@
 
 extern int	sp_guc_checkpoint_interval; /* seconds between two checkpoints of the state */
 extern int	sp_guc_checkpoint_wal;	/* MB of decoded WAL after which a checkpoint is due anyway */
-extern int	sp_guc_max_keys;	/* of a detector, or of one window in time; 0: no limit */
+extern int	sp_guc_max_keys;	/* of a detector, a window, or a dedup_key; 0: no limit */
 extern int	sp_guc_max_state_memory;	/* kB of groups in memory; the others are spilled */
 extern int	sp_guc_spool_memory;	/* kB of uncommitted and waiting rows kept in memory */
 extern int	sp_guc_batch_rows;	/* rows after which a batch is written */

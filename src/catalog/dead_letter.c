@@ -244,7 +244,8 @@ sp_dead_letter_move(int32 object, const SpObjectDef *stream)
 
 	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
 	sp_query_run(&scope, "UPDATE streamproc.rejected_row SET object = $2, relation = $3 "
-				 "WHERE object = $1 AND reason IN ('duplicate', 'dedup_late', 'dedup_key')",
+				 "WHERE object = $1 AND reason IN ('duplicate', 'dedup_late', 'dedup_key', "
+				 "'dedup_max_keys')",
 				 SPI_OK_UPDATE, 3, types, values, NULL);
 	sp_query_close(&scope);
 }

@@ -34,6 +34,7 @@
 
 #include "access/xact.h"
 #include "base/compat.h"
+#include "base/guc.h"
 #include "common/int.h"
 #include "nodes/makefuncs.h"
 #include "utils/memutils.h"
@@ -49,7 +50,8 @@ typedef enum Verdict
 	ADMITTED,
 	DUPLICATE,					/* of an earlier row, in time */
 	DUPLICATE_OF_LATER,
-	TOO_OLD
+	TOO_OLD,
+	TOO_MANY
 } Verdict;
 
 /* A row that is about to be judged. */
@@ -123,14 +125,16 @@ clear_some(SpDedup *d, SpBucket *shelf)
 	return n;
 }
 
-/* Forget some of the rows of which no row that can be told from a duplicate is one. */
+/* Forget about so many of the rows of which no row that can be told from a duplicate is one. */
 static void
-forget(SpDedup *d)
+forget(SpDedup *d, int most)
 {
 	int64		before = sp_clock_behind(d->horizon, d->within_us);
 	int			n = 0;
 
-	while (d->shelves.first < d->shelves.n && n < FORGET_AT_ONCE)
+	if (before == SP_NO_WATERMARK)
+		return;
+	while (d->shelves.first < d->shelves.n && n < most)
 	{
 		SpBucket   *shelf = d->shelves.array[d->shelves.first];
 
@@ -149,8 +153,7 @@ sp_dedup_advance(SpDedup *d, int64 data_watermark)
 	int64		horizon = sp_clock_behind(data_watermark, d->within_us);
 
 	d->horizon = Max(d->horizon, Min(horizon, d->horizon_limit));
-	if (d->horizon != SP_NO_WATERMARK)
-		forget(d);
+	forget(d, FORGET_AT_ONCE);
 }
 
 /* Two streams swap their memories. */
@@ -207,6 +210,19 @@ is_near(SpDedup *d, uint32 hash, int64 slice, int64 time, const Datum *keys, int
 		distance < d->within_us;
 }
 
+/*
+ * Are as many rows remembered as may be?  Only those count that are of use: which of the
+ * others are forgotten yet doesn't depend on the WAL alone.
+ */
+static inline bool
+is_full(SpDedup *d)
+{
+	if (sp_guc_max_keys == 0 || sp_group_count(&d->groups) < sp_guc_max_keys)
+		return false;
+	forget(d, INT_MAX);
+	return sp_group_count(&d->groups) >= sp_guc_max_keys;
+}
+
 /* Judge a row, and remember one that is admitted.  May throw where a key type's functions do. */
 static Verdict
 judge(SpDedup *d, int64 time, bool can_be_old, const Candidate *c, const Datum *keys)
@@ -226,6 +242,8 @@ judge(SpDedup *d, int64 time, bool can_be_old, const Candidate *c, const Datum *
 				  is_near(d, sp_group_hash(&d->groups, c->slice + 1, keys, no_nulls),
 						  c->slice + 1, time, keys, &found)))
 		return DUPLICATE_OF_LATER;
+	if (is_full(d))
+		return TOO_MANY;
 	group = sp_group_add(&d->groups, c->hash, c->slice, keys, no_nulls);
 	*time_of(d, group) = time;
 	put_on_shelf(d, group);
@@ -256,6 +274,12 @@ leave_out(SpStream *s, SpRowSet *rows, int i, Verdict verdict)
 	SpDedup    *d = s->dedup;
 
 	rows->skip[i] = true;
+	if (verdict == TOO_MANY)
+	{
+		sp_output_dead(d->output, rows, i, "dedup_max_keys", "54000",
+					   "the stream remembers streamproc.max_keys rows, and this is another");
+		return;
+	}
 	if (verdict == TOO_OLD)
 		d->late++;
 	else

@@ -457,6 +457,8 @@ extern void sp_window_apply(SpWindow *w, SpRowSet *rows);
 /* key_size.c */
 extern void sp_key_size_check(SpWindow *w, const SpRowSet *rows, SpEvaluated *ev);
 extern bool sp_window_takes(const SpWindow *w, const SpEvaluated *ev, int a, int i);
+extern const char *sp_window_refuse_key(int *sqlstate);
+extern const char *sp_window_reason(const char *message);
 extern SpGroup *sp_window_find(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p);
 extern void sp_window_init_value(SpWindow *w, SpGroup *group);
 extern void sp_window_release_value(SpWindow *w, SpGroup *group);

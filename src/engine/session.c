@@ -55,6 +55,7 @@
 #include "engine/session.h"
 
 #include "base/compat.h"
+#include "base/guc.h"
 #include "common/hashfn.h"
 #include "common/int.h"
 #include "utils/memutils.h"
@@ -175,6 +176,7 @@ static void
 undo_touch(SpWindow *w, SpSession *session, const char *value)
 {
 	session->group->flags &= ~SP_GROUP_TOUCHED;
+	sp_session_key_count(w->sessions, session, ((const SpSession *) value)->counted);
 	sp_window_release_value(w, session->group);
 	memcpy(session, value, w->value_size);
 }
@@ -188,6 +190,7 @@ undo_absorb(SpWindow *w, const SpSessionUndo *entry)
 	if (w->sessions->keeps_rows)
 		sp_session_rows_part(w->sessions, entry->by->rows, entry->session->rows);
 	sp_session_key_insert(w->sessions, entry->by->key, entry->session);
+	sp_session_key_count(w->sessions, entry->session, entry->counted);
 }
 
 /* Nothing of what was noted has happened. */
@@ -268,6 +271,7 @@ sp_session_move(SpWindow *w, SpSession *old, int64 first)
 	sp_session_enter(w->sessions, session, phase);
 	old->key = NULL;
 	old->rows = NULL;
+	old->counted = false;
 	old->first = first;
 	sp_output_gone(w, group);
 	return session;
@@ -475,6 +479,7 @@ begin(Work *work, int i, const Datum *keys, const bool *nulls, Spot *spot)
 	if (spot->key == NULL)
 		spot->key = sp_session_key_add(w->sessions, keys, nulls, spot->hash);
 	sp_session_key_insert(w->sessions, spot->key, session);
+	sp_session_key_count(w->sessions, session, true);
 	session->group->flags |= SP_GROUP_TOUCHED;
 	note(w->sessions, SP_SESSION_BEGUN, session);
 	return session;
@@ -509,6 +514,7 @@ absorb(Work *work, SpSession *session, SpSession *next, int *sqlstate)
 	SpWindow   *w = work->window;
 	const char *message;
 	SpSessionUndo *entry;
+	bool		counted = next->counted;
 	int			a;
 
 	for (a = 0; a < w->naggs; a++)
@@ -528,6 +534,7 @@ absorb(Work *work, SpSession *session, SpSession *next, int *sqlstate)
 	entry = note(w->sessions, SP_SESSION_ABSORBED, next);
 	entry->by = session;
 	entry->last = session->last;
+	entry->counted = counted;
 	next->absorbed = true;
 	session->last = next->last;
 	/* what reads the window has had a part of it: never twice */
@@ -550,6 +557,23 @@ keep(Work *work, SpSession *session, int i, int *sqlstate)
 	if (message == NULL)
 		note(s, SP_SESSION_KEPT, session)->index = index;
 	return message;
+}
+
+/* Would the row's key be one too many?  Known are those that have a session that isn't closed. */
+static inline bool
+is_full(const SpSessions *s, const Spot *spot)
+{
+	return sp_guc_max_keys > 0 && s->nlive_keys >= sp_guc_max_keys &&
+		(spot->key == NULL || spot->key->nlive == 0);
+}
+
+/* A row has changed the session: is it closed, or will it be at once? */
+static inline bool
+is_live(const SpWindow *w, const SpSession *session)
+{
+	return session->phase == SP_SESSION_OPEN || session->phase == SP_SESSION_NONE ||
+		sp_clock_add(sp_session_end(w->sessions, session),
+					 w->def->grace_us) > sp_session_watermark(w);
 }
 
 /* Row i.  May throw, after which undo_all() is due; so it is with a message. */
@@ -576,6 +600,8 @@ take_row(Work *work, int i, int *sqlstate)
 	work->verdict[i] = LATE;
 	if (is_late(w, work->rows, time, &spot))
 		return NULL;
+	if (is_full(w->sessions, &spot))
+		return sp_window_refuse_key(sqlstate);
 	work->verdict[i] = TAKEN;
 	if (spot.touched == 0)
 	{
@@ -594,6 +620,7 @@ take_row(Work *work, int i, int *sqlstate)
 		message = keep(work, session, i, sqlstate);
 	session->first = Min(session->first, time);
 	session->last = Max(session->last, time);
+	sp_session_key_count(w->sessions, session, is_live(w, session));
 	return message;
 }
 
@@ -626,7 +653,7 @@ reject(Work *work, int i, int sqlstate, const char *message)
 {
 	SpPlacement place = {i, 0, work->rows->time[i], work->rows->time[i]};
 
-	sp_output_dead(&work->window->output, work->rows, i, "transition",
+	sp_output_dead(&work->window->output, work->rows, i, sp_window_reason(message),
 				   unpack_sql_state(sqlstate), message);
 	sp_refusal_note(work->window, work->rows, work->ev, &place);
 }

@@ -41,6 +41,7 @@ typedef struct SpSession
 	SpSessionPhase phase;
 	bool		absorbed;		/* in the rowset at work */
 	bool		fed;			/* and what it absorbed was sealed */
+	bool		counted;		/* among its key's: it isn't closed */
 	SpGroup    *group;
 	SpSessionKey *key;
 	struct SpSessionRows *rows; /* NULL: they are never taken back */
@@ -55,6 +56,7 @@ struct SpSessionKey
 	int			first;			/* index of the first one */
 	int			n;				/* index behind the last one */
 	int			allocated;
+	int			nlive;			/* those that aren't closed */
 };
 
 /* A row that may be taken back. */
@@ -96,6 +98,7 @@ typedef struct SpSessionUndo
 	SpSession  *by;				/* absorbed: by that one, whose last event was then at */
 	int64		last;
 	int			index;			/* kept: of the row */
+	bool		counted;
 } SpSessionUndo;
 
 /* Of a window. */
@@ -104,6 +107,7 @@ typedef struct SpSessions
 	MemoryContext context;
 	int64		gap;
 	SpGroups	keys;			/* values are SpSessionKey; start is 0; never saved */
+	uint64		nlive_keys;		/* of these: they have a session that isn't closed */
 	pairingheap *phases[SP_SESSION_PHASES]; /* by end, then in order of creation */
 	SpSessionUndo *undo;
 	int			nundo;
@@ -149,6 +153,7 @@ extern int	sp_session_key_position(const SpSessions *s, const SpSessionKey *key,
 extern void sp_session_key_insert(SpSessions *s, SpSessionKey *key, SpSession *session);
 extern void sp_session_key_remove(SpSessions *s, SpSession *session);
 extern void sp_session_key_replace(SpSessions *s, SpSession *old, SpSession *session);
+extern void sp_session_key_count(SpSessions *s, SpSession *session, bool live);
 extern SpSession *sp_session_key_next(const SpSessions *s, const SpSession *session);
 
 /* session_row.c */

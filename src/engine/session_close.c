@@ -151,6 +151,7 @@ seal(SpWindow *w, SpSession *session, SpFeed *feed)
 	sp_group_changing(&w->groups, group);
 	sp_session_leave(w->sessions, session);
 	sp_session_enter(w->sessions, session, SP_SESSION_CLOSED);
+	sp_session_key_count(w->sessions, session, false);
 	sp_group_changed(&w->groups, group);
 	sp_session_raise_floor(w, session);
 	if (group->flags & SP_GROUP_SEALED)
@@ -301,6 +302,7 @@ link_session(SpWindow *w, SpSession *session)
 		key = sp_session_key_add(s, keys, nulls, hash);
 	sp_session_key_insert(s, key, session);
 	sp_session_enter(s, session, session->phase);
+	sp_session_key_count(s, session, session->phase != SP_SESSION_CLOSED);
 }
 
 /* SpWindowOps.loaded */

@@ -114,6 +114,24 @@ index_of(const SpSessions *s, const SpSession *session)
 	return i;
 }
 
+/*
+ * Is the session live, that is, not closed?  What is closed is remembered for a while that
+ * may depend on when results are written; how many keys have a live one doesn't.
+ */
+void
+sp_session_key_count(SpSessions *s, SpSession *session, bool live)
+{
+	SpSessionKey *key = session->key;
+
+	if (session->counted == live)
+		return;
+	session->counted = live;
+	if (live && key->nlive++ == 0)
+		s->nlive_keys++;
+	else if (!live && --key->nlive == 0)
+		s->nlive_keys--;
+}
+
 /* Take a session out; a key without any is forgotten. */
 void
 sp_session_key_remove(SpSessions *s, SpSession *session)
@@ -121,6 +139,7 @@ sp_session_key_remove(SpSessions *s, SpSession *session)
 	SpSessionKey *key = session->key;
 	int			i = index_of(s, session);
 
+	sp_session_key_count(s, session, false);
 	session->key = NULL;
 	if (i == key->first)
 		key->first++;

@@ -270,6 +270,7 @@ split_off(Work *work, SpSession *session, int index, SpSessionPhase phase)
 	sp_session_rows_split(s, session->rows, index, other->rows);
 	sp_session_key_insert(s, session->key, other);
 	sp_session_enter(s, other, phase);
+	sp_session_key_count(s, other, true);
 	sp_window_init_value(w, other->group);
 	aggregate(work, other);
 	put_out(w, other->group);

@@ -32,6 +32,7 @@
 #include "engine/sliding.h"
 
 #include "base/compat.h"
+#include "base/guc.h"
 #include "common/int.h"
 #include "utils/memutils.h"
 #include "utils/pg_lsn.h"
@@ -137,6 +138,7 @@ add_key(SpSliding *s, uint32 hash, const Datum *keys, const bool *nulls)
 
 	key->group = sp_group_add(groups, hash, 0, keys, nulls);
 	sp_sliding_key_of(groups, key->group) = key;
+	s->nkeys++;
 	return key;
 }
 
@@ -219,6 +221,8 @@ take_row(SlidingWork *work, int i, int *sqlstate)
 	if (!work->ev->pass[i] || !admit(w, work->rows, i, &start, &after))
 		return NULL;
 	key = find_key(w, work->ev, i, keys, nulls, &hash);
+	if (key == NULL && sp_guc_max_keys > 0 && s->nkeys >= sp_guc_max_keys)
+		return sp_window_refuse_key(sqlstate);
 	s->event->time = work->rows->time[i];
 	s->event->arrival = w->rows;
 	sp_columns_take(&s->columns, work->ev, i, s->event->columns);
@@ -252,8 +256,8 @@ take_rows(void *arg)
 		work->at_work = true;
 		message = take_row(work, work->next, &sqlstate);
 		if (message != NULL)
-			sp_output_dead(&work->window->output, work->rows, work->next, "transition",
-						   unpack_sql_state(sqlstate), message);
+			sp_output_dead(&work->window->output, work->rows, work->next,
+						   sp_window_reason(message), unpack_sql_state(sqlstate), message);
 		work->at_work = false;
 		work->next++;
 	}
@@ -415,6 +419,7 @@ read_value(void *window, SpGroup *group, const char **p, const char *end)
 
 		key->group = group;
 		sp_sliding_key_of(&w->groups, group) = key;
+		s->nkeys++;
 	}
 	else
 		read_leaf(w, group, p, end);

@@ -109,6 +109,7 @@ typedef struct SpSliding
 	bool		native;			/* all aggregates: their states need not be given up */
 	bool		guarded;		/* a row may throw */
 
+	uint64		nkeys;			/* that have events, all of which may be in a later answer's window */
 	pairingheap *due;			/* leaves, by their last event or an earlier one */
 
 	/* the row at work */

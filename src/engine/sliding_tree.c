@@ -667,6 +667,7 @@ sp_sliding_purge(SpSliding *s, int64 upto)
 			pfree(key->running);
 		sp_group_remove(&s->window->groups, key->group);
 		pfree(key);
+		s->nkeys--;
 	}
 	list_free(due);
 }

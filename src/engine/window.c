@@ -100,9 +100,17 @@ sp_window_find(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p)
 
 static const char too_many_keys[] = "the window has streamproc.max_keys keys, and this is another";
 
+/* There may be no more keys. */
+const char *
+sp_window_refuse_key(int *sqlstate)
+{
+	*sqlstate = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+	return too_many_keys;
+}
+
 /* Why a row that threw, or couldn't be taken, is a dead letter. */
-static inline const char *
-reason_of(const char *message)
+const char *
+sp_window_reason(const char *message)
 {
 	return strcmp(message, too_many_keys) == 0 ? "max_keys" : "transition";
 }
@@ -212,10 +220,7 @@ advance_native(SpWindow *w, SpEvaluated *ev, const SpPlacement *p, NativeUndo *u
 	int			a;
 
 	if (group == NULL)
-	{
-		*sqlstate = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
-		return too_many_keys;
-	}
+		return sp_window_refuse_key(sqlstate);
 	value = sp_group_value(&w->groups, group);
 	undo->group[undo->n] = group;
 	memcpy(undo->backup + undo->n * w->value_size, value, w->value_size);
@@ -262,7 +267,7 @@ place_native(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *p,
 		if (unlikely(message != NULL))
 		{
 			undo_native(w, &undo);
-			sp_output_dead(&w->output, rows, p[i].row, reason_of(message),
+			sp_output_dead(&w->output, rows, p[i].row, sp_window_reason(message),
 						   unpack_sql_state(sqlstate), message);
 			sp_refusal_note(w, rows, ev, &p[j - 1]);
 			continue;
@@ -455,7 +460,7 @@ place_generic(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *p
 			;
 		if (place_row(&work, i, j - 1, &error))
 			continue;
-		sp_output_dead(&w->output, rows, p[i].row, reason_of(error->message),
+		sp_output_dead(&w->output, rows, p[i].row, sp_window_reason(error->message),
 					   unpack_sql_state(error->sqlerrcode), error->message);
 		sp_refusal_note(w, rows, ev, &p[j - 1]);
 	}
