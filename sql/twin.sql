@@ -81,6 +81,51 @@ SELECT d.* FROM compared('(SELECT window_start, window_end, key, id, doc::text, 
 SELECT streamproc.create_window('fraud', 'event', 'sliding', size => '1 day', bounds => '[]', aggregates => '{avg(v) AS a}');
 SELECT d.* FROM compared('TABLE fraud_sql', $$SELECT ts - interval '24 hours', ts, (SELECT avg(v) FROM event o WHERE o.ts BETWEEN e.ts - interval '24 hours' AND e.ts)
 	FROM event e WHERE ts IS NOT NULL$$) d;
+-- with a group_filter: over keys, what is shown, and what isn't; with what looks like a parameter, or ends a string
+SELECT streamproc.create_window('crowded', 'event', 'sliding', size => '2 hours', keys => ARRAY['key', 'upper(key) || ''$3 "q" E\'' AS "the ""big"" $1"'], carry => '{id}',
+	aggregates => ARRAY['count(*) AS n', 'count(DISTINCT v) AS "d''1"'], filter => 'id % 7 > 0',
+	group_filter => $$count(*) > 2 AND (sum(v) FILTER (WHERE v > 0) > 100 OR max('$1 it''s' || id) < '$1 it''s 3') AND count(DISTINCT v) <> 4
+		AND upper(key) || '$3 "q" E\' <> 'K3$3 "q" E\' AND (array_agg(id ORDER BY id))[1] % 2 = 0$$);
+SELECT d.* FROM compared('TABLE crowded_sql', $$SELECT ts - interval '2 hours', ts, key, upper(key) || '$3 "q" E\', id, o.n, o.d FROM event e,
+		LATERAL (SELECT count(*) AS n, sum(v) FILTER (WHERE v > 0) AS s, count(DISTINCT v) AS d, max('$1 it''s' || id) AS m, min(id) AS i FROM event o
+			WHERE o.ts <= e.ts AND o.ts > e.ts - interval '2 hours' AND o.key IS NOT DISTINCT FROM e.key AND o.id % 7 > 0) o
+	WHERE ts IS NOT NULL AND id % 7 > 0 AND n > 2 AND (s > 100 OR m < '$1 it''s 3') AND d <> 4 AND key <> 'k3' AND i % 2 = 0$$) d;
+SELECT streamproc.create_window('crowd', 'event', 'sliding', size => '1 hour', bounds => '[]', aggregates => '{avg(v) AS a}', group_filter => 'avg(v) > 50');
+SELECT d.* FROM compared('TABLE crowd_sql', $$SELECT ts - interval '1 hour', ts, a FROM event e,
+		LATERAL (SELECT avg(v) AS a FROM event o WHERE o.ts BETWEEN e.ts - interval '1 hour' AND e.ts) o WHERE a > 50$$) d;
+
+-- a window on a sliding one counts what that has answered: in history, as rows come in order of their time
+SELECT streamproc.create_window('peaks', 'velocity', 'tumbling', size => '1 day', keys => '{key}', aggregates => '{max(n) AS n,sum(s) AS s,count(*) AS rows}');
+SELECT streamproc.create_window('peak', 'peaks', 'hopping', size => '2 days', slide => '1 day', aggregates => '{max(n) AS n,sum(rows) AS rows}');
+SELECT streamproc.create_window('crowds', 'crowded', 'session', gap => '4 hours', keys => '{key}', aggregates => '{count(*) AS rows,min(id) AS id}');
+SELECT streamproc.wait_for();
+CREATE VIEW answer AS SELECT key, id, ts, o.* FROM (SELECT *, ctid AS place FROM event) e,
+		LATERAL (SELECT count(*) AS n, sum(v) FILTER (WHERE v > 0) AS s, sum(v) FILTER (WHERE v > 0) > 100 AS rich, count(DISTINCT v) AS d, min(id) AS i,
+				max('$1 it''s' || id) AS m FROM event o
+			WHERE (o.ts, o.ctid) <= (e.ts, e.place) AND o.ts > e.ts - interval '2 hours' AND o.key IS NOT DISTINCT FROM e.key AND o.id % 7 > 0) o
+	WHERE ts IS NOT NULL AND id % 7 > 0;
+SELECT d.* FROM compared('TABLE peaks_sql', $$SELECT date_trunc('day', ts), date_trunc('day', ts) + interval '1 day', key, max(n), sum(s), count(*)
+	FROM answer GROUP BY 1, 2, 3$$) d;
+SELECT d.* FROM compared('TABLE peak_sql', $$SELECT day, day + interval '2 days', max(n), sum(rows)::numeric
+	FROM (SELECT date_trunc('day', ts) AS today, max(n) AS n, count(*) AS rows FROM answer GROUP BY 1, key) a,
+		generate_series(today - interval '1 day', today, '1 day') day GROUP BY 1, 2$$) d;
+SELECT d.* FROM compared('TABLE crowds_sql', $$SELECT min(ts), max(ts) + interval '4 hours', key, count(*), min(id)
+	FROM (SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY key ORDER BY ts) AS session
+		FROM (SELECT *, (ts - lag(ts) OVER (PARTITION BY key ORDER BY ts) < '4 hours') IS NOT TRUE AS begins FROM answer
+			WHERE n > 2 AND (rich OR m < '$1 it''s 3') AND d <> 4 AND key <> 'k3' AND i % 2 = 0) b) e
+	GROUP BY key, session$$) d;
+-- so it has a twin also where the rows themselves aren't kept
+CREATE TABLE fleeting (id int, ts timestamptz) USING streamproc;
+SELECT streamproc.create_stream('fleeting', 'ts', watermark => '0');
+SELECT streamproc.create_window('fleeting_slide', 'fleeting', 'sliding', size => '1 minute', carry => '{id}', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('fleeting_minutes', 'fleeting_slide', 'tumbling', size => '1 minute', aggregates => '{count(*) AS n,max(n) AS most}');
+SELECT streamproc.wait_for();
+INSERT INTO fleeting SELECT i, '2026-01-01'::timestamptz + i * interval '7 seconds' FROM generate_series(0, 60) i;
+SELECT streamproc.wait_for();
+SELECT d.* FROM compared('SELECT window_start, n, most FROM fleeting_minutes_sql', $$SELECT date_trunc('minute', ts), count(*), max(n) FROM
+	(SELECT '2026-01-01'::timestamptz + i * interval '7 seconds' AS ts, least(i + 1, 9) AS n FROM generate_series(0, 60) i) e GROUP BY 1$$) d;
+SELECT count(*) FROM streamproc.verify('fleeting_minutes');
+SELECT count(*) FROM streamproc.verify('fleeting_slide');
 
 -- windows on windows: the twin reads the twin
 SELECT streamproc.create_window('hourly', 'event', 'tumbling', size => '1 hour', keys => '{key}', aggregates => '{count(*) AS n,sum(v) AS s}');
@@ -130,5 +175,6 @@ SELECT d.* FROM compared('(SELECT * FROM day_weeks_sql WHERE isfinite(window_sta
 		(date_trunc('month', window_end - 1) + interval '1 month')::date, sum(n) FROM day_hops_sql WHERE isfinite(window_end) GROUP BY 1, 2$$) d;
 
 SET client_min_messages = warning;
-SELECT streamproc.drop_stream('event', cascade => true), streamproc.drop_stream('diary', cascade => true);
+SELECT streamproc.drop_stream('event', cascade => true), streamproc.drop_stream('diary', cascade => true),
+	streamproc.drop_stream('fleeting', cascade => true);
 DROP SCHEMA twin_test CASCADE;

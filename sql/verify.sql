@@ -52,6 +52,15 @@ SELECT streamproc.create_window('visits_a_day', 'visits', 'tumbling', size => '1
 SELECT streamproc.create_window('velocity', 'event', 'sliding', size => '20 minutes', keys => '{key}', carry => '{id,v}',
 	aggregates => '{count(*) AS n,sum(v) AS s,count(DISTINCT v) AS d}', filter => 'id % 11 > 0');
 SELECT streamproc.create_window('velocity_closed', 'event', 'sliding', size => '6 minutes', bounds => '[]', aggregates => '{count(*) AS n,max(f) AS m}');
+-- with a group_filter; and windows on sliding ones, which count what these have answered, whatever comes later
+SELECT streamproc.create_window('velocity_high', 'event', 'sliding', size => '20 minutes', keys => '{key}', carry => '{id}',
+	aggregates => '{count(*) AS n}', group_filter => 'count(*) > 2 AND sum(v) > 100');
+SELECT streamproc.create_window('peaks', 'velocity', 'tumbling', size => '1 hour', keys => '{key}', aggregates => '{max(n) AS n,sum(s) AS s,count(*) AS rows}');
+SELECT streamproc.create_window('peaks_high', 'velocity_high', 'hopping', size => '4 hours', slide => '1 hour', aggregates => '{max(n) AS n,count(*) AS rows}');
+SELECT streamproc.create_window('peaks_a_day', 'peaks', 'cumulative', size => '1 day', slide => '6 hours', aggregates => '{max(n) AS n,sum(rows) AS rows}');
+SELECT streamproc.create_window('velocity_brief', 'event', 'sliding', size => '10 minutes', retention => '3 hours', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_window('peaks_brief', 'velocity_brief', 'tumbling', size => '10 minutes', aggregates => '{max(n) AS n,count(*) AS rows}');
+SELECT streamproc.create_window('total_brief', 'velocity_brief', 'global', aggregates => '{sum(n) AS n,count(*) AS rows}');
 SELECT streamproc.wait_for();
 CALL load(201, 230, 1);
 CALL load(231, 800, 37);
@@ -89,6 +98,19 @@ CREATE FUNCTION later(a velocity) RETURNS boolean LANGUAGE sql BEGIN ATOMIC
 		AND (b.lsn, b.ordinal) > (a.lsn, a.ordinal));
 END;
 SELECT count(*) AS told, count(*) FILTER (WHERE later(w)) AS later FROM streamproc.verify('velocity') d JOIN velocity w ON w.id = (d.key->>'id')::int;
+-- what the windows on sliding ones have counted is what these have answered: nothing needs to be explained
+SELECT name, (SELECT count(*) FROM streamproc.verify(name)) FROM unnest('{peaks,peaks_high,peaks_a_day,peaks_brief}'::regclass[]) name;
+SELECT count(*) > 0 AS some, min(explained_by), max(explained_by) FROM streamproc.verify('velocity_high');
+-- rows that came in order leave nothing to a group_filter either
+CREATE TABLE calm (id int, v int, ts timestamptz);
+INSERT INTO calm SELECT g, g % 10, '2026-03-28'::timestamptz + g * interval '1 minute' FROM generate_series(1, 300) g;
+SELECT streamproc.create_stream('calm', 'ts');
+SELECT streamproc.create_window('calm_high', 'calm', 'sliding', size => '5 minutes', keys => '{v % 2 AS odd}', carry => '{id}',
+	aggregates => '{sum(v) AS s}', group_filter => 'sum(v) > 9 AND min(v) <> 3');
+SELECT streamproc.wait_for();
+INSERT INTO calm SELECT g, g % 10, '2026-03-28'::timestamptz + g * interval '1 minute' FROM generate_series(301, 600) g;
+SELECT streamproc.wait_for();
+SELECT count(*), (SELECT count(*) FROM streamproc.verify('calm_high')) AS differences FROM calm_high;
 
 -- and what isn't what should be is found
 UPDATE hops SET n = n + 1 WHERE window_start = '2026-03-28 20:00+00' AND key = 'k1';
@@ -96,6 +118,12 @@ DELETE FROM so_far WHERE window_end = '2026-03-29 02:00+00' AND key = 'k2';
 UPDATE hours SET window_start = window_start - interval '1 minute' WHERE window_end = '2026-03-29 06:00+00' AND key IS NULL;
 UPDATE shifts SET n = n - 1 WHERE window_end = '2026-03-29 04:00+00';
 UPDATE alive SET s = 0 WHERE s IS NULL AND key = 'k3' AND window_start = (SELECT min(window_start) FROM alive WHERE key = 'k3' AND n = 0);
+UPDATE peaks SET rows = rows + 1 WHERE key = 'k1' AND window_start = '2026-03-28 20:00+00';
+DELETE FROM peaks_high WHERE window_start = '2026-03-29 02:00+00';
+UPDATE peaks_brief SET n = n + 1 WHERE window_end = (SELECT max(window_end) FROM peaks_brief WHERE is_final);
+SELECT difference, window_start, (actual->>'rows')::int - (expected->>'rows')::int AS rows, explained_by FROM streamproc.verify('peaks');
+SELECT difference, window_start, actual, explained_by FROM streamproc.verify('peaks_high');
+SELECT difference, (actual->>'n')::int - (expected->>'n')::int AS n, explained_by FROM streamproc.verify('peaks_brief');
 SELECT * FROM streamproc.verify('hops');
 SELECT difference, window_start, key, expected IS NULL AS not_expected, actual IS NULL AS not_there, explained_by FROM streamproc.verify('so_far');
 SELECT difference, window_start, key, expected = actual AS same, explained_by FROM streamproc.verify('hours') ORDER BY window_start;

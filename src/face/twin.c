@@ -183,6 +183,18 @@ write_twin(const SpTwin *twin, const char *name)
 	return sql.data;
 }
 
+/*
+ * Are there the rows to compute it from?  Those of a stream; those that a window should have,
+ * or those that a sliding one has.
+ */
+static bool
+has_rows(const SpWindowDraft *draft)
+{
+	if (draft->upstream == NULL)
+		return sp_twin_obstacle(draft->stream) == NULL;
+	return draft->upstream->window_kind == SP_WINDOW_SLIDING || OidIsValid(draft->source.twin);
+}
+
 Oid
 sp_twin_create(const SpWindowDraft *draft, int32 id)
 {
@@ -193,11 +205,7 @@ sp_twin_create(const SpWindowDraft *draft, int32 id)
 	char	   *comment;
 	char	   *sql;
 
-	/* A condition over several answers OVER a window can't be written down. */
-	if (draft->having != NULL && draft->kind == SP_WINDOW_SLIDING)
-		return InvalidOid;
-	if (sp_twin_obstacle(draft->stream) != NULL ||
-		(draft->upstream != NULL && !OidIsValid(draft->source.twin)))
+	if (!has_rows(draft))
 		return InvalidOid;
 	/* Before the names are written: which need their schema depends on the search_path. */
 	sp_query_open(&scope, InvalidOid);

@@ -25,7 +25,9 @@
  * which may have been rejected because these fail.
  *
  * The source of a window on a window is the twin of that one, so that the whole chain is
- * computed from the table.  Its rows' event times are as the worker has them.
+ * computed from the table.  Its rows' event times are as the worker has them.  But what a
+ * sliding window answered when a row came can't be computed any more when others came later:
+ * the source of what reads it is its result table.
  */
 #include "postgres.h"
 
@@ -110,24 +112,27 @@ list_columns(const SpWindowDraft *draft, bool with_key)
 	return list.data;
 }
 
-/* The source as FROM item s: a table, or a twin with the column names of its window. */
+/* The source as FROM item s: a table, or a window's rows, with the column names of that. */
 static char *
 format_source(const SpWindowDraft *draft)
 {
 	const SpWindowDef *upstream = draft->upstream;
 	Oid			relid = draft->source.relid;
+	Oid			rows;
 	StringInfoData sql;
 
 	if (upstream == NULL)
 		return psprintf("%s%s s",
 						get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
 						sp_relation_quote(relid));
+	rows = upstream->window_kind == SP_WINDOW_SLIDING ? relid : draft->source.twin;
 	initStringInfo(&sql);
 	for (int i = 1; i <= 2 + upstream->nkeys + upstream->ncarry + upstream->naggs; i++)
 		appendStringInfo(&sql, "%st.%s AS %s", i > 1 ? ", " : "(SELECT ",
-						 quote_identifier(get_attname(draft->source.twin, i, false)),
+						 quote_identifier(get_attname(rows, i, false)),
 						 quote_identifier(get_attname(relid, i, false)));
-	appendStringInfo(&sql, " FROM %s t) s", sp_relation_quote(draft->source.twin));
+	appendStringInfo(&sql, " FROM %s%s t) s", rows == relid ? "ONLY " : "",
+					 sp_relation_quote(rows));
 	return sql.data;
 }
 

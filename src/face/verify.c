@@ -59,8 +59,8 @@ typedef struct Subject
 	const SpWindowDef *window;
 	const SpStreamDef *stream;
 	bool		complete;		/* it and what it reads have the rows older than they are */
-	bool		reads_window;
-	bool		reads_sliding;
+	bool		reads_window;	/* one of which the twin reads the twin */
+	const SpWindowDef *sliding; /* whose result table the twin reads; NULL: the stream's table */
 } Subject;
 
 PG_FUNCTION_INFO_V1(sp_verify);
@@ -117,16 +117,16 @@ lock_window(FunctionCallInfo fcinfo, SpObject *object)
 static void
 check_twin(const Subject *subject)
 {
-	const char *obstacle = sp_twin_obstacle(subject->stream);
+	if (!OidIsValid(subject->object.twin))
+	{
+		const char *obstacle = sp_twin_obstacle(subject->stream);
 
-	if (obstacle == NULL && !OidIsValid(subject->object.twin))
-		obstacle = "It was created without: a sliding window with a group_filter, or one on such a window.";
-	if (obstacle != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("window \"%s\" has no plain-SQL twin to be compared with",
 						subject->object.name),
-				 errdetail("%s", obstacle)));
+				 obstacle != NULL ? errdetail("%s", obstacle) : 0));
+	}
 	if (get_rel_name(subject->object.twin) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -166,12 +166,13 @@ open_subject(FunctionCallInfo fcinfo, Subject *subject)
 		refuse_broken(definitions, &subject->object);
 	subject->complete = subject->window->backfill;
 	source = find_window(definitions, subject->window->o.source);
-	subject->reads_window = source != NULL;
-	for (; source != NULL; source = find_window(definitions, source->o.source))
+	subject->reads_window = source != NULL && source->window_kind != SP_WINDOW_SLIDING;
+	while (source != NULL && source->window_kind != SP_WINDOW_SLIDING)
 	{
 		subject->complete &= source->backfill;
-		subject->reads_sliding |= source->window_kind == SP_WINDOW_SLIDING;
+		source = find_window(definitions, source->o.source);
 	}
+	subject->sliding = source;
 }
 
 /* A column of the relation by its number. */
@@ -360,6 +361,26 @@ retracts(const Subject *subject)
 }
 
 /*
+ * Of a sliding window: what came later than the answer.  Rows without one, for the group_filter
+ * left them out, came nobody knows when.
+ */
+static void
+append_later_rows(StringInfo sql, const Subject *subject)
+{
+	appendStringInfo(sql, "WHEN e.g IS NOT NULL AND a.is_old THEN 'rows that arrived later' "
+					 "WHEN (SELECT d.group_filter IS NOT NULL FROM streamproc.window_definition d "
+					 "WHERE d.id OPERATOR(pg_catalog.=) %d) THEN 'rows that arrived later, maybe "
+					 "some that the group_filter leaves out' ", subject->window->o.id);
+}
+
+/* Does the twin read the stream's table? */
+static inline bool
+reads_table(const Subject *subject)
+{
+	return subject->sliding == NULL;
+}
+
+/*
  * "WHEN it may come of rows that are not in the window THEN text".  They can't have made a
  * row that isn't expected, unless they would have come between sessions, changed what
  * group_filter says, been the first of their duplicates, or changed rows that the window
@@ -368,8 +389,8 @@ retracts(const Subject *subject)
 static void
 append_left_out(StringInfo sql, const Subject *subject, const char *text)
 {
-	if (subject->window->window_kind == SP_WINDOW_SESSION || subject->stream->ndedup > 0 ||
-		subject->reads_window)
+	if (subject->window->window_kind == SP_WINDOW_SESSION || subject->reads_window ||
+		(reads_table(subject) && subject->stream->ndedup > 0))
 		appendStringInfoString(sql, "WHEN true ");
 	else
 		appendStringInfo(sql, "WHEN e.g IS NOT NULL OR (SELECT d.group_filter IS NOT NULL FROM "
@@ -387,22 +408,24 @@ format_explanation(const Subject *subject)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "CASE ");
 	if (subject->window->window_kind == SP_WINDOW_SLIDING)
-		appendStringInfoString(&sql, "WHEN e.g IS NOT NULL AND a.is_old THEN "
-							   "'rows that arrived later' ");
-	if (subject->reads_sliding)
-		appendStringInfoString(&sql, "WHEN true THEN 'rows that arrived later, at a sliding window "
-							   "that it reads' ");
+		append_later_rows(&sql, subject);
+	if (!reads_table(subject) && subject->sliding->retention_us > 0 &&
+		subject->window->window_kind == SP_WINDOW_GLOBAL)
+		appendStringInfoString(&sql, "WHEN true THEN 'rows of the sliding window that it reads are "
+							   "deleted: retention' ");
 	if (!subject->complete)
 		append_left_out(&sql, subject,
 						"rows older than the window are not in it: backfill => false");
 	if (!subject->stream->late_dead_letter)
 		append_left_out(&sql, subject, "late rows were dropped: late => 'drop'");
-	if (subject->stream->ndedup > 0)
+	if (reads_table(subject) && subject->stream->ndedup > 0)
 		append_unlike_duplicates(&sql, subject->stream);
-	appendStringInfo(&sql, "WHEN s.n OPERATOR(pg_catalog.>) 0 THEN '%s were updated or deleted, "
-					 "which is ignored: on_update => ''%s''' ELSE NULL END",
-					 retracts(subject) ? "rows past grace" : "rows of the source",
-					 retracts(subject) ? "retract" : "ignore");
+	if (reads_table(subject))
+		appendStringInfo(&sql, "WHEN s.n OPERATOR(pg_catalog.>) 0 THEN '%s were updated or deleted, "
+						 "which is ignored: on_update => ''%s''' ",
+						 retracts(subject) ? "rows past grace" : "rows of the source",
+						 retracts(subject) ? "retract" : "ignore");
+	appendStringInfoString(&sql, "WHEN true THEN NULL END");
 	return sql.data;
 }
 
@@ -449,6 +472,31 @@ append_values(StringInfo sql, const Columns *columns, const char *side)
 	appendStringInfoString(sql, " END");
 }
 
+/*
+ * Which windows are compared: closed ones, of which retention has deleted neither rows nor,
+ * where the twin reads a sliding window, any of those that they are made of.
+ */
+static void
+append_scope(StringInfo sql, const Subject *subject, const Columns *columns)
+{
+	const SpWindowDef *sliding = subject->sliding;
+
+	if (!has_windows(columns))
+		return;
+	appendStringInfoString(sql, " AND (a.is_final OR coalesce(e.window_end, a.window_end) "
+						   "OPERATOR(pg_catalog.<=) c.closed)");
+	if (subject->window->retention_us > 0)
+		appendStringInfo(sql, " AND coalesce(e.window_end, a.window_end) OPERATOR(pg_catalog.>=) "
+						 "(c.reached OPERATOR(pg_catalog.-) %s)",
+						 sp_twin_quote_us(subject->window->retention_us));
+	if (sliding != NULL && sliding->retention_us > 0)
+		appendStringInfo(sql, " AND coalesce(e.window_start, a.window_start) "
+						 "OPERATOR(pg_catalog.>=) greatest((c.reached OPERATOR(pg_catalog.-) %s), "
+						 "(SELECT coalesce(pg_catalog.min(r.%s), 'infinity') FROM %s r))",
+						 sp_twin_quote_us(sliding->retention_us),
+						 column_name(sliding->o.relid, 2), sp_relation_quote(sliding->o.relid));
+}
+
 /* e: what is expected; a: what is there. */
 static char *
 write_query(const Subject *subject, const Columns *columns)
@@ -475,13 +523,7 @@ write_query(const Subject *subject, const Columns *columns)
 					 " AND a.k OPERATOR(pg_catalog.=) e.k" : "");
 	append_comparison(&sql, columns);
 	appendStringInfoChar(&sql, ')');
-	if (has_windows(columns))
-		appendStringInfoString(&sql, " AND (a.is_final OR coalesce(e.window_end, a.window_end) "
-							   "OPERATOR(pg_catalog.<=) c.closed)");
-	if (subject->window->retention_us > 0)
-		appendStringInfo(&sql, " AND coalesce(e.window_end, a.window_end) OPERATOR(pg_catalog.>=) "
-						 "(c.reached OPERATOR(pg_catalog.-) %s)",
-						 sp_twin_quote_us(subject->window->retention_us));
+	append_scope(&sql, subject, columns);
 	appendStringInfoString(&sql, " ORDER BY coalesce(e.g, a.g)");
 	return sql.data;
 }

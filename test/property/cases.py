@@ -327,8 +327,6 @@ class Case:
 
     def verified(self):
         """Windows that have a twin."""
-        if self.kind == "sliding" and "group_filter" in self.parameters:
-            return [self.name + "_all"]
         return [self.name + suffix for suffix in ["_a", "_b", "_all"] + (["_up"] if self.stacked else [])]
 
     def unexplained_sql(self):
