@@ -151,8 +151,14 @@
 /* 18 has generated columns that are not stored. */
 #if PG_VERSION_NUM >= 180000
 #define sp_compat_is_virtual(att) ((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#define sp_compat_is_virtual_column(relid, attnum) \
+	(get_attgenerated((relid), (attnum)) == ATTRIBUTE_GENERATED_VIRTUAL)
+#define sp_compat_expand_virtual(node, rel, varno) \
+	expand_generated_columns_in_expr((node), (rel), (varno))
 #else
 #define sp_compat_is_virtual(att) false
+#define sp_compat_is_virtual_column(relid, attnum) false
+#define sp_compat_expand_virtual(node, rel, varno) (node)
 #endif
 
 /* 17 freed decoded tuples of the buffer they stood in. */

@@ -22,6 +22,7 @@
 #include "storage/latch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
@@ -40,7 +41,7 @@ column_name(const SpStream *s, AttrNumber attnum)
 	return quote_identifier(NameStr(TupleDescAttr(s->desc, attnum - 1)->attname));
 }
 
-/* "t.a, t.b": all columns; *map tells the attribute of each. */
+/* "t.a, t.b": all columns that the WAL has, too; *map tells the attribute of each. */
 static char *
 list_columns(const SpStream *s, AttrNumber **map)
 {
@@ -52,7 +53,8 @@ list_columns(const SpStream *s, AttrNumber **map)
 	initStringInfo(&list);
 	for (i = 1; i <= s->desc->natts; i++)
 	{
-		if (TupleDescAttr(s->desc, i - 1)->attisdropped)
+		if (TupleDescAttr(s->desc, i - 1)->attisdropped ||
+			sp_compat_is_virtual_column(s->def->o.relid, i))
 			continue;
 		appendStringInfo(&list, "%st.%s", n > 0 ? ", " : "", column_name(s, i));
 		(*map)[n++] = i;

@@ -17,6 +17,7 @@
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/primnodes.h"
 #include "nodes/value.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -107,17 +108,28 @@ check_relation(Relation relation)
 	sp_relation_check_row_security(RelationGetRelid(relation));
 }
 
-/* A column that a parameter names. */
+/* A column that a parameter names, which is in the WAL. */
 static SpClause *
 parse_column(SpClauseRole role, const char *parameter, const char *column, Oid relid)
 {
-	if (get_attnum(relid, column) <= 0)
+	AttrNumber	attnum = get_attnum(relid, column);
+	SpClause   *clause;
+
+	if (attnum <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of table \"%s\" does not exist", column,
 						get_rel_name(relid)),
 				 errdetail("It is the value of parameter \"%s\".", parameter)));
-	return sp_clause_parse(role, parameter, quote_identifier(column), relid);
+	clause = sp_clause_parse(role, parameter, quote_identifier(column), relid);
+	if (!IsA(clause->expr, Var) || ((Var *) clause->expr)->varattno != attnum)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of table \"%s\" is virtual", column, get_rel_name(relid)),
+				 errdetail("It is the value of parameter \"%s\", and its values are not in the WAL.",
+						   parameter),
+				 errhint("Make it a STORED generated column.")));
+	return clause;
 }
 
 static SpClause *

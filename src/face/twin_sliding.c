@@ -160,7 +160,11 @@ read_condition(const SpTwin *twin, Condition *condition)
 	condition->hidden = list_copy_tail(aggregates, list_length(draft->aggregates));
 
 	foreach(cell, list_concat_copy(draft->keys, draft->aggregates))
-		condition->names = lappend(condition->names, pstrdup(quote_identifier(((SpClause *) lfirst(cell))->name)));
+	{
+		SpClause   *clause = lfirst(cell);
+
+		condition->names = lappend(condition->names, pstrdup(quote_identifier(clause->name)));
+	}
 	for (int i = 1; i <= list_length(condition->hidden); i++)
 		condition->names = lappend(condition->names, pstrdup(quote_identifier(hidden_name(i))));
 	condition->text = name_parameters(deparse_expression(make_parameters(node, NULL), NIL, true,

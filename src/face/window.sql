@@ -52,16 +52,16 @@ COMMENT ON FUNCTION streamproc.drop_window(regclass, boolean) IS
 
 CREATE FUNCTION streamproc.row_image(row_value anyelement)
 RETURNS jsonb
-LANGUAGE internal IMMUTABLE PARALLEL SAFE STRICT
+LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT
 SET TimeZone = 'UTC'
 SET DateStyle = 'ISO, YMD'
 SET IntervalStyle = 'postgres'
 SET extra_float_digits = 1
 SET bytea_output = 'hex'
-AS 'to_jsonb';
+AS 'MODULE_PATHNAME', 'sp_row_image';
 
 COMMENT ON FUNCTION streamproc.row_image(anyelement) IS
-	'a row as jsonb, the same in every session';
+	'a row as jsonb, the same in every session; without virtual columns, which no dead letter has';
 
 CREATE FUNCTION streamproc.digest(image jsonb)
 RETURNS text
