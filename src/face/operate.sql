@@ -99,3 +99,15 @@ COMMENT ON COLUMN streamproc.worker.applied_lsn IS 'everything committed before 
 COMMENT ON COLUMN streamproc.worker.lag_seconds IS
 '0 when every commit of this database is in the results; else how long ago the oldest was made that is not, at most; NULL: unknown since a restart of the server';
 COMMENT ON COLUMN streamproc.worker.message IS 'why it does not run';
+COMMENT ON COLUMN streamproc.worker.started_at IS
+	'when it started';
+COMMENT ON COLUMN streamproc.worker.rows_per_second IS
+	'in the last seconds';
+COMMENT ON COLUMN streamproc.worker.alerts IS
+	'rows that detectors have written';
+COMMENT ON COLUMN streamproc.worker.checkpoints IS
+	'how often the state was saved';
+COMMENT ON COLUMN streamproc.worker.state_bytes IS
+	'size of the state of all objects in memory';
+COMMENT ON COLUMN streamproc.worker.latency_p99_ms IS
+	'the same for 99 of 100 commits';

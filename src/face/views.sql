@@ -77,10 +77,14 @@ COMMENT ON VIEW streamproc.status IS
 	'every stream, window and detector: its state, why, and how far it is';
 COMMENT ON COLUMN streamproc.status.name IS
 	'a stream''s table; a window''s or detector''s result table';
+COMMENT ON COLUMN streamproc.status.kind IS
+	'stream, window or detector';
 COMMENT ON COLUMN streamproc.status.state IS
 	'starting: not met by the worker yet; running; paused; gap: WAL that it needs is lost; detached: came by restore or clone; failed';
 COMMENT ON COLUMN streamproc.status.reason IS
 	'why it is in this state, or why the worker does not run';
+COMMENT ON COLUMN streamproc.status.source IS
+	'what a window or detector reads';
 COMMENT ON COLUMN streamproc.status.lag_bytes IS
 	'WAL that was written and is not in the results yet';
 COMMENT ON COLUMN streamproc.status.lag_seconds IS
@@ -103,6 +107,8 @@ COMMENT ON COLUMN streamproc.status.retracted IS
 	'rows that an UPDATE, DELETE or TRUNCATE has taken back from a window (on_update ''retract'')';
 COMMENT ON COLUMN streamproc.status.rejected IS
 	'rows of it in dead_letter';
+COMMENT ON COLUMN streamproc.status.state_since IS
+	'when it came into this state';
 
 CREATE VIEW streamproc.dead_letter WITH (security_barrier) AS
 	SELECT r.id, r.relation AS name, r.source, r.reason, r.sqlstate, r.message, r.event_time, r.lsn, r.ordinal,
@@ -115,16 +121,28 @@ GRANT SELECT ON streamproc.dead_letter TO PUBLIC;
 
 COMMENT ON VIEW streamproc.dead_letter IS
 	'rows that a stream, window or detector could not take, and why; of tables without policies that restrict you';
+COMMENT ON COLUMN streamproc.dead_letter.id IS
+	'in the order of rejection';
 COMMENT ON COLUMN streamproc.dead_letter.name IS
 	'the stream, window or detector';
 COMMENT ON COLUMN streamproc.dead_letter.source IS
 	'the table that the row was written to';
+COMMENT ON COLUMN streamproc.dead_letter.reason IS
+	'late, partial_late, duplicate, null_time, time_range, expression, transition, key_size, max_keys, ...';
+COMMENT ON COLUMN streamproc.dead_letter.sqlstate IS
+	'of the error, if there was one';
+COMMENT ON COLUMN streamproc.dead_letter.message IS
+	'of the error, or what was the matter';
 COMMENT ON COLUMN streamproc.dead_letter.event_time IS
 	'its event time; a time without zone as if it were UTC';
 COMMENT ON COLUMN streamproc.dead_letter.lsn IS
 	'its transaction''s commit record in the WAL; NULL for a row of the history';
 COMMENT ON COLUMN streamproc.dead_letter.ordinal IS
 	'it was the so manieth row of that transaction for this source';
+COMMENT ON COLUMN streamproc.dead_letter.row_data IS
+	'the row';
+COMMENT ON COLUMN streamproc.dead_letter.rejected_at IS
+	'when the worker wrote this';
 
 CREATE FUNCTION streamproc.all_anomalies()
 RETURNS TABLE (
@@ -160,3 +178,31 @@ COMMENT ON VIEW streamproc.anomalies IS
 	'what all detectors found whose result tables you may read, without policies that restrict you';
 COMMENT ON COLUMN streamproc.anomalies.detector IS
 	'the detector''s result table, where status, label and note can be updated';
+COMMENT ON COLUMN streamproc.anomalies.id IS
+	'of the row in that table';
+COMMENT ON COLUMN streamproc.anomalies.event_time IS
+	'when it happened';
+COMMENT ON COLUMN streamproc.anomalies.key IS
+	'the detector''s keys and their values';
+COMMENT ON COLUMN streamproc.anomalies.value IS
+	'what was scored';
+COMMENT ON COLUMN streamproc.anomalies.score IS
+	'the higher, the more anomalous';
+COMMENT ON COLUMN streamproc.anomalies.p_value IS
+	'how likely such a score is by chance; NULL: unknown';
+COMMENT ON COLUMN streamproc.anomalies.threshold IS
+	'the score from which on it is an anomaly';
+COMMENT ON COLUMN streamproc.anomalies.is_anomaly IS
+	'false where a detector stores all scores';
+COMMENT ON COLUMN streamproc.anomalies.alerts IS
+	'the rules that hold';
+COMMENT ON COLUMN streamproc.anomalies.explanation IS
+	'why';
+COMMENT ON COLUMN streamproc.anomalies.detected_at IS
+	'when the row was written';
+COMMENT ON COLUMN streamproc.anomalies.status IS
+	'open, or what you set';
+COMMENT ON COLUMN streamproc.anomalies.label IS
+	'yours';
+COMMENT ON COLUMN streamproc.anomalies.note IS
+	'yours';

@@ -95,6 +95,16 @@ GRANT SELECT ON streamproc.rejection TO PUBLIC;
 
 COMMENT ON VIEW streamproc.rejection IS
 	'how many rows with the same content and event time an object has rejected, from which windows on not; for twins';
+COMMENT ON COLUMN streamproc.rejection.object IS
+	'number of the stream or window';
+COMMENT ON COLUMN streamproc.rejection.event_time IS
+	'a time without zone as if it were UTC';
+COMMENT ON COLUMN streamproc.rejection.digest IS
+	'of the rows';
+COMMENT ON COLUMN streamproc.rejection.missed_until IS
+	'they are in windows that end later than that; NULL: in none';
+COMMENT ON COLUMN streamproc.rejection.copies IS
+	'how many equal rows';
 
 CREATE FUNCTION streamproc.nearly_equal(a float8, b float8)
 RETURNS boolean
