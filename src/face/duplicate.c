@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type_d.h"
 #include "common/int.h"
 #include "fmgr.h"
 #include "utils/date.h"
@@ -29,7 +30,6 @@ typedef struct DuplicateState
 } DuplicateState;
 
 PG_FUNCTION_INFO_V1(sp_is_duplicate);
-PG_FUNCTION_INFO_V1(sp_is_duplicate_date);
 
 /* The distance that makes duplicates. */
 static int64
@@ -75,27 +75,26 @@ is_duplicate(WindowObject window, int64 time)
 	return false;
 }
 
-/* With or without time zone. */
+/* A date that no timestamp can hold is as far away as infinity, for streams as well. */
+static int64
+date_to_time(DateADT date)
+{
+	if (DATE_NOT_FINITE(date) || date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
+		return DT_NOEND;
+	return (int64) date * USECS_PER_DAY;
+}
+
+/* ts is a timestamptz, timestamp or date. */
 Datum
 sp_is_duplicate(PG_FUNCTION_ARGS)
 {
 	WindowObject window = PG_WINDOW_OBJECT();
 	bool		isnull;
-	Datum		time = WinGetFuncArgCurrent(window, 0, &isnull);
+	Datum		ts = WinGetFuncArgCurrent(window, 0, &isnull);
 
-	PG_RETURN_BOOL(is_duplicate(window, isnull ? DT_NOBEGIN : DatumGetInt64(time)));
-}
-
-/* A date that no timestamp can hold is as far away as infinity, for streams as well. */
-Datum
-sp_is_duplicate_date(PG_FUNCTION_ARGS)
-{
-	WindowObject window = PG_WINDOW_OBJECT();
-	bool		isnull;
-	Datum		value = WinGetFuncArgCurrent(window, 0, &isnull);
-	DateADT		date = isnull ? DATEVAL_NOBEGIN : DatumGetDateADT(value);
-
-	if (DATE_NOT_FINITE(date) || date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
-		PG_RETURN_BOOL(is_duplicate(window, DT_NOEND));
-	PG_RETURN_BOOL(is_duplicate(window, (int64) date * USECS_PER_DAY));
+	if (isnull)
+		PG_RETURN_BOOL(is_duplicate(window, DT_NOBEGIN));
+	if (get_fn_expr_argtype(fcinfo->flinfo, 0) == DATEOID)
+		PG_RETURN_BOOL(is_duplicate(window, date_to_time(DatumGetDateADT(ts))));
+	PG_RETURN_BOOL(is_duplicate(window, DatumGetInt64(ts)));
 }

@@ -36,9 +36,7 @@ typedef struct Session
 	int64		last;
 } Session;
 
-PG_FUNCTION_INFO_V1(sp_session_start_timestamptz);
-PG_FUNCTION_INFO_V1(sp_session_start_timestamp);
-PG_FUNCTION_INFO_V1(sp_session_start_date);
+PG_FUNCTION_INFO_V1(sp_session_start);
 
 static int64
 get_gap(Session *session, const Interval *gap)
@@ -88,47 +86,23 @@ find_start(WindowObject window, int64 time, const Interval *gap)
 	return session->start;
 }
 
-static Datum
-session_start(FunctionCallInfo fcinfo)
+/* ts is a timestamptz, timestamp or date; a date counts as its midnight. */
+Datum
+sp_session_start(PG_FUNCTION_ARGS)
 {
 	WindowObject window = PG_WINDOW_OBJECT();
+	bool		is_date = get_fn_expr_argtype(fcinfo->flinfo, TS) == DATEOID;
 	bool		ts_is_null;
 	bool		gap_is_null;
 	Datum		ts = WinGetFuncArgCurrent(window, TS, &ts_is_null);
 	Datum		gap = WinGetFuncArgCurrent(window, GAP, &gap_is_null);
-
-	if (ts_is_null || gap_is_null)
-		PG_RETURN_NULL();
-	return Int64GetDatum(find_start(window, DatumGetInt64(ts), DatumGetIntervalP(gap)));
-}
-
-Datum
-sp_session_start_timestamptz(PG_FUNCTION_ARGS)
-{
-	return session_start(fcinfo);
-}
-
-Datum
-sp_session_start_timestamp(PG_FUNCTION_ARGS)
-{
-	return session_start(fcinfo);
-}
-
-/* A date counts as its midnight. */
-Datum
-sp_session_start_date(PG_FUNCTION_ARGS)
-{
-	WindowObject window = PG_WINDOW_OBJECT();
-	bool		ts_is_null;
-	bool		gap_is_null;
-	DateADT		date = DatumGetDateADT(WinGetFuncArgCurrent(window, TS, &ts_is_null));
-	Datum		gap = WinGetFuncArgCurrent(window, GAP, &gap_is_null);
-	Datum		ts;
 	int64		start;
 
 	if (ts_is_null || gap_is_null)
 		PG_RETURN_NULL();
-	ts = DirectFunctionCall1(date_timestamp, DateADTGetDatum(date));
-	start = find_start(window, DatumGetTimestamp(ts), DatumGetIntervalP(gap));
-	return DirectFunctionCall1(timestamp_date, TimestampGetDatum(start));
+	if (is_date)
+		ts = DirectFunctionCall1(date_timestamp, ts);
+	start = find_start(window, DatumGetInt64(ts), DatumGetIntervalP(gap));
+	return is_date ? DirectFunctionCall1(timestamp_date, TimestampGetDatum(start)) :
+		Int64GetDatum(start);
 }

@@ -66,15 +66,10 @@ typedef struct WindowingState
 	int64		last_end;
 } WindowingState;
 
-PG_FUNCTION_INFO_V1(sp_tumble_timestamptz);
-PG_FUNCTION_INFO_V1(sp_tumble_timestamp);
-PG_FUNCTION_INFO_V1(sp_tumble_date);
-PG_FUNCTION_INFO_V1(sp_hop_timestamptz);
-PG_FUNCTION_INFO_V1(sp_hop_timestamp);
-PG_FUNCTION_INFO_V1(sp_hop_date);
-PG_FUNCTION_INFO_V1(sp_cumulate_timestamptz);
-PG_FUNCTION_INFO_V1(sp_cumulate_timestamp);
-PG_FUNCTION_INFO_V1(sp_cumulate_date);
+
+PG_FUNCTION_INFO_V1(sp_tumble);
+PG_FUNCTION_INFO_V1(sp_hop);
+PG_FUNCTION_INFO_V1(sp_cumulate);
 
 /* ---- Arguments. ---- */
 
@@ -300,9 +295,11 @@ return_series(FunctionCallInfo fcinfo, Function function, Oid time_type)
 	return return_row(state);
 }
 
+/* ts is a timestamptz, timestamp or date. */
 static Datum
-call(FunctionCallInfo fcinfo, Function function, Oid time_type)
+call(FunctionCallInfo fcinfo, Function function)
 {
+	Oid			time_type = get_fn_expr_argtype(fcinfo->flinfo, TS);
 	WindowingState *state;
 
 	if (has_null(fcinfo, &arguments[function]))
@@ -316,55 +313,19 @@ call(FunctionCallInfo fcinfo, Function function, Oid time_type)
 }
 
 Datum
-sp_tumble_timestamptz(PG_FUNCTION_ARGS)
+sp_tumble(PG_FUNCTION_ARGS)
 {
-	return call(fcinfo, TUMBLE, TIMESTAMPTZOID);
+	return call(fcinfo, TUMBLE);
 }
 
 Datum
-sp_tumble_timestamp(PG_FUNCTION_ARGS)
+sp_hop(PG_FUNCTION_ARGS)
 {
-	return call(fcinfo, TUMBLE, TIMESTAMPOID);
+	return call(fcinfo, HOP);
 }
 
 Datum
-sp_tumble_date(PG_FUNCTION_ARGS)
+sp_cumulate(PG_FUNCTION_ARGS)
 {
-	return call(fcinfo, TUMBLE, DATEOID);
-}
-
-Datum
-sp_hop_timestamptz(PG_FUNCTION_ARGS)
-{
-	return call(fcinfo, HOP, TIMESTAMPTZOID);
-}
-
-Datum
-sp_hop_timestamp(PG_FUNCTION_ARGS)
-{
-	return call(fcinfo, HOP, TIMESTAMPOID);
-}
-
-Datum
-sp_hop_date(PG_FUNCTION_ARGS)
-{
-	return call(fcinfo, HOP, DATEOID);
-}
-
-Datum
-sp_cumulate_timestamptz(PG_FUNCTION_ARGS)
-{
-	return call(fcinfo, CUMULATE, TIMESTAMPTZOID);
-}
-
-Datum
-sp_cumulate_timestamp(PG_FUNCTION_ARGS)
-{
-	return call(fcinfo, CUMULATE, TIMESTAMPOID);
-}
-
-Datum
-sp_cumulate_date(PG_FUNCTION_ARGS)
-{
-	return call(fcinfo, CUMULATE, DATEOID);
+	return call(fcinfo, CUMULATE);
 }
