@@ -160,14 +160,20 @@ sp_steps_find(SpSteps *steps, int64 ts, int64 *start, int64 *end)
 }
 
 bool
-sp_steps_window_start(SpSteps *steps, int64 end, int64 *start)
+sp_steps_block_start(SpSteps *steps, int64 end, int64 *start)
 {
 	int64		base_end;
 
-	if (steps->kind == SP_STEPS_HOPPING)
-		return sp_tumbling_move(&steps->panes, end, -steps->n, start);
 	return sp_tumbling_assign(&steps->base, TIMESTAMP_NOT_FINITE(end) ? end : end - 1, start,
 							  &base_end);
+}
+
+bool
+sp_steps_window_start(SpSteps *steps, int64 end, int64 *start)
+{
+	if (steps->kind == SP_STEPS_HOPPING)
+		return sp_tumbling_move(&steps->panes, end, -steps->n, start);
+	return sp_steps_block_start(steps, end, start);
 }
 
 bool

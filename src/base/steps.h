@@ -83,6 +83,12 @@ sp_steps_pane(SpSteps *steps, int64 ts, int64 *start, int64 *end)
 /* The start of the window that ends at end. */
 extern bool sp_steps_window_start(SpSteps *steps, int64 end, int64 *start);
 
+/*
+ * The last boundary of windows of size size, one behind the other, before end: of all windows
+ * that end before the next one each has it inside, or as its start.
+ */
+extern bool sp_steps_block_start(SpSteps *steps, int64 end, int64 *start);
+
 /* The end of the pane behind the one that ends at end. */
 extern bool sp_steps_next_end(SpSteps *steps, int64 end, int64 *next);
 

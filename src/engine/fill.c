@@ -41,6 +41,7 @@ void
 sp_fill_carry(SpWindow *w, SpBucket *bucket, int64 at, int64 start, int64 end)
 {
 	int64		most = most_silent(w);
+	SpPlacement place = {0, at, start, end};
 	dlist_iter	iter;
 
 	if (!w->def->fill_zero)
@@ -56,21 +57,16 @@ sp_fill_carry(SpWindow *w, SpBucket *bucket, int64 at, int64 start, int64 end)
 
 		if (silent >= most)
 			continue;
-		hash = sp_group_hash(&w->groups, at, keys, nulls);
-		next = sp_group_find(&w->groups, hash, at, keys, nulls);
-		if (next == NULL)
-		{
-			next = sp_group_add(&w->groups, hash, at, keys, nulls);
-			sp_bucket_attach(&w->buckets, sp_bucket_get(&w->buckets, at, start, end), next);
-			sp_window_init_value(w, next);
-			w->ops->added(w, next);
-			sp_window_tally(w, next)->silent = silent;
-			w->ops->changed(w, next);
-		}
-		else
+		hash = sp_window_hash(w, at, keys, nulls);
+		next = sp_window_find_group(w, hash, at, keys, nulls);
+		if (next != NULL)
 		{
 			sp_window_tally(w, next)->silent = silent;
 			sp_group_changed(&w->groups, next);
+			continue;
 		}
+		next = sp_window_add_group(w, hash, &place, keys, nulls);
+		sp_window_tally(w, next)->silent = silent;
+		w->ops->changed(w, next);
 	}
 }

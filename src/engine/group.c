@@ -179,11 +179,11 @@ sp_group_find(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, con
 	return NULL;
 }
 
-/* Have two groups the same keys?  May throw, as above. */
+/* Has the group these keys?  May throw, as above. */
 bool
-sp_group_same_keys(SpGroups *groups, SpGroup *a, SpGroup *b)
+sp_group_has_keys(SpGroups *groups, SpGroup *group, const Datum *keys, const bool *nulls)
 {
-	return keys_equal(groups, a, sp_group_keys(groups, b), sp_group_nulls(groups, b));
+	return keys_equal(groups, group, keys, nulls);
 }
 
 /* One chain more: some of the groups of another one go to it. */
@@ -233,6 +233,18 @@ chain_group(SpGroups *groups, SpGroup *group)
 	chain = &groups->table[sp_group_chain(groups, group->hash)];
 	group->next = *chain;
 	*chain = group;
+}
+
+/* Let the group be found from now on.  May throw where a key type's functions do. */
+void
+sp_group_enter(SpGroups *groups, SpGroup *group)
+{
+	if (!(group->flags & SP_GROUP_UNHASHED))
+		return;
+	group->hash = sp_group_hash(groups, group->start, sp_group_keys(groups, group),
+								sp_group_nulls(groups, group));
+	group->flags &= ~SP_GROUP_UNHASHED;
+	chain_group(groups, group);
 }
 
 /* Make page number (> 0) exist in memory. */
@@ -304,7 +316,7 @@ key_space(const SpGroups *groups, SpGroup *group, int k)
 	return GetMemoryChunkSpace(DatumGetPointer(sp_group_keys(groups, group)[k]));
 }
 
-/* A new group at a place of a page, in the hash table, with copies of the keys. */
+/* A new group at a place of a page, with copies of the keys; it is found unless unhashed. */
 SpGroup *
 sp_group_make(SpGroups *groups, SpPage *page, int slot, uint32 hash, int64 start,
 			  const Datum *keys, const bool *nulls)
@@ -340,7 +352,10 @@ sp_group_make(SpGroups *groups, SpPage *page, int slot, uint32 hash, int64 start
 		groups->bytes += key_space(groups, group, i);
 	}
 	groups->n++;
-	chain_group(groups, group);
+	if (groups->unhashed)
+		group->flags = SP_GROUP_UNHASHED;
+	else
+		chain_group(groups, group);
 	page->used |= UINT64CONST(1) << slot;
 	page->n++;
 	page->touched = true;
@@ -376,11 +391,13 @@ sp_group_hide(SpGroups *groups, SpGroup *group)
 {
 	SpGroup   **link = &groups->table[sp_group_chain(groups, group->hash)];
 
+	groups->n--;
+	if (group->flags & SP_GROUP_UNHASHED)
+		return;
 	while (*link != group)
 		link = &(*link)->next;
 	*link = group->next;
 	group->next = NULL;
-	groups->n--;
 }
 
 /* Take a group out of memory, and off its page. */

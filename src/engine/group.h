@@ -43,6 +43,7 @@ typedef struct SpPage SpPage;
 #define SP_GROUP_SEALED		0x10	/* what reads the window has had its row */
 #define SP_GROUP_GONE		0x20	/* out of sight, until its result row is deleted */
 #define SP_GROUP_ABSENT		0x40	/* it is to have no result row now */
+#define SP_GROUP_UNHASHED	0x80	/* sp_group_find() doesn't find it; not durable */
 
 typedef struct SpGroup
 {
@@ -98,6 +99,7 @@ typedef struct SpGroups
 	int			nkeys;
 	SpKeyColumn *keys;
 	bool		builtin;		/* none calls functions that a user wrote */
+	bool		unhashed;		/* groups are found otherwise, until sp_group_enter() */
 	Size		nulls_offset;
 	Size		value_offset;
 	Size		group_size;
@@ -184,7 +186,10 @@ sp_group_prefetch_second(const SpGroups *groups, uint32 hash)
 {
 	SpGroup    *group = groups->table[sp_group_chain(groups, hash)];
 
-	if (group == NULL || group->next == NULL)
+	if (group == NULL)
+		return;
+	__builtin_prefetch(sp_group_value(groups, group));
+	if (group->next == NULL)
 		return;
 	__builtin_prefetch(&group->next->next);
 	__builtin_prefetch(&group->next->hash);
@@ -192,7 +197,9 @@ sp_group_prefetch_second(const SpGroups *groups, uint32 hash)
 
 extern SpGroup *sp_group_add(SpGroups *groups, uint32 hash, int64 start,
 							 const Datum *keys, const bool *nulls);
-extern bool sp_group_same_keys(SpGroups *groups, SpGroup *a, SpGroup *b);
+extern bool sp_group_has_keys(SpGroups *groups, SpGroup *group, const Datum *keys,
+							  const bool *nulls);
+extern void sp_group_enter(SpGroups *groups, SpGroup *group);
 extern void sp_group_hide(SpGroups *groups, SpGroup *group);
 extern void sp_group_remove(SpGroups *groups, SpGroup *group);
 extern uint64 sp_group_count(const SpGroups *groups);

@@ -45,7 +45,7 @@ write_key(StringInfo buf, const SpKeyColumn *key, Datum value, bool isnull)
 static void
 write_group(SpGroups *groups, SpGroup *group, SpValueWrite write, void *arg, StringInfo buf)
 {
-	uint8		flags = group->flags & ~SP_GROUP_TOUCHED;
+	uint8		flags = group->flags & ~(SP_GROUP_TOUCHED | SP_GROUP_UNHASHED);
 	int			k;
 
 	appendBinaryStringInfo(buf, (char *) &group->sequence, sizeof(uint64));
@@ -381,7 +381,7 @@ sp_group_read_page(SpGroups *groups, SpPage *page, const char *data, Size size,
 							  head.start, keys, nulls);
 		group->sequence = head.sequence;
 		group->revision = head.revision;
-		group->flags = head.flags;
+		group->flags |= head.flags;
 		group->tid = head.tid;
 		if (group->flags & SP_GROUP_GONE)
 			sp_group_hide(groups, group);

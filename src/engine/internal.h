@@ -192,6 +192,7 @@ struct SpBucket
 	int64		end;
 	bool		final;			/* and so are all its groups */
 	bool		sealed;			/* and so are all its groups */
+	bool		entered;		/* its groups are in the hash table, where that is done late */
 	int			ngroups;
 	int			ndirty;			/* groups not written yet */
 	dlist_head	groups;			/* in order of creation */
@@ -228,6 +229,7 @@ typedef struct SpWindowOps
 	Size		head_size;		/* of what is its own in a group's value, before the aggregates */
 	Size		value_size;		/* of all of a group's value, where it doesn't have them; else 0 */
 	int			needs;			/* SP_AGG_* of its aggregates */
+	bool		has_partials;	/* behind a group's value: aggregates again, see pane.h */
 	/* the aggregates are bound, their places in a group's value known */
 	void		(*open) (SpWindow *w);
 	/* rows that pass, their expressions evaluated */
@@ -244,7 +246,11 @@ typedef struct SpWindowOps
 	int64		(*next_due) (const SpWindow *w);
 	/* start and end of a group's result row */
 	void		(*bounds) (SpWindow *w, SpGroup *group, int64 *start, int64 *end);
-	/* sp_window_place() has made a group, which has no rows yet */
+	/* the group with these keys, of sp_window_hash(), or NULL; NULL: by w->groups' hash table */
+	SpGroup    *(*find) (SpWindow *w, uint32 hash, int64 at, const Datum *keys, const bool *nulls);
+	/* have what find looks at in the cache by then, in three steps from 0; NULL where find is */
+	void		(*prefetch) (SpWindow *w, uint32 hash, int step);
+	/* sp_window_add_group() has made a group, which has no rows yet */
 	void		(*added) (SpWindow *w, SpGroup *group);
 	/* rows have changed it */
 	void		(*changed) (SpWindow *w, SpGroup *group);
@@ -279,6 +285,7 @@ struct SpWindow
 	int			nshown;			/* of these: the others are for HAVING only */
 	SpAggregate **aggs;
 	Size	   *agg_offset;		/* within the group's value */
+	Size		agg_start;		/* of the first one */
 	Size		value_size;
 	bool		has_tally;		/* before all else in the value */
 	bool		retracts;		/* rows may be taken back: see retract.c */
@@ -460,6 +467,11 @@ extern bool sp_window_takes(const SpWindow *w, const SpEvaluated *ev, int a, int
 extern const char *sp_window_refuse_key(int *sqlstate);
 extern const char *sp_window_reason(const char *message);
 extern SpGroup *sp_window_find(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p);
+extern uint32 sp_window_hash(SpWindow *w, int64 at, const Datum *keys, const bool *nulls);
+extern SpGroup *sp_window_find_group(SpWindow *w, uint32 hash, int64 at, const Datum *keys,
+									 const bool *nulls);
+extern SpGroup *sp_window_add_group(SpWindow *w, uint32 hash, const SpPlacement *p,
+									const Datum *keys, const bool *nulls);
 extern void sp_window_init_value(SpWindow *w, SpGroup *group);
 extern void sp_window_release_value(SpWindow *w, SpGroup *group);
 extern void sp_window_write_value(void *window, SpGroup *group, StringInfo buf);
@@ -468,6 +480,13 @@ extern void sp_window_place(SpWindow *w, SpRowSet *rows, SpEvaluated *ev,
 							const SpPlacement *placements, int n);
 
 #define sp_window_tally(w, group) ((SpTally *) sp_group_value(&(w)->groups, group))
+
+/* A value without its head: the tally, if there is one, and the aggregates. */
+static inline Size
+sp_window_partial_size(const SpWindow *w)
+{
+	return (w->has_tally ? sizeof(SpTally) : 0) + w->value_size - w->agg_start;
+}
 
 /* retract.c: rows that are taken back */
 extern void sp_retract_chunk(SpStream *s, const SpChunk *chunk, const SpEvent *event);

@@ -9,7 +9,8 @@
  *	rows -> panes (w->groups, w->buckets) -> results (w->results, w->closed)
  *
  * Both are known by their end, and durable: panes for what comes, results until they are
- * written and past grace.  Partial aggregates (pane_key.c) are derived.
+ * written and past grace.  The rest is derived: keys (pane_key.c), and what their panes make
+ * together (pane_total.c).  How windows are closed is in pane_close.c.
  *
  * w->closed_until is the watermark up to which windows have been closed.  A pane that gets a
  * row after one of its windows was closed (within grace, or because only the clock closed
@@ -43,6 +44,8 @@ open_panes(SpWindow *w)
 				  SP_STEPS_CUMULATIVE, &w->def->size, &w->def->slide, w->def->origin,
 				  w->def->time_zone, w->stream->def->time_type);
 	dlist_init(&panes->listed);
+	dlist_init(&panes->stale);
+	panes->window_start = panes->front_end = PG_INT64_MIN;
 	for (a = 0; a < w->naggs; a++)
 		panes->walks |= sp_aggregate_is_kept(w->aggs[a]);
 	w->panes = panes;
@@ -51,6 +54,8 @@ open_panes(SpWindow *w)
 	sp_group_init(&w->results,
 				  AllocSetContextCreate(w->context, "streamproc results", ALLOCSET_DEFAULT_SIZES),
 				  w->nkeys, w->evaluated, w->value_size);
+	w->groups.unhashed = w->results.unhashed = true;
+	panes->has_only_key = w->nkeys == 1 && w->groups.keys[0].bitwise;
 	w->results.first_page = SP_RESULT_PAGES;
 	w->result_groups = &w->results;
 	w->closed_until = SP_NO_WATERMARK;
@@ -146,7 +151,10 @@ apply_rows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev)
 static void
 pane_added(SpWindow *w, SpGroup *pane)
 {
-	sp_pane_key_link(w, pane);
+	SpPaneHead *head = sp_pane_head(w, pane);
+
+	sp_pane_key_link(w, w->panes->found, pane);
+	head->turn = head->key->is_listed ? head->key->turn : 0;
 }
 
 /* SpWindowOps.changed */
@@ -172,7 +180,7 @@ pane_changed(SpWindow *w, SpGroup *pane)
 	}
 	panes->amended[panes->namended++] = pane;
 	head->is_amended = true;
-	head->key->is_stale = true;
+	sp_pane_key_spoil(w, head->key);
 }
 
 /* SpWindowOps.remove: a pane */
@@ -218,302 +226,14 @@ truncate_panes(SpWindow *w)
 	}
 }
 
-/* ---- results ---- */
-
-/* Forget a result. */
-static void
-remove_result(SpWindow *w, SpGroup *result)
-{
-	sp_group_changing(&w->results, result);
-	sp_window_release_value(w, result);
-	sp_bucket_detach(result);
-	sp_group_remove(&w->results, result);
-}
-
-/* The result of a key, whose keys a pane has, in a closed window; without a value when new. */
-static SpGroup *
-get_result(SpWindow *w, SpGroup *pane, int64 start, int64 end, bool *is_new)
-{
-	const Datum *keys = sp_group_keys(&w->groups, pane);
-	const bool *nulls = sp_group_nulls(&w->groups, pane);
-	uint32		hash = sp_group_hash(&w->results, end, keys, nulls);
-	SpBucket   *bucket = sp_bucket_get(&w->closed, end, start, end);
-	SpGroup    *result = NULL;
-
-	/* mostly the window was closed this moment, and each key comes once */
-	if (bucket->final)
-		result = sp_group_find(&w->results, hash, end, keys, nulls);
-	*is_new = result == NULL;
-	if (result != NULL)
-		return result;
-	result = sp_group_add(&w->results, hash, end, keys, nulls);
-	result->flags |= SP_GROUP_FINAL;
-	if (w->output.lookup || w->output.replaying)
-		result->flags |= SP_GROUP_WRITTEN;
-	sp_bucket_attach(&w->closed, bucket, result);
-	return result;
-}
-
-/* The result is to be written. */
-static void
-result_changed(SpWindow *w, SpGroup *result)
-{
-	sp_group_changed(&w->results, result);
-	sp_output_group(&w->output, result);
-}
-
-/* ---- closing ---- */
-
-/* One window of a pane that has new rows is computed again. */
-static void
-amend_result(SpWindow *w, SpGroup *pane, int64 end)
-{
-	SpPaneKey  *key = sp_pane_head(w, pane)->key;
-	SpGroup    *result;
-	bool		is_new;
-	int64		start;
-
-	if (!sp_steps_window_start(w->steps, end, &start))
-		return;
-	result = get_result(w, pane, start, end, &is_new);
-	if (!is_new)
-		sp_window_release_value(w, result);
-	(void) sp_pane_key_total_of(w, key, start, end, sp_group_value(&w->groups, result));
-	if (is_new)
-		sp_bucket_reopen(&w->closed, result->bucket);
-	result->bucket->final = true;
-	result_changed(w, result);
-}
-
-/* Rows have come to panes of closed windows. */
-static void
-amend_results(SpWindow *w)
-{
-	SpPanes    *panes = w->panes;
-	int			i;
-
-	for (i = 0; i < panes->namended; i++)
-	{
-		SpGroup    *pane = panes->amended[i];
-		SpPaneHead *head = sp_pane_head(w, pane);
-		int64		end = pane->bucket->end;
-		int64		last_end;
-
-		head->is_amended = false;
-		if (!sp_steps_last_end(w->steps, pane->bucket->start, &last_end))
-			continue;
-		for (;;)
-		{
-			if (end > w->closed_until)
-				break;
-			if (end > w->floor && end > w->spoiled)
-				amend_result(w, pane, end);
-			if (end >= last_end || !sp_steps_next_end(w->steps, end, &end))
-				break;
-		}
-		if (last_end <= w->closed_until)
-			continue;
-		/* it is part of windows to come */
-		if (!head->key->is_listed)
-			sp_pane_key_list(w, head->key, panes->next_turn++);
-		sp_group_changing(&w->groups, pane);
-		head->turn = head->key->turn;
-		sp_group_changed(&w->groups, pane);
-	}
-	panes->namended = 0;
-}
-
-/* The result of a key in the window that is being closed. */
-static void
-close_key(SpWindow *w, SpPaneKey *key, int64 start, int64 end)
-{
-	bool		is_new;
-	SpGroup    *result = get_result(w, key->last, start, end, &is_new);
-
-	Assert(is_new);
-	sp_pane_key_total(w, key, sp_group_value(&w->groups, result));
-	result_changed(w, result);
-}
-
-/* The window that ends at end is closed, and appears unless it has lost rows. */
-static void
-close_window(SpWindow *w, int64 start, int64 end, bool appears)
-{
-	SpPanes    *panes = w->panes;
-	SpBucket   *bucket = sp_bucket_find(&w->buckets, end);
-	SpBucket   *closed;
-	dlist_mutable_iter listed;
-	dlist_iter	iter;
-	int64		next;
-
-	dlist_foreach_modify(listed, &panes->listed)
-	{
-		SpPaneKey  *key = dlist_container(SpPaneKey, node, listed.cur);
-
-		sp_pane_key_evict(w, key, start, end);
-		if (key->first == NULL)
-			sp_pane_key_unlist(w, key);
-	}
-	if (bucket != NULL)
-	{
-		dlist_foreach(iter, &bucket->groups)
-		{
-			SpGroup    *pane = dlist_container(SpGroup, node, iter.cur);
-			SpPaneHead *head = sp_pane_head(w, pane);
-
-			if (!head->key->is_listed)
-				sp_pane_key_list(w, head->key, panes->next_turn++);
-			sp_pane_key_push(w, head->key, pane);
-			sp_group_changing(&w->groups, pane);
-			head->turn = head->key->turn;
-			sp_group_changed(&w->groups, pane);
-		}
-		if (sp_steps_next_end(w->steps, end, &next))
-			sp_fill_carry(w, bucket, next, end, next);
-	}
-	if (!appears)
-		return;
-	dlist_foreach(iter, &panes->listed)
-		close_key(w, dlist_container(SpPaneKey, node, iter.cur), start, end);
-	closed = sp_bucket_find(&w->closed, end);
-	if (closed != NULL)
-		closed->final = true;
-}
-
-/* The end of the next window to be closed; DT_NOEND: there is none. */
-static int64
-next_end(const SpWindow *w)
-{
-	SpPanes    *panes = w->panes;
-	int			i;
-	int64		start;
-	int64		end;
-
-	if (!dlist_is_empty(&panes->listed) &&
-		sp_steps_pane(w->steps, w->closed_until, &start, &end))
-		return end;
-	i = w->buckets.first;
-	if (w->closed_until != SP_NO_WATERMARK)
-	{
-		i = sp_bucket_position(&w->buckets, w->closed_until);
-		if (i < w->buckets.n && w->buckets.array[i]->end <= w->closed_until)
-			i++;
-	}
-	return i < w->buckets.n ? w->buckets.array[i]->end : DT_NOEND;
-}
-
-/* What close_all() works on. */
-typedef struct CloseWork
-{
-	SpWindow   *window;
-	int64		watermark;
-} CloseWork;
-
-/* Close all that the watermark has passed; for sp_run_guarded(), and where nothing throws. */
-static void
-close_all(void *arg)
-{
-	CloseWork  *work = arg;
-	SpWindow   *w = work->window;
-	int64		end;
-	int64		start;
-
-	amend_results(w);
-	while ((end = next_end(w)) <= work->watermark && end != DT_NOEND)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (sp_steps_window_start(w->steps, end, &start))
-			close_window(w, start, end, end > w->floor);
-		w->closed_until = end;
-		if (w->panes->problem != NULL)
-			return;
-	}
-}
-
-/* Hand on the results of windows that nothing amends any more. */
-static void
-seal_results(SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time)
-{
-	SpBuckets  *list = &w->closed;
-	SpFeed		feed;
-	int			i;
-
-	sp_result_feed_begin(&feed, w, lsn, time);
-	for (i = Max(list->first_unsealed, list->first); i < list->n; i++)
-	{
-		SpBucket   *bucket = list->array[i];
-		dlist_iter	iter;
-
-		if (sp_clock_add(bucket->end, w->def->grace_us) > watermark)
-			break;
-		list->first_unsealed = i + 1;
-		if (bucket->sealed)
-			continue;
-		bucket->sealed = true;
-		dlist_foreach(iter, &bucket->groups)
-		{
-			SpGroup    *result = dlist_container(SpGroup, node, iter.cur);
-
-			if (result->flags & SP_GROUP_SEALED)
-				continue;
-			sp_group_changing(&w->results, result);
-			result->flags |= SP_GROUP_SEALED;
-			sp_group_changed(&w->results, result);
-			sp_result_feed_group(&feed, result);
-		}
-	}
-	sp_result_feed_end(&feed);
-}
-
-/* SpWindowOps.close */
-static void
-close_windows(SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time)
-{
-	CloseWork	work = {w, watermark};
-	ErrorData  *error;
-
-	if (w->panes->namended > 0 || next_end(w) <= watermark)
-	{
-		if (w->native)
-			close_all(&work);
-		else if (!sp_run_guarded(w->expressions, w->result_context, close_all, &work, &error))
-		{
-			sp_failure_window(w, error->message);
-			return;
-		}
-		if (w->panes->problem != NULL)
-		{
-			sp_failure_window(w, w->panes->problem);
-			return;
-		}
-	}
-	if (watermark > w->closed_until)
-	{
-		w->closed_until = watermark;
-		w->groups.any_dirty = true; /* it is part of the state */
-	}
-	seal_results(w, watermark, lsn, time);
-}
-
 /* SpWindowOps.purge */
 static void
 purge(SpWindow *w, int64 data_watermark)
 {
-	SpBuckets  *list = &w->closed;
+	SpBuckets  *list = &w->buckets;
 	dlist_mutable_iter iter;
 
-	while (list->first < list->n)
-	{
-		SpBucket   *bucket = list->array[list->first];
-
-		if (!bucket->sealed || bucket->ndirty > 0 ||
-			sp_clock_add(bucket->end, w->def->grace_us) > data_watermark)
-			break;
-		dlist_foreach_modify(iter, &bucket->groups)
-			remove_result(w, dlist_container(SpGroup, node, iter.cur));
-		(void) sp_bucket_shift(list);
-	}
-	list = &w->buckets;
+	sp_pane_forget_results(w, data_watermark);
 	while (list->first < list->n)
 	{
 		SpBucket   *bucket = list->array[list->first];
@@ -527,19 +247,6 @@ purge(SpWindow *w, int64 data_watermark)
 			remove_pane(w, dlist_container(SpGroup, node, iter.cur));
 		(void) sp_bucket_shift(list);
 	}
-}
-
-/* SpWindowOps.next_due */
-static int64
-next_due(const SpWindow *w)
-{
-	const SpBuckets *list = &w->closed;
-	int			unsealed = Max(list->first_unsealed, list->first);
-	int64		due = next_end(w);
-
-	if (unsealed < list->n && sp_result_is_read(w))
-		due = Min(due, sp_clock_add(list->array[unsealed]->end, w->def->grace_us));
-	return due;
 }
 
 /* SpWindowOps.bounds, of results */
@@ -610,6 +317,7 @@ restore_list(SpWindow *w, List *loaded)
 	if (!sp_steps_pane(w->steps, w->closed_until, &start, &end) ||
 		!sp_steps_window_start(w->steps, end, &start))
 		return;
+	panes->window_start = start;
 	foreach(lc, loaded)
 	{
 		SpGroup    *pane = lfirst(lc);
@@ -620,7 +328,7 @@ restore_list(SpWindow *w, List *loaded)
 			continue;
 		if (!head->key->is_stale)
 			keys = lappend(keys, head->key);
-		head->key->is_stale = true;
+		sp_pane_key_spoil(w, head->key);
 		head->key->turn = Max(head->key->turn, head->turn);
 	}
 	list_sort(keys, compare_turns);
@@ -669,7 +377,7 @@ all_loaded(SpWindow *w)
 		SpGroup    *pane = lfirst(lc);
 
 		sp_bucket_attach(&w->buckets, bucket_of(w, &w->buckets, pane), pane);
-		sp_pane_key_link(w, pane);
+		sp_pane_key_link(w, sp_pane_key_of(w, pane), pane);
 	}
 	if (w->closed_until != SP_NO_WATERMARK)
 		restore_list(w, loaded);
@@ -680,13 +388,16 @@ all_loaded(SpWindow *w)
 const SpWindowOps sp_pane_ops = {
 	.head_size = sizeof(SpPaneHead),
 	.needs = SP_AGG_COMBINE,
+	.has_partials = true,
 	.open = open_panes,
 	.apply = apply_rows,
 	.truncate = truncate_panes,
-	.close = close_windows,
+	.close = sp_pane_close,
 	.purge = purge,
-	.next_due = next_due,
+	.next_due = sp_pane_next_due,
 	.bounds = get_bounds,
+	.find = sp_pane_key_find,
+	.prefetch = sp_pane_key_prefetch,
 	.added = pane_added,
 	.changed = pane_changed,
 	.remove = remove_pane,

@@ -1,10 +1,10 @@
 /*
  * pane_key.c
- *	  The panes of a key, and what they make together.
+ *	  The keys of panes: found by their values, each with its panes in order of time.
  *
- * See pane.h.  All of this is derived from the panes, and made anew when they are loaded.
- * A generic aggregate's combine function may throw: callers run guarded, and what throws is
- * the window's failure.  A native one that leaves its range is noted in SpPanes.problem.
+ * Panes are found through their key, of which the newest pane is mostly the one, rather than
+ * among all panes: so those of the last windows, and no others, stay in the processor's
+ * caches.  Keys are derived from the panes, and made anew when they are loaded.
  */
 #include "engine/pane.h"
 
@@ -13,77 +13,7 @@
 
 #define INITIAL_TABLE_SIZE 64
 
-/* ---- partial aggregates: as much memory as a value, of which the tally and the aggregates are used ---- */
-
-/* Nothing in it yet. */
-static char *
-new_state(SpWindow *w)
-{
-	SpPanes    *panes = w->panes;
-	char	   *state = panes->free_state;
-
-	if (state == NULL)
-		return MemoryContextAlloc(panes->context, Max(w->value_size, sizeof(char *)));
-	panes->free_state = *(char **) state;
-	return state;
-}
-
-/* Give up what the aggregates refer to. */
-static void
-release_aggregates(SpWindow *w, char *state)
-{
-	int			a;
-
-	for (a = 0; a < w->naggs; a++)
-		sp_aggregate_release(w->aggs[a], state + w->agg_offset[a]);
-}
-
-static void
-free_state(SpWindow *w, char *state)
-{
-	release_aggregates(w, state);
-	*(char **) state = w->panes->free_state;
-	w->panes->free_state = state;
-}
-
-/* What was in "to" is not released. */
-static void
-copy_state(SpWindow *w, char *to, const char *from)
-{
-	int			a;
-
-	if (w->has_tally)
-		memcpy(to, from, sizeof(SpTally));
-	for (a = 0; a < w->naggs; a++)
-		sp_aggregate_copy(w->aggs[a], to + w->agg_offset[a], from + w->agg_offset[a]);
-}
-
-/* to := to and then from */
-static void
-combine_state(SpWindow *w, char *to, const char *from)
-{
-	int			a;
-
-	if (w->has_tally)
-		((SpTally *) to)->rows += ((const SpTally *) from)->rows;
-	for (a = 0; a < w->naggs; a++)
-	{
-		int			sqlstate = 0;
-		const char *message = sp_aggregate_combine(w->aggs[a], to + w->agg_offset[a],
-												   from + w->agg_offset[a], &sqlstate);
-
-		if (unlikely(message != NULL))
-			w->panes->problem = message;
-	}
-}
-
-static inline char *
-value_of(SpWindow *w, SpGroup *pane)
-{
-	return sp_group_value(&w->groups, pane);
-}
-
-/* ---- keys ---- */
+/* ---- finding ---- */
 
 /* Twice as many chains. */
 static void
@@ -113,25 +43,40 @@ grow_table(SpPanes *panes)
 	panes->table_size = size;
 }
 
-/* The key of a pane, made when it is the first; a key without panes is found no more. */
+/* Is it the key with these values?  One without panes isn't. */
+static inline bool
+is_key(SpWindow *w, SpPaneKey *key, const Datum *keys, const bool *nulls)
+{
+	if (key->newest == NULL)
+		return false;
+	if (w->panes->has_only_key)
+		return key->only_isnull == nulls[0] && (nulls[0] || key->only_key == keys[0]);
+	return sp_group_has_keys(&w->groups, key->newest, keys, nulls);
+}
+
+/* The key with these values, or NULL. */
 static SpPaneKey *
-get_key(SpWindow *w, SpGroup *pane)
+find_key(SpWindow *w, uint32 hash, const Datum *keys, const bool *nulls)
 {
 	SpPanes    *panes = w->panes;
-	uint32		hash = sp_group_hash(&w->groups, 0, sp_group_keys(&w->groups, pane),
-									 sp_group_nulls(&w->groups, pane));
+	SpPaneKey  *key = panes->table_size == 0 ? NULL : panes->table[hash & (panes->table_size - 1)];
+
+	while (key != NULL && (key->hash != hash || !is_key(w, key, keys, nulls)))
+		key = key->chain;
+	return key;
+}
+
+/* A new key. */
+static SpPaneKey *
+add_key(SpWindow *w, uint32 hash)
+{
+	SpPanes    *panes = w->panes;
 	SpPaneKey  *key;
 
 	if (panes->nkeys >= panes->table_size)
 		grow_table(panes);
-	key = panes->table[hash & (panes->table_size - 1)];
-	for (; key != NULL; key = key->chain)
-	{
-		if (key->hash == hash && key->oldest != NULL &&
-			sp_group_same_keys(&w->groups, key->oldest, pane))
-			return key;
-	}
-	key = MemoryContextAllocZero(panes->context, sizeof(SpPaneKey));
+	key = MemoryContextAllocZero(panes->context,
+								 MAXALIGN(sizeof(SpPaneKey)) + sp_window_partial_size(w));
 	key->hash = hash;
 	key->chain = panes->table[hash & (panes->table_size - 1)];
 	panes->table[hash & (panes->table_size - 1)] = key;
@@ -149,38 +94,84 @@ drop_key(SpPanes *panes, SpPaneKey *key)
 		link = &(*link)->chain;
 	*link = key->chain;
 	panes->nkeys--;
+	if (key->is_stale)
+		dlist_delete(&key->stale_node);
+	if (panes->found == key)
+		panes->found = NULL;
 	pfree(key);
 }
 
-/* No suffixes, nothing in back, no panes in the window. */
-static void
-clear_window(SpWindow *w, SpPaneKey *key)
+/* SpWindowOps.find */
+SpGroup *
+sp_pane_key_find(SpWindow *w, uint32 hash, int64 at, const Datum *keys, const bool *nulls)
 {
+	SpPaneKey  *key = find_key(w, hash, keys, nulls);
 	SpGroup    *pane;
 
-	for (pane = key->front ? key->first : NULL; pane != NULL; pane = sp_pane_head(w, pane)->next)
-	{
-		free_state(w, sp_pane_head(w, pane)->suffix);
-		sp_pane_head(w, pane)->suffix = NULL;
-		if (pane == key->front)
-			break;
-	}
-	if (key->has_back)
-		free_state(w, key->back);
-	key->front = key->first = key->last = NULL;
-	key->has_back = false;
-	key->is_stale = false;
+	w->panes->found = key;
+	if (key == NULL)
+		return NULL;
+	for (pane = key->newest; pane != NULL && pane->start > at; pane = sp_pane_head(w, pane)->prev)
+		;
+	if (pane == NULL || pane->start != at)
+		return NULL;
+	sp_group_changing(&w->groups, pane);
+	return pane;
 }
 
-/* A new pane takes its place among those of its key. */
+/* SpWindowOps.prefetch: the chain, its first key, that key's newest pane. */
 void
-sp_pane_key_link(SpWindow *w, SpGroup *pane)
+sp_pane_key_prefetch(SpWindow *w, uint32 hash, int step)
+{
+	SpPanes    *panes = w->panes;
+	SpPaneKey **chain = panes->table + (hash & (panes->table_size - 1));
+
+	if (panes->table_size == 0)
+		return;
+	if (step == 0)
+		__builtin_prefetch(chain);
+	else if (step == 1)
+		__builtin_prefetch(*chain);
+	else if (*chain != NULL && (*chain)->newest != NULL)
+	{
+		__builtin_prefetch((*chain)->newest);
+		__builtin_prefetch(sp_group_value(&w->groups, (*chain)->newest) + w->agg_start);
+	}
+}
+
+/* The key of a pane that was loaded, made when this is the first one. */
+SpPaneKey *
+sp_pane_key_of(SpWindow *w, SpGroup *pane)
+{
+	const Datum *keys = sp_group_keys(&w->groups, pane);
+	const bool *nulls = sp_group_nulls(&w->groups, pane);
+	uint32		hash = sp_group_hash(&w->groups, 0, keys, nulls);
+	SpPaneKey  *key = find_key(w, hash, keys, nulls);
+
+	return key != NULL ? key : add_key(w, hash);
+}
+
+/* ---- panes ---- */
+
+/*
+ * A new pane takes its place among those of its key, which has none yet when it is NULL; the
+ * pane has the hash that finding it has given.
+ */
+void
+sp_pane_key_link(SpWindow *w, SpPaneKey *key, SpGroup *pane)
 {
 	SpPaneHead *head = sp_pane_head(w, pane);
-	SpPaneKey  *key = get_key(w, pane);
-	SpGroup    *before = key->newest;
+	SpGroup    *before;
 
-	while (before != NULL && before->bucket->start > pane->bucket->start)
+	if (key == NULL)
+		key = add_key(w, pane->hash);
+	if (w->panes->has_only_key)
+	{
+		key->only_key = sp_group_keys(&w->groups, pane)[0];
+		key->only_isnull = sp_group_nulls(&w->groups, pane)[0];
+	}
+	before = key->newest;
+	while (before != NULL && before->start > pane->start)
 		before = sp_pane_head(w, before)->prev;
 	head->key = key;
 	head->prev = before;
@@ -193,9 +184,6 @@ sp_pane_key_link(SpWindow *w, SpGroup *pane)
 		sp_pane_head(w, head->next)->prev = pane;
 	else
 		key->newest = pane;
-	/* between others of the window: what they make together has to be found anew */
-	if (key->last != NULL && pane->bucket->start < key->last->bucket->start)
-		key->is_stale = true;
 }
 
 /* The pane is about to go. */
@@ -205,11 +193,12 @@ sp_pane_key_unlink(SpWindow *w, SpGroup *pane)
 	SpPaneHead *head = sp_pane_head(w, pane);
 	SpPaneKey  *key = head->key;
 
-	if (key->first != NULL && pane->bucket->start >= key->first->bucket->start &&
-		pane->bucket->start <= key->last->bucket->start)
+	/* mostly it is first: the window closed last was its last one */
+	sp_pane_total_evict(w, pane);
+	if (key->last == pane)
 	{
-		clear_window(w, key);
-		key->is_stale = true;
+		key->last = NULL;
+		sp_pane_key_spoil(w, key);
 	}
 	if (head->prev != NULL)
 		sp_pane_head(w, head->prev)->next = head->next;
@@ -232,166 +221,24 @@ sp_pane_key_list(SpWindow *w, SpPaneKey *key, uint64 turn)
 	dlist_push_tail(&w->panes->listed, &key->node);
 }
 
-/* It has none any more. */
+/* It has none any more, nor suffixes. */
 void
 sp_pane_key_unlist(SpWindow *w, SpPaneKey *key)
 {
-	clear_window(w, key);
+	sp_pane_total_drop_back(w, key);
+	key->first = key->last = NULL;
 	key->is_listed = false;
 	dlist_delete(&key->node);
 	if (key->oldest == NULL)
 		drop_key(w->panes, key);
 }
 
-/* ---- the window ---- */
-
-/* Panes first..last from scratch: all of them in back. */
-static void
-rebuild(SpWindow *w, SpPaneKey *key, int64 start, int64 end)
-{
-	SpGroup    *pane;
-
-	clear_window(w, key);
-	for (pane = key->newest; pane != NULL; pane = sp_pane_head(w, pane)->prev)
-	{
-		if (pane->bucket->start < start)
-			break;
-		if (pane->bucket->end >= end)
-			continue;
-		if (key->last == NULL)
-			key->last = pane;
-		key->first = pane;
-	}
-	if (key->first == NULL || w->panes->walks)
-		return;
-	key->back = new_state(w);
-	copy_state(w, key->back, value_of(w, key->first));
-	key->has_back = true;
-	for (pane = key->first; pane != key->last;)
-	{
-		pane = sp_pane_head(w, pane)->next;
-		combine_state(w, key->back, value_of(w, pane));
-	}
-}
-
-/* All panes get suffixes, and back is empty. */
-static void
-flip(SpWindow *w, SpPaneKey *key)
-{
-	SpGroup    *pane = key->last;
-	char	   *behind = NULL;
-
-	for (;;)
-	{
-		SpPaneHead *head = sp_pane_head(w, pane);
-
-		head->suffix = new_state(w);
-		copy_state(w, head->suffix, value_of(w, pane));
-		if (behind != NULL)
-			combine_state(w, head->suffix, behind);
-		behind = head->suffix;
-		if (pane == key->first)
-			break;
-		pane = head->prev;
-	}
-	key->front = key->last;
-	if (key->has_back)
-		free_state(w, key->back);
-	key->has_back = false;
-}
-
-/* The next window begins at start, and ends at end: what is before goes. */
+/* A pane of closed windows has changed. */
 void
-sp_pane_key_evict(SpWindow *w, SpPaneKey *key, int64 start, int64 end)
+sp_pane_key_spoil(SpWindow *w, SpPaneKey *key)
 {
 	if (key->is_stale)
-		rebuild(w, key, start, end);
-	if (key->first != NULL && key->last->bucket->start < start)
-		clear_window(w, key);
-	while (key->first != NULL && key->first->bucket->start < start)
-	{
-		SpGroup    *pane = key->first;
-
-		if (!w->panes->walks)
-		{
-			if (key->front == NULL)
-				flip(w, key);
-			free_state(w, sp_pane_head(w, pane)->suffix);
-			sp_pane_head(w, pane)->suffix = NULL;
-			if (key->front == pane)
-				key->front = NULL;
-		}
-		/* not the last: that begins in the window */
-		key->first = sp_pane_head(w, pane)->next;
-	}
-}
-
-/* A pane, behind all others of the window, comes. */
-void
-sp_pane_key_push(SpWindow *w, SpPaneKey *key, SpGroup *pane)
-{
-	if (key->first == NULL)
-		key->first = pane;
-	key->last = pane;
-	if (w->panes->walks)
 		return;
-	if (key->has_back)
-	{
-		combine_state(w, key->back, value_of(w, pane));
-		return;
-	}
-	key->back = new_state(w);
-	copy_state(w, key->back, value_of(w, pane));
-	key->has_back = true;
-}
-
-/* The aggregates of all panes from one to another, into a value that has none. */
-static void
-walk(SpWindow *w, SpGroup *from, SpGroup *last, char *to)
-{
-	copy_state(w, to, value_of(w, from));
-	while (from != last)
-	{
-		from = sp_pane_head(w, from)->next;
-		combine_state(w, to, value_of(w, from));
-	}
-}
-
-/* The aggregates of the window, into a value that has none. */
-void
-sp_pane_key_total(SpWindow *w, SpPaneKey *key, char *to)
-{
-	if (w->panes->walks)
-		walk(w, key->first, key->last, to);
-	else if (key->front == NULL)
-		copy_state(w, to, key->back);
-	else
-	{
-		copy_state(w, to, sp_pane_head(w, key->first)->suffix);
-		if (key->has_back)
-			combine_state(w, to, key->back);
-	}
-}
-
-/* The same for any window; false: the key has nothing in it. */
-bool
-sp_pane_key_total_of(SpWindow *w, SpPaneKey *key, int64 start, int64 end, char *to)
-{
-	SpGroup    *first = NULL;
-	SpGroup    *last = NULL;
-	SpGroup    *pane;
-
-	for (pane = key->newest; pane != NULL && pane->bucket->start >= start;
-		 pane = sp_pane_head(w, pane)->prev)
-	{
-		if (pane->bucket->end > end)
-			continue;
-		if (last == NULL)
-			last = pane;
-		first = pane;
-	}
-	if (first == NULL)
-		return false;
-	walk(w, first, last, to);
-	return true;
+	key->is_stale = true;
+	dlist_push_tail(&w->panes->stale, &key->stale_node);
 }

@@ -15,6 +15,10 @@
 #include "base/guc.h"
 #include "utils/memutils.h"
 
+/* Rows ahead of the one at work whose groups are asked for: see prefetch(). */
+#define FAR_AHEAD		24
+#define NEAR_AHEAD		12
+
 /* What a rowset's rows touched, for undoing when a transition throws. */
 typedef struct Undo
 {
@@ -86,6 +90,36 @@ get_keys(const SpWindow *w, const SpEvaluated *ev, int i, Datum *keys, bool *nul
 	}
 }
 
+/* The hash by which a group is found. */
+uint32
+sp_window_hash(SpWindow *w, int64 at, const Datum *keys, const bool *nulls)
+{
+	return sp_group_hash(&w->groups, w->ops->find != NULL ? 0 : at, keys, nulls);
+}
+
+/* The group with these keys at a place, or NULL. */
+SpGroup *
+sp_window_find_group(SpWindow *w, uint32 hash, int64 at, const Datum *keys, const bool *nulls)
+{
+	if (w->ops->find != NULL)
+		return w->ops->find(w, hash, at, keys, nulls);
+	return sp_group_find(&w->groups, hash, at, keys, nulls);
+}
+
+/* A group that sp_window_find_group() has just not found, without rows. */
+SpGroup *
+sp_window_add_group(SpWindow *w, uint32 hash, const SpPlacement *p, const Datum *keys,
+					const bool *nulls)
+{
+	SpGroup    *group = sp_group_add(&w->groups, hash, p->at, keys, nulls);
+
+	if (w->groups.read == NULL)
+		sp_bucket_attach(&w->buckets, sp_bucket_get(&w->buckets, p->at, p->start, p->end), group);
+	sp_window_init_value(w, group);
+	w->ops->added(w, group);
+	return group;
+}
+
 /* The group of a placed row, or NULL. */
 SpGroup *
 sp_window_find(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p)
@@ -94,8 +128,7 @@ sp_window_find(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p)
 	bool		nulls[INDEX_MAX_KEYS];
 
 	get_keys(w, ev, p->row, keys, nulls);
-	return sp_group_find(&w->groups, sp_group_hash(&w->groups, p->at, keys, nulls), p->at,
-						 keys, nulls);
+	return sp_window_find_group(w, sp_window_hash(w, p->at, keys, nulls), p->at, keys, nulls);
 }
 
 static const char too_many_keys[] = "the window has streamproc.max_keys keys, and this is another";
@@ -132,31 +165,31 @@ is_full(SpWindow *w, const SpPlacement *p)
 	return bucket != NULL && bucket->ngroups >= sp_guc_max_keys;
 }
 
+/* The hash of a placed row's group. */
+static uint32
+get_hash(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p)
+{
+	Datum		keys[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	get_keys(w, ev, p->row, keys, nulls);
+	return sp_window_hash(w, p->at, keys, nulls);
+}
+
 /* The group of a placed row, made when there is none; NULL: there may be no more. */
 static SpGroup *
-get_group(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p, bool *created)
+get_group(SpWindow *w, const SpEvaluated *ev, const SpPlacement *p, uint32 hash, bool *created)
 {
 	Datum		keys[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 	SpGroup    *group;
-	uint32		hash;
 
 	get_keys(w, ev, p->row, keys, nulls);
-	hash = sp_group_hash(&w->groups, p->at, keys, nulls);
-	group = sp_group_find(&w->groups, hash, p->at, keys, nulls);
+	group = sp_window_find_group(w, hash, p->at, keys, nulls);
 	*created = group == NULL;
-	if (group == NULL)
-	{
-		if (is_full(w, p))
-			return NULL;
-		group = sp_group_add(&w->groups, hash, p->at, keys, nulls);
-		if (w->groups.read == NULL)
-			sp_bucket_attach(&w->buckets, sp_bucket_get(&w->buckets, p->at, p->start, p->end),
-							 group);
-		sp_window_init_value(w, group);
-		w->ops->added(w, group);
-	}
-	return group;
+	if (group != NULL)
+		return group;
+	return is_full(w, p) ? NULL : sp_window_add_group(w, hash, p, keys, nulls);
 }
 
 /* Is the aggregate's own FILTER true for row i? */
@@ -211,10 +244,10 @@ undo_native(SpWindow *w, NativeUndo *undo)
 
 /* One placement of a row; NULL, or why it can't be. */
 static const char *
-advance_native(SpWindow *w, SpEvaluated *ev, const SpPlacement *p, NativeUndo *undo,
-			   int *sqlstate)
+advance_native(SpWindow *w, SpEvaluated *ev, const SpPlacement *p, uint32 hash,
+			   NativeUndo *undo, int *sqlstate)
 {
-	SpGroup    *group = get_group(w, ev, p, &undo->created[undo->n]);
+	SpGroup    *group = get_group(w, ev, p, hash, &undo->created[undo->n]);
 	char	   *value;
 	const char *message = NULL;
 	int			a;
@@ -235,10 +268,44 @@ advance_native(SpWindow *w, SpEvaluated *ev, const SpPlacement *p, NativeUndo *u
 	return message;
 }
 
+/* Have what finding a group looks at in the cache by then. */
+static inline void
+prefetch(SpWindow *w, uint32 hash, int step)
+{
+	if (w->ops->prefetch != NULL)
+		w->ops->prefetch(w, hash, step);
+	else if (step == 0)
+		sp_group_prefetch_chain(&w->groups, hash);
+	else if (step == 1)
+		sp_group_prefetch_first(&w->groups, hash);
+	else
+		sp_group_prefetch_second(&w->groups, hash);
+}
+
+/* Hashes of placed rows, whose groups will be looked for one after the other. */
+static uint32 *
+get_hashes(SpWindow *w, SpRowSet *rows, const SpEvaluated *ev, const SpPlacement *p, int n)
+{
+	uint32	   *hash = MemoryContextAlloc(rows->context, sizeof(uint32) * n);
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		hash[i] = get_hash(w, ev, &p[i]);
+		prefetch(w, hash[i], 0);
+	}
+	for (i = 0; i < Min(n, FAR_AHEAD); i++)
+		prefetch(w, hash[i], 1);
+	for (i = 0; i < Min(n, NEAR_AHEAD); i++)
+		prefetch(w, hash[i], 2);
+	return hash;
+}
+
 /* All aggregates native, keys of built-in types: nothing throws. */
 static void
 place_native(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *p, int n)
 {
+	uint32	   *hash = get_hashes(w, rows, ev, p, n);
 	int			most = 1;
 	NativeUndo	undo;
 	int			i,
@@ -261,8 +328,12 @@ place_native(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement *p,
 		undo.n = 0;
 		for (j = i; j < n && p[j].row == p[i].row; j++)
 		{
+			if (j + FAR_AHEAD < n)
+				prefetch(w, hash[j + FAR_AHEAD], 1);
+			if (j + NEAR_AHEAD < n)
+				prefetch(w, hash[j + NEAR_AHEAD], 2);
 			if (message == NULL)
-				message = advance_native(w, ev, &p[j], &undo, &sqlstate);
+				message = advance_native(w, ev, &p[j], hash[j], &undo, &sqlstate);
 		}
 		if (unlikely(message != NULL))
 		{
@@ -344,7 +415,7 @@ advance_generic(SpWindow *w, SpRowSet *rows, SpEvaluated *ev, const SpPlacement 
 {
 	NullableDatum args[SP_MAX_AGG_ARGS];
 	bool		created;
-	SpGroup    *group = get_group(w, ev, p, &created);
+	SpGroup    *group = get_group(w, ev, p, get_hash(w, ev, p), &created);
 	int			a,
 				j;
 

@@ -224,7 +224,8 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 	w->retracts = upstream == NULL && stream->def->on_update == SP_ON_UPDATE_RETRACT;
 	w->has_tally = def->fill_zero || (w->retracts && def->window_kind != SP_WINDOW_SESSION &&
 									  def->window_kind != SP_WINDOW_SLIDING);
-	w->value_size = (w->has_tally ? sizeof(SpTally) : 0) + MAXALIGN(w->ops->head_size);
+	w->agg_start = (w->has_tally ? sizeof(SpTally) : 0) + MAXALIGN(w->ops->head_size);
+	w->value_size = w->agg_start;
 	bind_aggregates(w);
 	settings = w->expressions->settings;
 	sp_expressions_finish(w->expressions, w->evaluated, w->nevaluated);
@@ -232,7 +233,9 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 		w->expressions->settings = settings;
 	sp_group_init(&w->groups,
 				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
-				  w->nkeys, w->evaluated, w->ops->value_size ? w->ops->value_size : w->value_size);
+				  w->nkeys, w->evaluated,
+				  (w->ops->value_size ? w->ops->value_size : w->value_size) +
+				  (w->ops->has_partials ? sp_window_partial_size(w) : 0));
 	if (!w->groups.builtin)
 		w->native = false;
 	/* TRUNCATE takes all groups back, whatever they are: they are found by their bucket */
