@@ -95,7 +95,7 @@ class Case:
         self.dedup = None
         self.within = 0
         self.make_windows()
-        if self.kind not in ("session", "sliding") and r.random() < 0.4:
+        if self.kind != "sliding" and r.random() < 0.4:
             self.on_update = "retract"
             self.parameters.pop("fill", None)
         elif r.random() < 0.4:

@@ -120,6 +120,52 @@ checkpointed();
 ok($node->safe_psql('postgres', 'SELECT checkpoint_slices > 2 * checkpoints FROM streamproc.worker') eq 't',
 	'checkpoints have slices');
 
+# Windows are handed on and forgotten while a checkpoint has still to write them, as they were when it began: a replay
+# from there hands them on once more, to what has not had them by then.
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE sale (id int, price numeric, ts timestamptz);
+SELECT streamproc.create_stream('sale', time_column => 'ts', watermark => '0', idle_timeout => '1 day');
+SELECT streamproc.create_window('sale_minute', 'sale', kind => 'tumbling', size => '1 minute', keys => ARRAY['id'],
+	aggregates => ARRAY['sum(price) AS total', 'max(price::text) AS name', 'array_agg(price) AS prices']);
+SELECT streamproc.create_window('sale_hop', 'sale', kind => 'hopping', size => '2 minutes', slide => '1 minute',
+	keys => ARRAY['id'], aggregates => ARRAY['sum(price) AS total', 'max(price::text) AS name', 'array_agg(price) AS prices']);
+SELECT streamproc.create_window(source || '_day', source::regclass, kind => 'tumbling', size => '1 day', aggregates => ARRAY[
+	'count(*) AS n', 'sum(total) AS total', 'count(name) AS names', 'sum(cardinality(prices)) AS prices'])
+FROM (VALUES ('sale_minute'), ('sale_hop')) s (source);
+SELECT streamproc.wait_for();
+INSERT INTO sale SELECT i, i + 0.5, '2026-01-01 12:00+00' FROM generate_series(1, 1000) i;
+SQL
+checkpointed();
+my $seller = worker_pid($node);
+# the first of the panes' two windows is closed when the checkpoint begins
+$node->safe_psql('postgres', q{INSERT INTO sale SELECT i, i + 0.25, '2026-01-01 12:00:30+00' FROM generate_series(1, 1000) i;
+	INSERT INTO sale VALUES (0, 1, '2026-01-01 12:01+00')});
+wait_for($node);
+arm_debug_point($node, 'checkpoint-slice', 'wait');
+# each closes windows; those that are written are forgotten with the next
+for my $minute (2 .. 4)
+{
+	reached($node, 'checkpoint-slice');
+	$node->safe_psql('postgres', "INSERT INTO sale VALUES (0, $minute, '2026-01-01 12:0$minute+00')");
+	arm_debug_point($node, $minute < 4 ? 'checkpoint-slice' : 'checkpointed', 'wait');
+	release_debug_point($node, 'checkpoint-slice');
+}
+reached($node, 'checkpointed');
+# this commit flushes the checkpoint's, or the server would not have it when it is back
+$node->safe_psql('postgres', q{INSERT INTO sale VALUES (0, 5, '2026-01-01 12:05+00')});
+kill('KILL', $seller);
+isnt(worker_pid($node, 'postgres', $seller), $seller, 'the worker is back after windows were forgotten amid a checkpoint');
+$node->safe_psql('postgres', q{INSERT INTO sale VALUES (0, 0, '2026-01-02 12:00+00')});
+wait_for($node);
+my $days = q{SELECT date_trunc('day', window_start), count(*), sum(total), count(*), sum(n)
+	FROM (SELECT window_start, id, sum(price) AS total, count(*) AS n FROM sale, %s GROUP BY 1, 2) w
+	WHERE window_start < '2026-01-02' GROUP BY 1};
+is(differences($node, 'postgres', q{SELECT window_start, n, total, names, prices FROM sale_minute_day WHERE is_final},
+		sprintf($days, q{streamproc.tumble(ts, '1 minute')})), 0, 'what was forgotten counts where it was handed on');
+is(differences($node, 'postgres', q{SELECT window_start, n, total, names, prices FROM sale_hop_day WHERE is_final},
+		sprintf($days, q{streamproc.hop(ts, '1 minute', '2 minutes')})), 0, 'and windows of panes');
+is($node->safe_psql('postgres', 'SELECT sum(prices), sum(n) FROM sale_minute_day'), '2005|1005', 'which are all of them');
+
 # From here on there is hardly memory for a part of the keys: pages go to a file and come back all the time.
 $node->append_conf('postgresql.conf', 'streamproc.max_state_memory = 256kB');
 $node->reload;
@@ -153,7 +199,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM streamproc.status WHERE s
 	'everything runs');
 
 # Killed right after a checkpoint during which rows changed what it had still to write: it has what was there when it
-# began, or these rows would count twice now.
+# began, or these rows would count twice now. A commit of ours flushes its own.
 for my $time (1, 2)
 {
 	my $pid = worker_pid($node);
@@ -162,8 +208,11 @@ for my $time (1, 2)
 	arm_debug_point($node, 'checkpoint-slice', 'wait');
 	reached($node, 'checkpoint-slice');
 	load();
-	arm_debug_point($node, 'checkpointed', 'kill');
+	arm_debug_point($node, 'checkpointed', 'wait');
 	release_debug_point($node, 'checkpoint-slice');
+	reached($node, 'checkpointed');
+	load(5);
+	kill('KILL', $pid);
 	isnt(worker_pid($node, 'postgres', $pid), $pid, "the worker is back, time $time");
 	results_ok("killed after a checkpoint with changes amid, time $time");
 }
