@@ -92,7 +92,6 @@ SELECT state, reason FROM streamproc.status WHERE name = 'regions'::regclass;
 CREATE TABLE full_rows (id int, ts timestamptz);
 ALTER TABLE full_rows REPLICA IDENTITY FULL;
 SELECT streamproc.create_stream('full_rows', time_column => 'ts', on_update => 'retract');
-SELECT streamproc.create_window('never', 'full_rows', kind => 'sliding', size => '1 minute', aggregates => '{count(*) AS n}');
 SELECT streamproc.create_window('never', 'full_rows', kind => 'tumbling', size => '1 minute', aggregates => '{count(*) AS n}', fill => 'zero');
 SELECT streamproc.create_window('never', 'full_rows', kind => 'tumbling', size => '1 minute', aggregates => '{count(*) AS n}', backfill => false);
 CREATE TABLE plain (id int PRIMARY KEY, n int);

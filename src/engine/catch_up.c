@@ -173,6 +173,7 @@ begin_event(const SpKeptEvent *event)
 		return;
 	sp_starting->shadow->txn_max = PG_INT64_MIN;
 	sp_starting->shadow->txn_ordinal = 0;
+	sp_starting->shadow->txn_retracts = true;	/* not known here */
 	if (shadow_dedup() != NULL)
 		shadow_dedup()->admitted = 0;
 }

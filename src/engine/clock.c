@@ -137,7 +137,7 @@ sp_clock_advance(SpWindow *w, XLogRecPtr lsn, TimestampTz time)
 	ListCell   *lc;
 
 	if (w->retracts && w->ops->settle != NULL)
-		w->ops->settle(w);
+		w->ops->settle(w, lsn, time);
 	if (w->def->o.state == SP_STATE_FAILED)
 		return;
 	w->advanced_to = watermark;

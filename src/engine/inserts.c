@@ -1,11 +1,16 @@
 /*
  * inserts.c
- *	  Result rows that are inserted once and never change, until they are written.
+ *	  Result rows of a window that answers each row, until they are written.
  *
  * A window that answers each row has as many of them as the transaction had rows.  They
  * stand packed in a spool, which moves to a temporary file as the spools of transactions do,
  * and are no part of the durable state: a checkpoint waits until they are written
  * (sp_write_holds_back_checkpoint()).
+ *
+ * Mostly they are inserted and never change.  Where rows of the source may be taken back, the
+ * revision tells what is to be done: 1 is a new row, a later one is that of a row which may be
+ * there, 0 that it is to be deleted.  A row is changed once at most between two calls of
+ * sp_inserts_begin(), which therefore begins a chunk.
  */
 #include "engine/internal.h"
 
@@ -70,6 +75,14 @@ close_chunk(SpInserts *inserts)
 	resetStringInfo(&inserts->chunk);
 }
 
+/* Rows may follow that change those before. */
+void
+sp_inserts_begin(SpOutput *output)
+{
+	if (!output->replaying)
+		close_chunk(output->inserts);
+}
+
 /* One more row; its values are copied. */
 void
 sp_inserts_add(SpOutput *output, const Datum *values, const bool *nulls)
@@ -88,7 +101,31 @@ sp_inserts_add(SpOutput *output, const Datum *values, const bool *nulls)
 		output->first_change = GetCurrentTransactionStartTimestamp();
 }
 
-/* Insert all of them; they are kept, for the transaction may not commit. */
+/* Write the row in the slot, which may change one that is there; *refreshed: since the chunk began. */
+static void
+write_row(SpWriter *writer, TupleTableSlot *slot, int natts, bool *refreshed)
+{
+	int32		revision = DatumGetInt32(slot->tts_values[natts - 3]);
+	ItemPointer tid;
+
+	if (revision == 1)
+	{
+		sp_writer_insert(writer);
+		return;
+	}
+	if (!*refreshed)
+		sp_writer_refresh(writer);
+	*refreshed = true;
+	sp_writer_set_lookup(writer, true);
+	tid = palloc(sizeof(ItemPointerData));
+	ItemPointerSetInvalid(tid);
+	if (revision == 0)
+		sp_writer_delete(writer, tid);
+	else
+		sp_writer_upsert(writer, tid);
+}
+
+/* Write all of them; they are kept, for the transaction may not commit. */
 void
 sp_inserts_write(SpOutput *output, SpWriter *writer)
 {
@@ -101,6 +138,7 @@ sp_inserts_write(SpOutput *output, SpWriter *writer)
 	while ((chunk = sp_spool_next(inserts->spool)) != NULL)
 	{
 		SpRowCursor cursor;
+		bool		refreshed = false;
 
 		CHECK_FOR_INTERRUPTS();
 		sp_row_begin(&cursor, chunk);
@@ -108,7 +146,7 @@ sp_inserts_write(SpOutput *output, SpWriter *writer)
 		while (sp_row_next(&cursor, inserts->desc->natts, slot->tts_values, slot->tts_isnull))
 		{
 			ExecStoreVirtualTuple(slot);
-			sp_writer_insert(writer);
+			write_row(writer, slot, inserts->desc->natts, &refreshed);
 			ExecClearTuple(slot);
 		}
 	}

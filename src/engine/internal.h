@@ -176,6 +176,7 @@ struct SpStream
 	/* the transaction at work */
 	int64		txn_max;		/* PG_INT64_MIN: no row moved it */
 	int64		txn_ordinal;	/* rows seen */
+	bool		txn_retracts;	/* some of its rows are taken back, or may be */
 	bool		txn_changed;	/* rows were taken back */
 
 	TimestampTz tick_sent;		/* not read back yet; 0: none */
@@ -237,7 +238,7 @@ typedef struct SpWindowOps
 	/* all rows are taken back, but for windows past grace */
 	void		(*truncate) (SpWindow *w);
 	/* the rows of a transaction are in, some of them taken back; NULL: there is nothing to do */
-	void		(*settle) (SpWindow *w);
+	void		(*settle) (SpWindow *w, XLogRecPtr lsn, TimestampTz time);
 	/* the watermark stands there since the event at lsn, or before */
 	void		(*close) (SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time);
 	/* forget what no row can amend any more, and is written */
@@ -453,6 +454,7 @@ extern void sp_output_clear(SpOutput *output);
 /* inserts.c */
 struct SpWriter;
 extern SpInserts *sp_inserts_create(MemoryContext context, Oid relid, TupleDesc desc);
+extern void sp_inserts_begin(SpOutput *output);
 extern void sp_inserts_add(SpOutput *output, const Datum *values, const bool *nulls);
 extern void sp_inserts_write(SpOutput *output, struct SpWriter *writer);
 extern void sp_inserts_clear(SpOutput *output);

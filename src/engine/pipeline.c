@@ -135,6 +135,20 @@ count_other_changes(const SpEvent *event)
 	}
 }
 
+/* Was the stream's relation changed by other means than INSERT? */
+static bool
+has_other_changes(const SpEvent *event, const SpStream *s)
+{
+	int			i;
+
+	for (i = 0; i < event->nother; i++)
+	{
+		if (event->other[i].source == s->def->o.relid)
+			return true;
+	}
+	return false;
+}
+
 /* The rows of a committed transaction, in the order written. */
 static void
 apply_commit(SpEvent *event)
@@ -152,6 +166,7 @@ apply_commit(SpEvent *event)
 		s->txn_max = PG_INT64_MIN;
 		s->txn_ordinal = 0;
 		s->txn_changed = false;
+		s->txn_retracts = has_other_changes(event, s);
 		if (s->dedup != NULL)
 			s->dedup->admitted = 0;
 	}

@@ -180,6 +180,6 @@ extern void sp_session_rows_read(SpSessions *s, SpSession *session, const char *
 /* session_retract.c */
 extern void sp_session_take_back(SpWindow *w, SpRowSet *rows, SpEvaluated *ev);
 extern void sp_session_truncate(SpWindow *w);
-extern void sp_session_mend(SpWindow *w);
+extern void sp_session_mend(SpWindow *w, XLogRecPtr lsn, TimestampTz time);
 
 #endif

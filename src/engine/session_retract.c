@@ -337,7 +337,7 @@ mend_all(void *arg)
 
 /* SpWindowOps.settle */
 void
-sp_session_mend(SpWindow *w)
+sp_session_mend(SpWindow *w, XLogRecPtr lsn, TimestampTz time)
 {
 	Work		work = {w, NULL, NULL, w->sessions->torn};
 

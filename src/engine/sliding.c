@@ -6,7 +6,8 @@
  * the aggregates over the events of its key that have come before it, in commit order and
  * within a transaction in the order written, and are in its window; and the event itself.
  * It is inserted once, is final at once, never changes, and flows to what reads the window
- * within the rowset that brought the event.
+ * within the rowset that brought the event.  Where events may be taken back, it may change:
+ * see sliding_retract.c.
  *
  * Invariant: no answer is partial.  A row is late when its time <= watermark - size - grace,
  * unless it is newer than all before.  So an admissible row is newer than
@@ -27,7 +28,8 @@
  * than all events of a busy key.  What is derived from the events isn't stored.
  *
  * Durable form of a leaf: uint8 rank, uint8 number of events, and for each
- *	int64 time, uint64 arrival, columns (columns.h).
+ *	int64 time, uint64 arrival, columns (columns.h), and what is known of its result row
+ *	where it may be taken back.
  */
 #include "engine/sliding.h"
 
@@ -48,6 +50,7 @@ typedef struct SlidingWork
 	bool		feeds;			/* somebody does */
 	int			next;			/* the row at work, or to be worked on next */
 	bool		at_work;		/* if it throws, it is this row's */
+	bool		waits;			/* for the end of the transaction, which takes rows back */
 } SlidingWork;
 
 /*
@@ -88,16 +91,26 @@ open_window(SpWindow *w)
 /* ---- rows ---- */
 
 /*
- * Does the window take row i?  What it doesn't take is reported.  *after: before its first
- * event's time.
+ * The window of an event of that time begins at *start; the first event that it may have is
+ * later than *after.  False: it is out of range.
  */
+bool
+sp_sliding_window_of(SpWindow *w, int64 time, int64 *start, int64 *after)
+{
+	if (TIMESTAMP_NOT_FINITE(time) || pg_sub_s64_overflow(time, w->def->size_us, start) ||
+		!IS_VALID_TIMESTAMP(*start))
+		return false;
+	*after = w->def->closed ? *start - 1 : *start;
+	return true;
+}
+
+/* Does the window take row i?  What it doesn't take is reported. */
 static bool
 admit(SpWindow *w, SpRowSet *rows, int i, int64 *start, int64 *after)
 {
 	int64		time = rows->time[i];
 
-	if (TIMESTAMP_NOT_FINITE(time) || pg_sub_s64_overflow(time, w->def->size_us, start) ||
-		!IS_VALID_TIMESTAMP(*start))
+	if (!sp_sliding_window_of(w, time, start, after))
 	{
 		sp_output_dead(&w->output, rows, i, "time_range", "22008",
 					   "the window of the row's event time is out of range");
@@ -108,13 +121,13 @@ admit(SpWindow *w, SpRowSet *rows, int i, int64 *start, int64 *after)
 		sp_late_reject(w, rows, i);
 		return false;
 	}
-	*after = w->def->closed ? *start - 1 : *start;
 	return true;
 }
 
 /* The key of row i, or NULL; *hash for adding it.  May throw where key types' functions do. */
-static SpSlidingKey *
-find_key(SpWindow *w, const SpEvaluated *ev, int i, Datum *keys, bool *nulls, uint32 *hash)
+SpSlidingKey *
+sp_sliding_find_key(SpWindow *w, const SpEvaluated *ev, int i, Datum *keys, bool *nulls,
+					uint32 *hash)
 {
 	SpGroup    *group;
 	int			k;
@@ -199,6 +212,19 @@ emit(SlidingWork *work)
 	results->n++;
 }
 
+/* What becomes of the row at work, which has come as row i, and has a result row or not. */
+static void
+describe_row(SlidingWork *work, int i, bool passes)
+{
+	SpSlidingRow *row = sp_sliding_row(work->window->sliding, work->window->sliding->event);
+
+	row->lsn = work->rows->lsn;
+	row->ordinal = work->rows->first_ordinal + i;
+	row->revision = passes && !work->waits ? 1 : 0;
+	row->flags = !work->waits ? 0 : work->rows->updated ? SP_SLIDING_NEW | SP_SLIDING_UPDATED :
+		SP_SLIDING_NEW;
+}
+
 /*
  * Answer row i and remember it.  NULL, or why there is no answer; then, and when it throws
  * while it is at work, nothing has changed.
@@ -216,11 +242,12 @@ take_row(SlidingWork *work, int i, int *sqlstate)
 	SpSlidingKey *key;
 	SpSlidingLeaf *leaf;
 	const char *message;
+	bool		passes;
 	int			index;
 
 	if (!work->ev->pass[i] || !admit(w, work->rows, i, &start, &after))
 		return NULL;
-	key = find_key(w, work->ev, i, keys, nulls, &hash);
+	key = sp_sliding_find_key(w, work->ev, i, keys, nulls, &hash);
 	if (key == NULL && sp_guc_max_keys > 0 && s->nkeys >= sp_guc_max_keys)
 		return sp_window_refuse_key(sqlstate);
 	s->event->time = work->rows->time[i];
@@ -230,16 +257,34 @@ take_row(SlidingWork *work, int i, int *sqlstate)
 	if (message != NULL)
 		return message;
 	fill_row(w, work->rows, work->ev, i, start);
-	if (sp_having_passes_row(w, s->values, s->nulls, s->results + w->nshown,
-							 s->result_nulls + w->nshown))
+	passes = sp_having_passes_row(w, s->values, s->nulls, s->results + w->nshown,
+								  s->result_nulls + w->nshown);
+	if (passes && !work->waits)
 		emit(work);
+	if (s->keeps_rows)
+		describe_row(work, i, passes);
 	if (key == NULL)
 		key = add_key(s, hash, keys, nulls);
 	w->rows++;
 	work->at_work = false;
 	leaf = remember(s, key, &index);
+	if (work->waits)
+		sp_sliding_note(s, &s->fresh, key, s->event);
 	sp_sliding_follow(s, leaf, index);
 	return NULL;
+}
+
+/* The row at work can't be answered. */
+static void
+reject(SlidingWork *work, int sqlstate, const char *message)
+{
+	int			i = work->next;
+	int64		time = work->rows->time[i];
+	SpPlacement place = {i, 0, time, sp_clock_add(time, work->window->def->size_us)};
+
+	sp_output_dead(&work->window->output, work->rows, i, sp_window_reason(message),
+				   unpack_sql_state(sqlstate), message);
+	sp_refusal_note(work->window, work->rows, work->ev, &place);
 }
 
 /* The rows that are left; for sp_run_guarded(). */
@@ -256,8 +301,7 @@ take_rows(void *arg)
 		work->at_work = true;
 		message = take_row(work, work->next, &sqlstate);
 		if (message != NULL)
-			sp_output_dead(&work->window->output, work->rows, work->next,
-						   sp_window_reason(message), unpack_sql_state(sqlstate), message);
+			reject(work, sqlstate, message);
 		work->at_work = false;
 		work->next++;
 	}
@@ -288,8 +332,7 @@ take_rows_guarded(SlidingWork *work)
 		failed = work->next;
 		if (sp_error_is_environment(error) && attempts < SP_ATTEMPTS)
 			continue;
-		sp_output_dead(&work->window->output, work->rows, work->next, "transition",
-					   unpack_sql_state(error->sqlerrcode), error->message);
+		reject(work, error->sqlerrcode, error->message);
 		work->next++;
 	}
 }
@@ -300,6 +343,12 @@ apply_rows(SpWindow *w, SpRowSet *rows, SpEvaluated *ev)
 {
 	SlidingWork work = {w, rows, ev};
 
+	if (rows->retract)
+	{
+		sp_sliding_take_back(w, rows, ev);
+		return;
+	}
+	work.waits = w->retracts && w->stream->txn_retracts && !rows->backfill;
 	work.feeds = sp_result_is_read(w);
 	if (work.feeds)
 		sp_result_begin_rows(w, &work.results, rows->n, rows->lsn, rows->commit_time);
@@ -365,6 +414,9 @@ write_value(void *window, SpGroup *group, StringInfo buf)
 
 		appendBinaryStringInfo(buf, (char *) event, offsetof(SpSlidingEvent, columns));
 		sp_columns_write(&s->columns, event->columns, buf);
+		if (s->keeps_rows)
+			appendBinaryStringInfo(buf, (char *) sp_sliding_row(s, event),
+								   offsetof(SpSlidingRow, flags));
 	}
 }
 
@@ -397,6 +449,8 @@ read_leaf(SpWindow *w, SpGroup *group, const char **p, const char *end)
 
 		sp_read_bytes(p, end, event, offsetof(SpSlidingEvent, columns));
 		sp_columns_read(&s->columns, event->columns, p, end);
+		if (s->keeps_rows)
+			sp_read_bytes(p, end, sp_sliding_row(s, event), offsetof(SpSlidingRow, flags));
 		if (i > 0 && !in_order(sp_sliding_event(s, leaf, i - 1), event))
 			sp_columns_damaged(&s->columns);
 	}
@@ -482,6 +536,8 @@ const SpWindowOps sp_sliding_ops = {
 	.value_size = sizeof(void *),
 	.open = open_window,
 	.apply = apply_rows,
+	.truncate = sp_sliding_truncate,
+	.settle = sp_sliding_settle,
 	.close = close_windows,
 	.purge = purge_events,
 	.next_due = next_due,

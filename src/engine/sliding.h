@@ -5,6 +5,8 @@
  *	sliding.c			the kind of window: rows in, answers out, purging, durable form
  *	sliding_answer.c	the aggregates of an answer
  *	sliding_tree.c		the tree
+ *	sliding_leaf.c		its leaves: where events come and go
+ *	sliding_retract.c	events that are taken back, and answers that are given again
  */
 #ifndef SP_SLIDING_H
 #define SP_SLIDING_H
@@ -25,6 +27,39 @@ typedef struct SpSlidingEvent
 	uint64		arrival;		/* orders events of one time */
 	NullableDatum columns[FLEXIBLE_ARRAY_MEMBER];
 } SpSlidingEvent;
+
+/* What becomes of an event within a transaction. */
+#define SP_SLIDING_NEW			0x01	/* it has come, and is to be answered at the end */
+#define SP_SLIDING_UPDATED		0x02	/* and an UPDATE has left it */
+#define SP_SLIDING_DEAD			0x04	/* it was taken back, and goes at the end */
+#define SP_SLIDING_TRUNCATED	0x08	/* as all were */
+#define SP_SLIDING_CHANGED		0x10	/* its answer is to be given again */
+
+/* The result row of an event, behind its columns, where events may be taken back. */
+typedef struct SpSlidingRow
+{
+	XLogRecPtr	lsn;			/* what tells it from the others */
+	int64		ordinal;
+	int64		revision;		/* of the result row; 0: there was none yet */
+	int64		flags;			/* not durable */
+} SpSlidingRow;
+
+StaticAssertDecl(sizeof(SpSlidingRow) % sizeof(NullableDatum) == 0, "events are strides of columns");
+
+/* An event, wherever it stands. */
+typedef struct SpSlidingPlace
+{
+	struct SpSlidingKey *key;
+	int64		time;
+	uint64		arrival;
+} SpSlidingPlace;
+
+typedef struct SpSlidingPlaces
+{
+	SpSlidingPlace *list;
+	int64		n;
+	int64		allocated;
+} SpSlidingPlaces;
 
 /* How an aggregate is computed over the events of a window. */
 typedef enum SpSlidingMethod
@@ -51,6 +86,7 @@ typedef struct SpSlidingNode
 	struct SpSlidingInner *parent;
 	int64		first;			/* time of its first event */
 	int64		last;			/* and of its last one */
+	uint64		newest;			/* the latest arrival of all */
 	char	   *states;			/* of its aggregates, by agg_offset; NULL: never needed */
 	int16		level;			/* 0: a leaf */
 	int16		n;				/* events, or children */
@@ -108,12 +144,18 @@ typedef struct SpSliding
 	Size		event_size;
 	bool		native;			/* all aggregates: their states need not be given up */
 	bool		guarded;		/* a row may throw */
+	bool		keeps_rows;		/* events have a SpSlidingRow: they may be taken back */
 
 	uint64		nkeys;			/* that have events, all of which may be in a later answer's window */
 	pairingheap *due;			/* leaves, by their last event or an earlier one */
 
+	/* the transaction at work, where some of its rows are taken back */
+	SpSlidingPlaces fresh;		/* events that have come */
+	SpSlidingPlaces dead;		/* that were taken back */
+
 	/* the row at work */
 	SpSlidingEvent *event;
+	uint64		before;			/* only events that arrived before that are counted */
 	bool		retracting;		/* what throws is no row's: without running states all is well */
 	bool		in_order;		/* the newest of its key: running states moved to it */
 	char	   *states;			/* its answer's */
@@ -124,11 +166,26 @@ typedef struct SpSliding
 	bool	   *nulls;
 } SpSliding;
 
+#define sp_sliding_row(s, event) \
+	((SpSlidingRow *) ((char *) (event) + offsetof(SpSlidingEvent, columns) + \
+					   sizeof(NullableDatum) * (s)->columns.n))
 #define sp_sliding_event(s, leaf, i) ((SpSlidingEvent *) ((leaf)->events + (s)->event_size * (i)))
+
+/* What was known of a node's states isn't true any more. */
+static inline void
+sp_sliding_forget_states(SpSlidingNode *node)
+{
+	node->known[SP_SLIDING_COMBINED] = node->known[SP_SLIDING_RUNNING] = SP_SLIDING_STALE;
+}
 
 /* A group's value is a pointer: the key's, whose start is 0, or a leaf's. */
 #define sp_sliding_key_of(groups, group) (*(SpSlidingKey **) sp_group_value(groups, group))
 #define sp_sliding_leaf_of(groups, group) (*(SpSlidingLeaf **) sp_group_value(groups, group))
+
+/* sliding.c */
+extern bool sp_sliding_window_of(SpWindow *w, int64 time, int64 *start, int64 *after);
+extern SpSlidingKey *sp_sliding_find_key(SpWindow *w, const SpEvaluated *ev, int i, Datum *keys,
+										 bool *nulls, uint32 *hash);
 
 /* sliding_answer.c */
 extern void sp_sliding_bind(SpSliding *s);
@@ -143,10 +200,34 @@ extern void sp_sliding_release_states(SpSliding *s, SpSlidingMethod method, char
 /* sliding_tree.c */
 extern const char *sp_sliding_fold(SpSliding *s, SpSlidingNode *node, SpSlidingMethod method,
 								   int64 after, int64 upto, char *states, int *sqlstate);
+extern bool sp_sliding_next_run(SpSliding *s, SpSlidingLeaf *leaf, int *first, int end, int *n);
+extern void sp_sliding_note_change(SpSlidingNode *node);
+extern void sp_sliding_note_loss(SpSlidingNode *node);
+extern void sp_sliding_add_sibling(SpSliding *s, SpSlidingKey *key, SpSlidingNode *node,
+								   SpSlidingNode *sibling);
+extern void sp_sliding_add_last(SpSliding *s, SpSlidingKey *key, SpSlidingNode *node, int rank);
+extern int	sp_sliding_first_after(SpSliding *s, const SpSlidingLeaf *leaf, int64 time);
+extern SpSlidingLeaf *sp_sliding_first_leaf(SpSlidingNode *node);
+extern SpSlidingLeaf *sp_sliding_leaf_before(SpSlidingNode *node);
+extern void sp_sliding_detach(SpSliding *s, SpSlidingKey *key, SpSlidingNode *node);
+extern void sp_sliding_free_node(SpSliding *s, SpSlidingNode *node);
+
+/* sliding_leaf.c */
 extern SpSlidingLeaf *sp_sliding_find(SpSliding *s, SpSlidingKey *key, int64 after, int *index);
+extern SpSlidingLeaf *sp_sliding_locate(SpSliding *s, const SpSlidingPlace *place, int *index);
 extern SpSlidingLeaf *sp_sliding_place(SpSliding *s, SpSlidingKey *key, int64 time, int *index);
 extern SpSlidingLeaf *sp_sliding_loaded_leaf(SpSliding *s, SpGroup *group, int n);
 extern void sp_sliding_attach(SpSliding *s, SpSlidingKey *key, SpSlidingLeaf *leaf);
+extern void sp_sliding_leaf_changed(SpSliding *s, SpSlidingLeaf *leaf);
+extern void sp_sliding_remove(SpSliding *s, SpSlidingLeaf *leaf, int index, bool with_values);
+extern void sp_sliding_forget_key(SpSliding *s, SpSlidingKey *key);
 extern void sp_sliding_purge(SpSliding *s, int64 upto);
+
+/* sliding_retract.c */
+extern void sp_sliding_note(SpSliding *s, SpSlidingPlaces *places, SpSlidingKey *key,
+							const SpSlidingEvent *event);
+extern void sp_sliding_take_back(SpWindow *w, SpRowSet *rows, SpEvaluated *ev);
+extern void sp_sliding_truncate(SpWindow *w);
+extern void sp_sliding_settle(SpWindow *w, XLogRecPtr lsn, TimestampTz time);
 
 #endif

@@ -64,8 +64,11 @@ sp_sliding_bind(SpSliding *s)
 	choose_methods(s);
 	for (a = 0; a < w->naggs; a++)
 		s->native &= sp_aggregate_is_native(w->aggs[a]);
-	sp_columns_bind(&s->columns, w, false);
-	s->event_size = offsetof(SpSlidingEvent, columns) + sizeof(NullableDatum) * s->columns.n;
+	sp_columns_bind(&s->columns, w, w->retracts);
+	s->keeps_rows = w->retracts;
+	s->event_size = offsetof(SpSlidingEvent, columns) + sizeof(NullableDatum) * s->columns.n +
+		(s->keeps_rows ? sizeof(SpSlidingRow) : 0);
+	s->before = PG_UINT64_MAX;
 	s->event = palloc0(s->event_size);
 	s->states = palloc0(Max(s->states_size, 1));
 	s->results = palloc0(sizeof(Datum) * Max(1, w->naggs));
@@ -298,28 +301,36 @@ release_answer(SpSliding *s)
 	}
 }
 
+/* n events that stand together, to the aggregates that go through all of them. */
+static const char *
+walk_run(SpSliding *s, const SpSlidingEvent *events, int n, int *sqlstate)
+{
+	const char *message = NULL;
+	int			a;
+
+	for (a = 0; a < s->window->naggs && message == NULL; a++)
+	{
+		if (s->method[a] == SP_SLIDING_WALKED)
+			message = sp_sliding_advance(s, a, s->states, events, n, sqlstate);
+	}
+	return message;
+}
+
 /* All events of the window, one leaf after the other, to the aggregates that want them. */
 static const char *
 walk(SpSliding *s, SpSlidingKey *key, int64 after, int *sqlstate)
 {
-	SpWindow   *w = s->window;
 	const char *message = NULL;
 	int			first;
 	SpSlidingLeaf *leaf = sp_sliding_find(s, key, after, &first);
 
 	for (; leaf != NULL && leaf->node.first <= s->event->time; leaf = leaf->next, first = 0)
 	{
-		int			n = leaf->node.n;
-		int			a;
+		int			end = sp_sliding_first_after(s, leaf, s->event->time);
+		int			n;
 
-		while (n > first && sp_sliding_event(s, leaf, n - 1)->time > s->event->time)
-			n--;
-		for (a = 0; a < w->naggs && message == NULL; a++)
-		{
-			if (s->method[a] == SP_SLIDING_WALKED)
-				message = sp_sliding_advance(s, a, s->states, sp_sliding_event(s, leaf, first),
-											 n - first, sqlstate);
-		}
+		for (; message == NULL && sp_sliding_next_run(s, leaf, &first, end, &n); first += n)
+			message = walk_run(s, sp_sliding_event(s, leaf, first), n, sqlstate);
 	}
 	return message;
 }
@@ -344,8 +355,8 @@ gather(SpSliding *s, SpSlidingKey *key, SpSlidingMethod method, int64 after, int
 
 /*
  * s->results, the aggregates' for the row at work, over the events of its key (NULL: there are
- * none) with after < time <= its own, and itself.  NULL, or why there are none.  May throw
- * where aggregates do; memory is the same then.
+ * none) with after < time <= its own that arrived before s->before, and itself.  NULL, or why
+ * there are none.  May throw where aggregates do; memory is the same then.
  */
 const char *
 sp_sliding_answer(SpSliding *s, SpSlidingKey *key, int64 after, int *sqlstate)
@@ -356,7 +367,8 @@ sp_sliding_answer(SpSliding *s, SpSlidingKey *key, int64 after, int *sqlstate)
 				a;
 
 	release_answer(s);
-	s->in_order = key != NULL && s->event->time >= key->root->last;
+	s->in_order = key != NULL && s->before == PG_UINT64_MAX &&
+		s->event->time >= key->root->last;
 	for (m = 0; m < 3 && message == NULL; m++)
 	{
 		if (!s->uses[m])

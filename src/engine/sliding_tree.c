@@ -22,13 +22,6 @@
 
 /* ---- states ---- */
 
-/* What was known of a node's states isn't true any more. */
-static inline void
-forget_states(SpSlidingNode *node)
-{
-	node->known[SP_SLIDING_COMBINED] = node->known[SP_SLIDING_RUNNING] = SP_SLIDING_STALE;
-}
-
 /* Add the states of a method's aggregates to others. */
 static const char *
 combine_states(SpSliding *s, SpSlidingMethod method, char *to, const char *from, int *sqlstate)
@@ -146,8 +139,8 @@ know_states(SpSliding *s, SpSlidingNode *node, SpSlidingMethod method)
 }
 
 /* Index of the first event of a leaf with a later time. */
-static int
-first_after(SpSliding *s, SpSlidingLeaf *leaf, int64 time)
+int
+sp_sliding_first_after(SpSliding *s, const SpSlidingLeaf *leaf, int64 time)
 {
 	int			low = 0;
 	int			high = leaf->node.n;
@@ -165,8 +158,47 @@ first_after(SpSliding *s, SpSlidingLeaf *leaf, int64 time)
 }
 
 /*
- * Add the events with after < time <= upto to the states of a method's aggregates, in order.
- * NULL, or what is wrong with the sum of them.  May throw where aggregates do.
+ * The next events of a leaf, from *first to before end, that stand together and are to be
+ * counted: *n of them.  False: there are none.
+ */
+bool
+sp_sliding_next_run(SpSliding *s, SpSlidingLeaf *leaf, int *first, int end, int *n)
+{
+	int			i = *first;
+
+	if (leaf->node.newest < s->before)
+	{
+		*n = end - i;
+		return *n > 0;
+	}
+	while (i < end && sp_sliding_event(s, leaf, i)->arrival >= s->before)
+		i++;
+	*first = i;
+	while (i < end && sp_sliding_event(s, leaf, i)->arrival < s->before)
+		i++;
+	*n = i - *first;
+	return *n > 0;
+}
+
+/* Those of one leaf with after < time <= upto, to the states of a method's aggregates. */
+static const char *
+fold_leaf(SpSliding *s, SpSlidingLeaf *leaf, SpSlidingMethod method, int64 after, int64 upto,
+		  char *states, int *sqlstate)
+{
+	int			first = sp_sliding_first_after(s, leaf, after);
+	int			end = sp_sliding_first_after(s, leaf, upto);
+	const char *message = NULL;
+	int			n;
+
+	for (; message == NULL && sp_sliding_next_run(s, leaf, &first, end, &n); first += n)
+		message = advance_states(s, method, states, leaf, first, n, sqlstate);
+	return message;
+}
+
+/*
+ * Add the events with after < time <= upto to the states of a method's aggregates, in order;
+ * of these only what arrived before s->before.  NULL, or what is wrong with the sum of them.
+ * May throw where aggregates do.
  */
 const char *
 sp_sliding_fold(SpSliding *s, SpSlidingNode *node, SpSlidingMethod method,
@@ -178,16 +210,11 @@ sp_sliding_fold(SpSliding *s, SpSlidingNode *node, SpSlidingMethod method,
 
 	if (node->last <= after || node->first > upto)
 		return NULL;
-	if (node->first > after && node->last <= upto && know_states(s, node, method))
+	if (node->first > after && node->last <= upto && node->newest < s->before &&
+		know_states(s, node, method))
 		return combine_states(s, method, states, node->states, sqlstate);
 	if (node->level == 0)
-	{
-		SpSlidingLeaf *leaf = (SpSlidingLeaf *) node;
-
-		i = first_after(s, leaf, after);
-		return advance_states(s, method, states, leaf, i, first_after(s, leaf, upto) - i,
-							  sqlstate);
-	}
+		return fold_leaf(s, (SpSlidingLeaf *) node, method, after, upto, states, sqlstate);
 	for (i = 0; i < node->n && message == NULL; i++)
 		message = sp_sliding_fold(s, inner->children[i], method, after, upto, states, sqlstate);
 	return message;
@@ -207,8 +234,8 @@ child_index(const SpSlidingInner *inner, const SpSlidingNode *child)
 }
 
 /* Something below the node has changed: its times, and those of all above it. */
-static void
-note_change(SpSlidingNode *node)
+void
+sp_sliding_note_change(SpSlidingNode *node)
 {
 	SpSlidingInner *inner;
 
@@ -218,12 +245,35 @@ note_change(SpSlidingNode *node)
 
 		inner->node.first = inner->children[0]->first;
 		inner->node.last = inner->children[inner->node.n - 1]->last;
-		forget_states(&inner->node);
+		inner->node.newest = Max(inner->node.newest, node->newest);
+		sp_sliding_forget_states(&inner->node);
 		if (i < inner->nfolded[SP_SLIDING_COMBINED])
 			inner->nfolded[SP_SLIDING_COMBINED] = 0;
 		if (i < inner->nfolded[SP_SLIDING_RUNNING])
 			inner->nfolded[SP_SLIDING_RUNNING] = 0;
 	}
+}
+
+/* The latest arrival of what is below a node. */
+static void
+find_newest(SpSlidingInner *inner)
+{
+	int			i;
+
+	inner->node.newest = inner->children[0]->newest;
+	for (i = 1; i < inner->node.n; i++)
+		inner->node.newest = Max(inner->node.newest, inner->children[i]->newest);
+}
+
+/* The same where it has lost events. */
+void
+sp_sliding_note_loss(SpSlidingNode *node)
+{
+	SpSlidingInner *inner;
+
+	for (inner = node->parent; inner != NULL; inner = inner->node.parent)
+		find_newest(inner);
+	sp_sliding_note_change(node);
 }
 
 static inline void
@@ -243,20 +293,18 @@ new_inner(SpSliding *s, SpSlidingNode *child)
 	inner->node.n = 1;
 	inner->node.first = child->first;
 	inner->node.last = child->last;
+	inner->node.newest = child->newest;
 	set_child(inner, 0, child);
 	return inner;
 }
 
-static SpSlidingLeaf *
-first_leaf(SpSlidingNode *node)
+SpSlidingLeaf *
+sp_sliding_first_leaf(SpSlidingNode *node)
 {
 	while (node->level > 0)
 		node = ((SpSlidingInner *) node)->children[0];
 	return (SpSlidingLeaf *) node;
 }
-
-static void add_sibling(SpSliding *s, SpSlidingKey *key, SpSlidingNode *node,
-						SpSlidingNode *sibling);
 
 /* A node has one child too many: move the second half to a new one. */
 static void
@@ -264,7 +312,7 @@ split_inner(SpSliding *s, SpSlidingKey *key, SpSlidingInner *inner)
 {
 	int			half = inner->node.n / 2;
 	SpSlidingInner *right = new_inner(s, inner->children[half]);
-	SpSlidingLeaf *leaf = first_leaf(&right->node);
+	SpSlidingLeaf *leaf = sp_sliding_first_leaf(&right->node);
 	int			i;
 
 	for (i = half + 1; i < inner->node.n; i++)
@@ -272,17 +320,19 @@ split_inner(SpSliding *s, SpSlidingKey *key, SpSlidingInner *inner)
 	right->node.last = inner->node.last;
 	inner->node.n = half;
 	inner->node.last = inner->children[half - 1]->last;
-	forget_states(&inner->node);
+	find_newest(right);
+	find_newest(inner);
+	sp_sliding_forget_states(&inner->node);
 	inner->nfolded[SP_SLIDING_COMBINED] = inner->nfolded[SP_SLIDING_RUNNING] = 0;
 	sp_group_changing(&s->window->groups, leaf->group);
 	leaf->rank = Max(leaf->rank, right->node.level);
 	sp_group_changed(&s->window->groups, leaf->group);
-	add_sibling(s, key, &inner->node, &right->node);
+	sp_sliding_add_sibling(s, key, &inner->node, &right->node);
 }
 
 /* Put a node behind another one of its level. */
-static void
-add_sibling(SpSliding *s, SpSlidingKey *key, SpSlidingNode *node, SpSlidingNode *sibling)
+void
+sp_sliding_add_sibling(SpSliding *s, SpSlidingKey *key, SpSlidingNode *node, SpSlidingNode *sibling)
 {
 	SpSlidingInner *parent = node->parent;
 	int			i;
@@ -297,104 +347,19 @@ add_sibling(SpSliding *s, SpSlidingKey *key, SpSlidingNode *node, SpSlidingNode 
 			sizeof(SpSlidingNode *) * (parent->node.n - i));
 	set_child(parent, i, sibling);
 	parent->node.n++;
-	note_change(node);
-	note_change(sibling);
+	sp_sliding_note_change(node);
+	sp_sliding_note_change(sibling);
 	if (parent->node.n > SP_SLIDING_FANOUT)
 		split_inner(s, key, parent);
 }
 
-/* ---- leaves ---- */
-
-/* pairingheap_comparator: the one that is due first comes first. */
-static int
-compare_due(const pairingheap_node *a, const pairingheap_node *b, void *arg)
-{
-	const SpSlidingLeaf *x = pairingheap_const_container(SpSlidingLeaf, due_node, a);
-	const SpSlidingLeaf *y = pairingheap_const_container(SpSlidingLeaf, due_node, b);
-
-	return x->due < y->due ? 1 : x->due > y->due ? -1 : 0;
-}
-
-/* The leaf is to be looked at when nobody needs its last event any more. */
-static void
-file_leaf(SpSliding *s, SpSlidingLeaf *leaf)
-{
-	MemoryContext old = MemoryContextSwitchTo(s->context);
-
-	if (s->due == NULL)
-		s->due = pairingheap_allocate(compare_due, NULL);
-	MemoryContextSwitchTo(old);
-	leaf->due = leaf->node.last;
-	pairingheap_add(s->due, &leaf->due_node);
-}
-
-/* A leaf without events, in no tree. */
-static SpSlidingLeaf *
-new_leaf(SpSliding *s, SpSlidingKey *key)
-{
-	SpSlidingLeaf *leaf = MemoryContextAllocZero(s->context, sizeof(SpSlidingLeaf));
-
-	leaf->key = key;
-	return leaf;
-}
-
-/* Its group; keys are the key's.  Nobody looks for it: its hash need not be that of the keys. */
-static void
-add_group(SpSliding *s, SpSlidingLeaf *leaf)
-{
-	SpGroups   *groups = &s->window->groups;
-	SpGroup    *of_key = leaf->key->group;
-	int64		start = (int64) groups->next_sequence + 1;
-
-	leaf->group = sp_group_add(groups, (uint32) start * UINT32_C(2654435761), start,
-							   sp_group_keys(groups, of_key), sp_group_nulls(groups, of_key));
-	sp_sliding_leaf_of(groups, leaf->group) = leaf;
-}
-
-/* A leaf that was read, without a key; for the durable form. */
-SpSlidingLeaf *
-sp_sliding_loaded_leaf(SpSliding *s, SpGroup *group, int n)
-{
-	SpSlidingLeaf *leaf = new_leaf(s, NULL);
-
-	leaf->group = group;
-	sp_sliding_leaf_of(&s->window->groups, group) = leaf;
-	leaf->allocated = n;
-	leaf->events = MemoryContextAllocZero(s->context, s->event_size * n);
-	return leaf;
-}
-
-/* Room for one more event. */
-static void
-make_room(SpSliding *s, SpSlidingLeaf *leaf)
-{
-	if (leaf->node.n < leaf->allocated)
-		return;
-	leaf->allocated = Min(Max(4, leaf->allocated * 2), SP_SLIDING_LEAF);
-	if (leaf->events == NULL)
-		leaf->events = MemoryContextAlloc(s->context, s->event_size * leaf->allocated);
-	else
-		leaf->events = repalloc(leaf->events, s->event_size * leaf->allocated);
-}
-
-/* Put a leaf with a rank and events behind the last one. */
+/* Put a node with a rank behind the last one of its level, under as many new ones. */
 void
-sp_sliding_attach(SpSliding *s, SpSlidingKey *key, SpSlidingLeaf *leaf)
+sp_sliding_add_last(SpSliding *s, SpSlidingKey *key, SpSlidingNode *node, int rank)
 {
-	SpSlidingNode *node = &leaf->node;
 	SpSlidingInner *parent;
 
-	leaf->key = key;
-	file_leaf(s, leaf);
-	if (key->root == NULL)
-	{
-		key->root = node;
-		key->tail = leaf;
-		return;
-	}
-	key->tail->next = leaf;
-	key->tail = leaf;
-	while (node->level < leaf->rank)
+	while (node->level < rank)
 		node = &new_inner(s, node)->node;
 	while (key->root->level <= node->level)
 		key->root = &new_inner(s, key->root)->node;
@@ -402,159 +367,26 @@ sp_sliding_attach(SpSliding *s, SpSlidingKey *key, SpSlidingLeaf *leaf)
 	while (parent->node.level > node->level + 1)
 		parent = (SpSlidingInner *) parent->children[parent->node.n - 1];
 	set_child(parent, parent->node.n++, node);
-	note_change(node);
+	sp_sliding_note_change(node);
 }
 
-/* Levels of nodes at the right edge, from the leaves up, that have no room. */
-static int
-count_full(const SpSlidingKey *key)
-{
-	const SpSlidingInner *inner;
-	int			n = 0;
-
-	if (key->tail == NULL)
-		return 0;
-	for (inner = key->tail->node.parent; inner != NULL && inner->node.n == SP_SLIDING_FANOUT;
-		 inner = inner->node.parent)
-		n++;
-	return n;
-}
-
-/* Move the second half of a full leaf's events to a new one behind it. */
-static SpSlidingLeaf *
-split_leaf(SpSliding *s, SpSlidingLeaf *leaf)
-{
-	SpSlidingLeaf *right = new_leaf(s, leaf->key);
-	int			half = SP_SLIDING_LEAF / 2;
-
-	add_group(s, right);
-	right->allocated = SP_SLIDING_LEAF;
-	right->events = MemoryContextAlloc(s->context, s->event_size * SP_SLIDING_LEAF);
-	right->node.n = leaf->node.n - half;
-	memcpy(right->events, leaf->events + s->event_size * half, s->event_size * right->node.n);
-	right->node.first = sp_sliding_event(s, right, 0)->time;
-	right->node.last = leaf->node.last;
-	leaf->node.n = half;
-	leaf->node.last = sp_sliding_event(s, leaf, half - 1)->time;
-	forget_states(&leaf->node);
-	right->next = leaf->next;
-	leaf->next = right;
-	if (leaf->key->tail == leaf)
-		leaf->key->tail = right;
-	/* When a leaf goes must depend on its events alone: see sp_sliding_purge(). */
-	pairingheap_remove(s->due, &leaf->due_node);
-	file_leaf(s, leaf);
-	file_leaf(s, right);
-	sp_group_changed(&s->window->groups, leaf->group);
-	add_sibling(s, leaf->key, &leaf->node, &right->node);
-	return right;
-}
-
-/* The leaf that an event in the middle belongs to: behind all of its time. */
-static SpSlidingLeaf *
-find_leaf(const SpSlidingKey *key, int64 time)
-{
-	SpSlidingNode *node = key->root;
-
-	while (node->level > 0)
-	{
-		SpSlidingInner *inner = (SpSlidingInner *) node;
-		int			i = node->n - 1;
-
-		while (i > 0 && inner->children[i]->first > time)
-			i--;
-		node = inner->children[i];
-	}
-	return (SpSlidingLeaf *) node;
-}
-
-/* A first event in a new leaf at the end. */
-static SpSlidingLeaf *
-append_leaf(SpSliding *s, SpSlidingKey *key, int64 time)
-{
-	SpSlidingLeaf *leaf = new_leaf(s, key);
-
-	add_group(s, leaf);
-	make_room(s, leaf);
-	leaf->rank = count_full(key);
-	leaf->node.n = 1;
-	leaf->node.first = leaf->node.last = time;
-	sp_sliding_attach(s, key, leaf);
-	return leaf;
-}
-
-/*
- * Make a place for an event, behind all of its time; the caller fills it at once.  Combined
- * states of a leaf stay known when that is its end: the caller adds the event to them.
- */
+/* The leaf before all that is below a node, or NULL. */
 SpSlidingLeaf *
-sp_sliding_place(SpSliding *s, SpSlidingKey *key, int64 time, int *index)
+sp_sliding_leaf_before(SpSlidingNode *node)
 {
-	SpSlidingLeaf *leaf = key->tail;
-	int			i;
-
-	if (leaf == NULL || (time >= leaf->node.last && leaf->node.n == SP_SLIDING_LEAF))
-	{
-		*index = 0;
-		return append_leaf(s, key, time);
-	}
-	if (time < leaf->node.last)
-		leaf = find_leaf(key, time);
-	i = first_after(s, leaf, time);
-	sp_group_changing(&s->window->groups, leaf->group);
-	if (leaf->node.n == SP_SLIDING_LEAF)
-	{
-		SpSlidingLeaf *right = split_leaf(s, leaf);
-
-		if (i > leaf->node.n)
-		{
-			i -= leaf->node.n;
-			leaf = right;
-		}
-	}
-	make_room(s, leaf);
-	if (i < leaf->node.n)
-	{
-		memmove(sp_sliding_event(s, leaf, i + 1), sp_sliding_event(s, leaf, i),
-				s->event_size * (leaf->node.n - i));
-		forget_states(&leaf->node);
-	}
-	leaf->node.known[SP_SLIDING_RUNNING] = SP_SLIDING_STALE;
-	leaf->node.n++;
-	leaf->node.first = Min(leaf->node.first, time);
-	leaf->node.last = Max(leaf->node.last, time);
-	note_change(&leaf->node);
-	sp_group_changed(&s->window->groups, leaf->group);
-	*index = i;
-	return leaf;
-}
-
-/* The first event with a later time; NULL: there is none. */
-SpSlidingLeaf *
-sp_sliding_find(SpSliding *s, SpSlidingKey *key, int64 after, int *index)
-{
-	SpSlidingNode *node = key->root;
-
-	if (node == NULL || node->last <= after)
+	while (node->parent != NULL && node->parent->children[0] == node)
+		node = &node->parent->node;
+	if (node->parent == NULL)
 		return NULL;
+	node = node->parent->children[child_index(node->parent, node) - 1];
 	while (node->level > 0)
-	{
-		SpSlidingInner *inner = (SpSlidingInner *) node;
-		int			i = 0;
-
-		while (inner->children[i]->last <= after)
-			i++;
-		node = inner->children[i];
-	}
-	*index = first_after(s, (SpSlidingLeaf *) node, after);
+		node = ((SpSlidingInner *) node)->children[node->n - 1];
 	return (SpSlidingLeaf *) node;
 }
-
-/* ---- the end of a leaf ---- */
 
 /* Give up a node's states and the node. */
-static void
-free_node(SpSliding *s, SpSlidingNode *node)
+void
+sp_sliding_free_node(SpSliding *s, SpSlidingNode *node)
 {
 	int			m;
 
@@ -570,104 +402,35 @@ free_node(SpSliding *s, SpSlidingNode *node)
 	pfree(node);
 }
 
-/* Values of a leaf's events that are elsewhere. */
-static void
-free_values(SpSliding *s, SpSlidingLeaf *leaf)
-{
-	int			i;
-
-	for (i = 0; i < leaf->node.n && !s->columns.by_value; i++)
-		sp_columns_free(&s->columns, sp_sliding_event(s, leaf, i)->columns);
-}
-
-/* Take a node, the first of its level, and what it leaves empty out of the tree. */
-static void
-detach(SpSliding *s, SpSlidingKey *key, SpSlidingNode *node)
+/* Take a node, and what it leaves empty, out of the tree. */
+void
+sp_sliding_detach(SpSliding *s, SpSlidingKey *key, SpSlidingNode *node)
 {
 	SpSlidingInner *parent = node->parent;
+	int			i;
 
 	if (parent == NULL)
 	{
 		key->root = NULL;
 		return;
 	}
+	i = child_index(parent, node);
 	parent->node.n--;
-	memmove(&parent->children[0], &parent->children[1],
-			sizeof(SpSlidingNode *) * parent->node.n);
+	memmove(&parent->children[i], &parent->children[i + 1],
+			sizeof(SpSlidingNode *) * (parent->node.n - i));
 	if (parent->node.n == 0)
 	{
-		detach(s, key, &parent->node);
-		free_node(s, &parent->node);
+		sp_sliding_detach(s, key, &parent->node);
+		sp_sliding_free_node(s, &parent->node);
 		return;
 	}
-	note_change(parent->children[0]);
+	sp_sliding_note_loss(parent->children[Min(i, parent->node.n - 1)]);
 	while (key->root->level > 0 && key->root->n == 1)
 	{
 		SpSlidingInner *root = (SpSlidingInner *) key->root;
 
 		key->root = root->children[0];
 		key->root->parent = NULL;
-		free_node(s, &root->node);
+		sp_sliding_free_node(s, &root->node);
 	}
-}
-
-/* Forget the first leaf of a key, and its events; false: that was the last one. */
-static bool
-remove_first_leaf(SpSliding *s, SpSlidingKey *key)
-{
-	SpSlidingLeaf *leaf = first_leaf(key->root);
-
-	sp_group_changing(&s->window->groups, leaf->group);
-	if (key->oldest == leaf)
-		key->is_running = false;
-	detach(s, key, &leaf->node);
-	if (key->tail == leaf)
-		key->tail = NULL;
-	free_values(s, leaf);
-	sp_group_remove(&s->window->groups, leaf->group);
-	if (leaf->events != NULL)
-		pfree(leaf->events);
-	free_node(s, &leaf->node);
-	return key->tail != NULL;
-}
-
-/*
- * Forget all leaves whose events are no later than that, and keys without events.  Exactly
- * these go, at whatever times they were filed under: the shape of the trees depends on it.
- */
-void
-sp_sliding_purge(SpSliding *s, int64 upto)
-{
-	List	   *due = NIL;
-	ListCell   *lc;
-
-	while (s->due != NULL && !pairingheap_is_empty(s->due))
-	{
-		SpSlidingLeaf *leaf = pairingheap_container(SpSlidingLeaf, due_node,
-													pairingheap_first(s->due));
-
-		if (leaf->due > upto)
-			break;
-		pairingheap_remove_first(s->due);
-		if (leaf->node.last > upto)
-			file_leaf(s, leaf);
-		else
-			due = lappend(due, leaf->key);
-	}
-	foreach(lc, due)
-	{
-		SpSlidingKey *key = lfirst(lc);
-
-		/* One leaf for each time that the key is in the list. */
-		if (remove_first_leaf(s, key))
-			continue;
-		if (key->has_running)
-			sp_sliding_release_states(s, SP_SLIDING_RUNNING, key->running);
-		if (key->running != NULL)
-			pfree(key->running);
-		sp_group_remove(&s->window->groups, key->group);
-		pfree(key);
-		s->nkeys--;
-	}
-	list_free(due);
 }

@@ -137,7 +137,14 @@ describe_result(SpWindow *w)
 	w->result_desc = CreateTemplateTupleDesc(w->natts);
 	for (i = 0; i < w->natts; i++)
 		TupleDescCopyEntry(w->result_desc, i + 1, desc, i + 1);
-	w->result_keys = palloc(sizeof(AttrNumber) * (w->nkeys + 1));
+	w->result_keys = palloc(sizeof(AttrNumber) * (w->nkeys + 2));
+	if (sliding)
+	{
+		w->result_keys[w->nresult_keys++] = w->natts - 1;	/* lsn, ordinal */
+		w->result_keys[w->nresult_keys++] = w->natts;
+		RelationClose(rel);
+		return;
+	}
 	if (!global)
 		w->result_keys[w->nresult_keys++] =
 			w->def->window_kind == SP_WINDOW_CUMULATIVE ? 2 : 1;

@@ -214,7 +214,8 @@ write_inserts(SpWindow *w)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamproc write",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	SpWriter   *writer = sp_writer_open(w->def->o.relid, w->natts, w->types, 0, NULL);
+	SpWriter   *writer = sp_writer_open(w->def->o.relid, w->natts, w->types,
+										w->retracts ? w->nresult_keys : 0, w->result_keys);
 
 	sp_writer_log(writer, w->def->changes, sp_starting_position(&w->def->o));
 	sp_inserts_write(&w->output, writer);

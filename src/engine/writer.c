@@ -222,6 +222,13 @@ sp_writer_delete(SpWriter *writer, ItemPointer tid)
 	end_row(writer, found);
 }
 
+/* Let the rows that were written be looked up. */
+void
+sp_writer_refresh(SpWriter *writer)
+{
+	sp_table_refresh(writer->table);
+}
+
 /* Count a row that was changed at a position. */
 static SpAtResult
 count_at(SpWriter *writer, SpAtResult result)

@@ -75,6 +75,9 @@ extern void sp_writer_insert(SpWriter *writer);
 /* Delete the row with the key in the slot, if there; *tid becomes invalid. */
 extern void sp_writer_delete(SpWriter *writer, ItemPointer tid);
 
+/* Let rows be looked up that this writer has inserted, of which no TID was remembered. */
+extern void sp_writer_refresh(SpWriter *writer);
+
 /*
  * What becomes of a row that was seen at a position, when it is to be deleted, or one of its
  * columns set.

@@ -158,10 +158,6 @@ refuse_parameter(const char *parameter, const char *value, const char *detail, c
 static void
 check_parameters(FunctionCallInfo fcinfo, const SpWindowDraft *draft)
 {
-	if (draft->kind == SP_WINDOW_SLIDING)
-		refuse_parameter("kind", "sliding",
-						 "A row that is taken back would change the windows of other rows.",
-						 "Use a window of another kind.");
 	if (draft->stream->time_attnum == 0 && draft->kind != SP_WINDOW_GLOBAL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -204,7 +200,8 @@ sp_on_update_check_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft, L
 	if (draft->upstream != NULL || draft->stream->on_update != SP_ON_UPDATE_RETRACT)
 		return;
 	check_parameters(fcinfo, draft);
-	check_aggregates(draft->aggregates);
+	if (draft->kind != SP_WINDOW_SLIDING)	/* there they are computed anew */
+		check_aggregates(draft->aggregates);
 	foreach(cell, clauses)
 		pull_varattnos(((SpClause *) lfirst(cell))->expr, 1, &attributes);
 	if (draft->filter != NULL)

@@ -1,0 +1,271 @@
+--
+-- Sliding windows of a stream with on_update => 'retract': an answer that has counted a row that is taken back is given
+-- again without it; an UPDATE at the same time and key counts as if the row had come so.
+--
+SET timezone = 'UTC';
+SET datestyle = 'ISO, YMD';
+CREATE SCHEMA retract_sliding_test;
+SET search_path = retract_sliding_test, public;
+
+-- ---- By hand ----
+
+CREATE TABLE payment (id int PRIMARY KEY, who text, amount int, ts timestamptz, note text);
+ALTER TABLE payment REPLICA IDENTITY FULL;
+SELECT streamproc.create_stream('payment', time_column => 'ts', watermark => '1 minute', idle_timeout => '1 day', on_update => 'retract');
+SELECT streamproc.create_window('velocity', 'payment', kind => 'sliding', size => '5 minutes', keys => '{who}', carry => '{id AS id}',
+	aggregates => '{count(*) AS n, sum(amount) AS total, max(amount) AS peak}', filter => 'amount <> 0');
+SELECT streamproc.create_window('busy', 'payment', kind => 'sliding', size => '5 minutes', keys => '{who}', carry => '{id AS id}',
+	aggregates => '{count(*) AS n}', group_filter => 'count(*) >= 3', filter => 'amount <> 0');
+SELECT streamproc.create_detector('watch', 'velocity', method => 'rule', rules => ARRAY['true AS "Came"'], carry => '{id AS payment, n AS n, total AS total}');
+SELECT streamproc.wait_for();
+INSERT INTO payment VALUES (1, 'ann', 1, '2026-03-01 12:00+00'), (2, 'ann', 2, '2026-03-01 12:01+00'), (3, 'ann', 4, '2026-03-01 12:02+00'),
+	(4, 'bob', 8, '2026-03-01 12:02+00'), (5, 'ann', 16, '2026-03-01 12:05+00'), (6, 'ann', 32, '2026-03-01 12:05+00');
+SELECT streamproc.wait_for();
+SELECT window_start, window_end, who, id, n, total, peak, is_final, revision FROM velocity ORDER BY id;
+SELECT id, n FROM busy ORDER BY id;
+-- A row goes: those after it count one less, as long as they could see it.
+DELETE FROM payment WHERE id = 2;
+SELECT streamproc.wait_for();
+SELECT id, n, total, peak, revision FROM velocity ORDER BY id;
+SELECT id, n FROM busy ORDER BY id;
+-- It is another one, at its time: in its place.
+UPDATE payment SET amount = 64 WHERE id = 3;
+SELECT streamproc.wait_for();
+SELECT id, n, total, peak, revision FROM velocity ORDER BY id;
+-- Nothing that counts is changed.
+UPDATE payment SET note = 'seen';
+SELECT streamproc.wait_for();
+SELECT id, n, total, peak, revision FROM velocity ORDER BY id;
+-- Another time, another key, left out: it comes now, or goes. Those that came before don't count it.
+UPDATE payment SET ts = '2026-03-01 12:04+00' WHERE id = 3;
+UPDATE payment SET who = 'bob' WHERE id = 5;
+UPDATE payment SET amount = 0 WHERE id = 1;
+SELECT streamproc.wait_for();
+SELECT window_end, who, id, n, total, peak, revision FROM velocity ORDER BY id;
+SELECT id, n FROM busy ORDER BY id;
+-- In one transaction, in any order; what is rolled back never was.
+BEGIN;
+INSERT INTO payment VALUES (7, 'cid', 1, '2026-03-01 12:05+00'), (8, 'cid', 2, '2026-03-01 12:05+00'), (9, 'cid', 4, '2026-03-01 12:06+00');
+UPDATE payment SET amount = amount * 10 WHERE who = 'cid';
+DELETE FROM payment WHERE id = 8;
+SAVEPOINT s;
+TRUNCATE payment;
+ROLLBACK TO s;
+INSERT INTO payment VALUES (8, 'cid', 3, '2026-03-01 12:06+00');
+COMMIT;
+SELECT streamproc.wait_for();
+SELECT window_end, id, n, total, peak, revision FROM velocity WHERE who = 'cid' ORDER BY id;
+SELECT id, n FROM busy ORDER BY id;
+-- What reads the window has had each answer once, as it was when the event came, or its UPDATE.
+SELECT payment, n, total FROM watch ORDER BY watch.lsn, ordinal;
+-- Past grace all stays as it is.
+INSERT INTO payment VALUES (10, 'x', 1, '2026-03-01 12:12+00');
+SELECT streamproc.wait_for();
+DELETE FROM payment WHERE id IN (6, 9);
+UPDATE payment SET amount = 5 WHERE id = 5;
+SELECT streamproc.wait_for();
+SELECT window_end, who, id, n, total, peak, revision FROM velocity ORDER BY id;
+SELECT rows, late, retracted, ignored FROM streamproc.status WHERE name = 'velocity'::regclass;
+-- TRUNCATE takes all back that isn't.
+BEGIN;
+INSERT INTO payment VALUES (11, 'x', 2, '2026-03-01 12:12+00');
+TRUNCATE payment;
+INSERT INTO payment VALUES (12, 'x', 4, '2026-03-01 12:13+00');
+COMMIT;
+SELECT streamproc.wait_for();
+SELECT window_end, id, n, total, peak, revision FROM velocity WHERE who = 'x' ORDER BY id;
+SELECT streamproc.drop_stream('payment', cascade => true);
+
+-- ---- Against plain SQL ----
+
+-- When a row has come: it is new when it is inserted and when it is updated, unless it then has the time, and the key, that it had
+-- when the transaction began, and was counted then. Times are those of one row only.
+CREATE TABLE entry (id int PRIMARY KEY, came bigint, came_to_all bigint, began jsonb, txn bigint,
+	k int, n int, x float8, d numeric, s text, ts timestamp NOT NULL);
+ALTER TABLE entry REPLICA IDENTITY FULL;
+ALTER TABLE entry ALTER s SET STORAGE EXTERNAL;
+CREATE SEQUENCE comings;
+CREATE SEQUENCE ids START 61;
+CREATE FUNCTION note_coming() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF TG_OP = 'INSERT' THEN
+		NEW.began := NULL;
+	ELSIF OLD.txn <> txid_current() THEN
+		NEW.began := CASE WHEN OLD.n % 11 <> 0 THEN to_jsonb(OLD) - 'began' END;
+	END IF;
+	NEW.txn := txid_current();
+	NEW.came := nextval('retract_sliding_test.comings');
+	NEW.came_to_all := NEW.came;
+	IF NEW.ts = (NEW.began->>'ts')::timestamp THEN
+		NEW.came_to_all := NEW.began->'came_to_all';
+		IF NEW.k IS NOT DISTINCT FROM (NEW.began->>'k')::int THEN
+			NEW.came := NEW.began->'came';
+		END IF;
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER note_coming BEFORE INSERT OR UPDATE ON entry FOR EACH ROW EXECUTE FUNCTION note_coming();
+INSERT INTO entry (id, k, n, x, d, s, ts)
+	SELECT i, i % 5, i, i / 7.0, i / 10.0, 'row ' || i, timestamp '2026-03-01' + i * interval '3.000001 seconds'
+	FROM generate_series(1, 60) i;
+SELECT streamproc.create_stream('entry', time_column => 'ts', watermark => '30 seconds', idle_timeout => '1 day', on_update => 'retract');
+CREATE FUNCTION make_window(name text, filter text = NULL, more jsonb = '{}') RETURNS void LANGUAGE sql AS $$
+	SELECT streamproc.create_window(name, 'retract_sliding_test.entry', kind => 'sliding', size => '20 seconds', grace => '1 day',
+		keys => ARRAY['k'], filter => 'n % 11 <> 0', group_filter => filter, carry => ARRAY['id AS id', 's AS s'],
+		trigger => coalesce(more->>'trigger', '0')::interval, bounds => more->>'bounds', changes => more ? 'trigger', aggregates => ARRAY[
+			'count(*) AS c', 'sum(n) AS total', 'min(x) AS low', 'max(x) AS high', 'avg(n) AS mean', 'sum(d) AS money',
+			'sum(x) AS weight', 'array_agg(n ORDER BY n, id) AS list', 'count(DISTINCT s) AS names',
+			'string_agg(left(s, 3), '','' ORDER BY s, id) FILTER (WHERE n % 2 = 0) AS even',
+			'percentile_cont(0.5) WITHIN GROUP (ORDER BY x) AS middle', 'bool_or(n > 50) AS any_large', 'stddev(n) AS spread'])
+$$;
+SELECT make_window('answers');
+SELECT make_window('closed', NULL, '{"bounds": "[]"}');
+SELECT make_window('many', 'count(*) >= 4 AND sum(n) > 100');
+SELECT make_window('slow', NULL, '{"trigger": "1 hour"}');
+SELECT streamproc.create_window('native', 'entry', kind => 'sliding', size => '20 seconds', grace => '1 day', keys => '{k}',
+	filter => 'n % 11 <> 0', carry => '{id AS id}', aggregates => '{count(*) AS c, sum(n) AS total, max(n) AS high}');
+SELECT streamproc.create_window('everybody', 'entry', kind => 'sliding', size => '1 minute', grace => '1 day',
+	filter => 'n % 11 <> 0', carry => '{id AS id}', aggregates => '{count(*) AS c, sum(n) AS total, sum(d) AS money}');
+SELECT streamproc.wait_for();
+CREATE FUNCTION expected(size interval, by_key bool, closed bool) RETURNS TABLE (window_start timestamp, window_end timestamp, k int,
+	id int, s text, c bigint, total bigint, low float8, high float8, mean numeric, money numeric, weight numeric, list int[], names bigint,
+	even text, middle float8, any_large bool, spread numeric, nhigh int)
+LANGUAGE sql AS $$
+	SELECT e.ts - size, e.ts, e.k, e.id, e.s, a.* FROM entry e CROSS JOIN LATERAL (
+		SELECT count(*), sum(n), min(x), max(x), avg(n), sum(d), round(sum(x)::numeric, 6), array_agg(n ORDER BY n, id),
+			count(DISTINCT s), string_agg(left(s, 3), ',' ORDER BY s, id) FILTER (WHERE n % 2 = 0),
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY x), bool_or(n > 50), stddev(n), max(n)
+		FROM entry b WHERE b.n % 11 <> 0 AND (b.k IS NOT DISTINCT FROM e.k OR NOT by_key) AND CASE WHEN by_key THEN b.came <= e.came ELSE b.came_to_all <= e.came_to_all END AND b.ts <= e.ts
+			AND (b.ts > e.ts - size OR (closed AND b.ts = e.ts - size))) a
+	WHERE e.n % 11 <> 0
+$$;
+CREATE FUNCTION differences() RETURNS TABLE (name text, n bigint) LANGUAGE plpgsql AS $$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN SELECT * FROM (VALUES
+		('answers', '20 s', true, false, NULL, 1), ('closed', '20 s', true, true, NULL, 1), ('slow', '20 s', true, false, NULL, 1),
+		('many', '20 s', true, false, 'c >= 4 AND total > 100', 1),
+		('native', '20 s', true, false, NULL, 2), ('everybody', '1 min', false, false, NULL, 3)) v (w, size, by_key, closed, filter, which)
+	LOOP
+		EXECUTE format('WITH e AS (SELECT %s FROM expected(%L, %L, %L) WHERE %s), a AS (SELECT %s FROM %I)
+			SELECT (SELECT count(*) FROM (TABLE e EXCEPT ALL TABLE a) m) + (SELECT count(*) FROM (TABLE a EXCEPT ALL TABLE e) l)',
+			(ARRAY['window_start, window_end, k, id, s, c, total, low, high, mean, money, weight, list, names, even, middle, any_large, spread',
+				'window_start, window_end, k, id, c, total, nhigh', 'window_start, window_end, id, c, total, money'])[r.which],
+			r.size, r.by_key, r.closed, coalesce(r.filter, 'true'),
+			(ARRAY['window_start, window_end, k, id, s, c, total, low, high, mean, money, round(weight::numeric, 6), list, names, even, middle, any_large, spread',
+				'window_start, window_end, k, id, c, total, high', 'window_start, window_end, id, c, total, money'])[r.which], r.w) INTO n;
+		IF n > 0 THEN
+			name := r.w;
+			RETURN NEXT;
+		END IF;
+		IF r.filter IS NULL THEN
+			SELECT r.w || ' verified', count(*) FILTER (WHERE explained_by IS NULL) INTO name, n FROM streamproc.verify(r.w::regclass);
+			IF n > 0 THEN
+				RETURN NEXT;
+			END IF;
+		END IF;
+	END LOOP;
+	-- the change feed leads to what is there
+	SELECT 'changes', count(*) INTO name, n FROM (
+		(SELECT (array_agg(new ORDER BY id DESC))[1]->>'lsn', (array_agg(new ORDER BY id DESC))[1]->>'total', (array_agg(new ORDER BY id DESC))[1]->>'revision'
+			FROM slow_changes GROUP BY coalesce(new, old)->>'lsn', coalesce(new, old)->>'ordinal' HAVING (array_agg(new ORDER BY id DESC))[1] IS NOT NULL)
+		EXCEPT ALL SELECT lsn::text, total::text, revision::text FROM slow w) d;
+	IF n > 0 THEN
+		RETURN NEXT;
+	END IF;
+END
+$$;
+SELECT * FROM differences();
+
+-- One random change of the table.
+CREATE PROCEDURE change(what int) LANGUAGE plpgsql AS $$
+DECLARE
+	newest timestamp := date_trunc('second', coalesce((SELECT max(ts) FROM entry), '2026-03-01'));
+	first int := 1 + floor(random() * 60);
+BEGIN
+	CASE what
+		WHEN 0, 1 THEN
+			INSERT INTO entry (id, k, n, x, d, s, ts)
+				SELECT i, random() * 4, random() * 100, random() * 1000, random() * 10, repeat('s' || i % 7, 2),
+					newest + floor(random() * 60 - 40) * interval '1 second' + i * interval '1 microsecond'
+				FROM (SELECT nextval('ids')::int AS i FROM generate_series(1, 8)) i;
+		WHEN 2 THEN
+			UPDATE entry SET k = (k + 1) % 5 WHERE id % 60 = first;
+		WHEN 3 THEN
+			UPDATE entry SET ts = ts - floor(random() * 60) * interval '1 second', n = n + 1 WHERE id % 60 BETWEEN first AND first + 3;
+		WHEN 4 THEN
+			DELETE FROM entry WHERE id % 60 BETWEEN first AND first + 2;
+		WHEN 5 THEN
+			UPDATE entry SET n = n + 1, d = NULL WHERE id % 60 BETWEEN first AND first + 5;
+			DELETE FROM entry WHERE id % 60 = first + 1;
+		WHEN 6 THEN
+			INSERT INTO entry (id, k, n, x, d, s, ts)
+				SELECT i, 1, i, i, i, 'conflict', newest + interval '1 second' + i * interval '1 microsecond'
+				FROM generate_series(first, first + 5) i
+				ON CONFLICT (id) DO UPDATE SET n = entry.n + 11, s = NULL, x = entry.x + 1;
+		WHEN 7 THEN
+			MERGE INTO entry e USING generate_series(first, first + 5) i ON e.id = i
+				WHEN MATCHED AND i % 2 = 0 THEN DELETE
+				WHEN MATCHED THEN UPDATE SET x = NULL, d = -d, ts = ts - interval '10 seconds'
+				WHEN NOT MATCHED THEN INSERT (id, k, n, x, d, s, ts)
+					VALUES (i, 3, 34, 3.3, 0.3, 'merged', newest + interval '1 second' + i * interval '1 microsecond');
+		WHEN 8 THEN
+			UPDATE entry SET s = repeat(md5(id::text), 400) WHERE id % 60 = first;
+			UPDATE entry SET n = n + 2 WHERE id % 60 = first;
+		ELSE
+			UPDATE entry SET n = 77 WHERE id = first;
+			BEGIN
+				DELETE FROM entry WHERE id % 3 = 0;
+				UPDATE entry SET n = 0;
+				RAISE EXCEPTION 'no';
+			EXCEPTION WHEN raise_exception THEN
+				UPDATE entry SET n = n - 1 WHERE id % 60 = first;
+			END;
+	END CASE;
+END
+$$;
+CREATE PROCEDURE changes(count int, at_once int) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. count LOOP
+		CALL change(floor(random() * 10)::int);
+		IF i % at_once = 0 THEN
+			COMMIT;
+		END IF;
+	END LOOP;
+END
+$$;
+SELECT setseed(0.53);
+CALL changes(60, 1);
+SELECT streamproc.wait_for();
+SELECT * FROM differences();
+SELECT count(*) > 50 AS answers, max(c) > 5 AS windows, max(revision) > 3 AS amended FROM answers;
+CALL changes(60, 3);
+SELECT streamproc.wait_for();
+SELECT * FROM differences();
+SELECT name, state, late, rejected, retracted > 100 AS retracted, ignored FROM streamproc.status
+	WHERE name IN ('answers'::regclass, 'slow'::regclass) ORDER BY name::text;
+-- Many rows, thinned out, changed, and gone.
+INSERT INTO entry (id, k, n, x, d, s, ts)
+	SELECT i, 9, i % 100 * 11 + 1, i, i, 'copy', timestamp '2026-03-01' + i * interval '0.3 seconds' FROM generate_series(10001, 10400) i;
+SELECT streamproc.wait_for();
+DELETE FROM entry WHERE k = 9 AND id % 5 = 0;
+SELECT streamproc.wait_for();
+SELECT * FROM differences();
+UPDATE entry SET n = n + 11 WHERE k = 9 AND id % 3 = 0;
+SELECT streamproc.wait_for();
+SELECT * FROM differences();
+DELETE FROM entry WHERE k = 9 AND id > 10050;
+SELECT streamproc.wait_for();
+SELECT * FROM differences();
+TRUNCATE entry;
+SELECT streamproc.wait_for();
+SELECT * FROM differences();
+SELECT (SELECT count(*) FROM answers) AS answers, (SELECT count(*) FROM many) AS many;
+CALL changes(40, 5);
+SELECT streamproc.wait_for();
+SELECT * FROM differences();
+SELECT streamproc.drop_stream('entry', cascade => true);
+
+SET client_min_messages = warning;
+DROP SCHEMA retract_sliding_test CASCADE;
