@@ -70,7 +70,7 @@ typedef struct SpShape
 	TupleDesc	source_desc;	/* of the source at the same time; NULL: it is the relation */
 	uint32		row_length;		/* sp_row_fixed_length() */
 	bool	   *known;			/* [natts] columns that the rows have; NULL: all */
-	struct SpShapeColumn *columns;	/* how to read them (row.c) */
+	struct SpShapeColumn *columns;	/* how to read them (shape.h) */
 	struct SpShape *next;		/* of the same relation and hash */
 } SpShape;
 
