@@ -20,6 +20,7 @@
 
 /* From 18 on, grouped expressions of a stored query stand in a range table entry of their own. */
 #if PG_VERSION_NUM >= 180000
+#include "optimizer/optimizer.h"
 #define sp_compat_flatten_groups(query, node) \
 	((query)->hasGroupRTE ? flatten_group_exprs(NULL, (query), (node)) : (node))
 #else
