@@ -13,6 +13,7 @@ Connects like psql, by the environment. Prints a line for each case that fails, 
 """
 
 import argparse
+import math
 import os
 import random
 import signal
@@ -50,7 +51,7 @@ class Server:
                                 capture_output=True)
         if check and result.returncode != 0:
             raise RuntimeError(result.stderr.strip() + "\n" + sql[:2000])
-        return result.stdout.rstrip("\n")
+        return (result.stdout if result.returncode == 0 else result.stdout + result.stderr).rstrip("\n")
 
     def wait_until_up(self):
         deadline = time.monotonic() + 60
@@ -161,6 +162,7 @@ class Case:
         n = r.choice([30, 120, 300])
         self.start = r.choice(["2026-03-29 00:30", "2026-10-25 00:10", "2026-01-01 00:00", "0044-03-15 12:00 BC"])
         self.order = r.choice(["sorted", "shuffled", "late", "same"])
+        self.endless = r.random() < 0.1  # some times are infinite
         rows = []
         offset = 0
         for i in range(n):
@@ -176,6 +178,8 @@ class Case:
                 at -= at % (self.step * 5)
             if r.random() < 0.01:
                 at = None
+            elif self.endless and r.random() < 0.04:
+                at = r.choice([math.inf, -math.inf])
             rows.append(Row((i, r.choice([0, 1, 2, 2, 3, None]), r.choice(["a", "b", None]),
                              r.choice([r.randint(0, 1000) / 4.0, r.random() * 1000, None]), r.randint(0, 1000),
                              r.choice([r.randint(0, 99999) / 100.0, None]), r.choice(["x", "yy", "Z", "é", ""])), at))
@@ -241,7 +245,7 @@ class Case:
 
     def describe(self):
         return (f"seed {self.seed}: {self.kind} {self.parameters} over {self.time_type}, watermark {self.watermark} s, "
-                f"rows {self.order}, {self.how}, {self.before} of {len(self.commits)} commits before"
+                f"rows {self.order}{' and endless' if self.endless else ''}, {self.how}, {self.before} of {len(self.commits)} commits before"
                 f"{' the stream' if not self.watched else ' its windows'}, stacked {self.stacked}, scored {self.scored}, "
                 f"partitioned {self.partitioned}, late {self.late}, on_update {self.on_update}, "
                 f"dedup {self.dedup} within {self.within} s")
@@ -294,7 +298,9 @@ class Case:
     # ---- SQL: rows ----
 
     def time_sql(self, at):
-        return "NULL" if at is None else f"{quote(self.start)}::{self.time_type} + interval '{at} seconds'"
+        if at is None or math.isinf(at):
+            return f"{'NULL' if at is None else quote('infinity' if at > 0 else '-infinity')}::{self.time_type}"
+        return f"{quote(self.start)}::{self.time_type} + interval '{at} seconds'"
 
     def values_sql(self, row):
         return ", ".join([value_sql(value) for value in row.values] + [self.time_sql(row.at)])
@@ -494,7 +500,7 @@ def run_round(server, rng, cases, crash):
         fields = result.split("|")
         if len(fields) < 2 or any(field != "0" for field in fields[1:-1]):
             failed += 1
-            found = [f"{what} {n}" for what, n in zip(FINDINGS, fields[1:-1]) if n != "0"] or ["the check itself failed"]
+            found = [f"{what} {n}" for what, n in zip(FINDINGS, fields[1:-1]) if n != "0"] or [f"the check itself failed: {result}"]
             print(f"FAILED {case.describe()}\n  {', '.join(found)}; of {fields[-1]} rows", flush=True)
             print(server.run(quiet + case.diagnosis_sql(), check=False), flush=True)
     if failed == 0 or not os.environ.get("KEEP_FAILED"):

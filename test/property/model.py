@@ -3,8 +3,10 @@
 Nothing of the extension is asked. Python decides which rows are admitted, late, taken back, and what is final; the
 aggregates are then PostgreSQL's own over the rows that are left. Times are whole seconds from the case's first one.
 
-Left to the plain-SQL twins alone: sessions, windows of days and months, and those that are filled.
+Left to the plain-SQL twins alone: sessions, windows of days and months, those that are filled, and rows at infinite times.
 """
+
+from math import isinf
 
 # Seconds by which these zones are ahead of UTC where windows have their origin, on 2000-01-03.
 ZONES = {"UTC": 0, "Europe/Berlin": 3600, "America/New_York": -5 * 3600, "Australia/Lord_Howe": 11 * 3600}
@@ -60,7 +62,7 @@ class Dedup:
     def admits(self, row, reached):
         """reached: the largest time before the row's commit; None: no row is too old, as in history."""
         key = tuple(row.values[number] for number in self.columns)
-        if row.at is None or None in key:
+        if row.at is None or isinf(row.at) or None in key:
             return row.at is not None
         if reached is not None and row.at < reached - self.watermark - self.within:
             return False
@@ -78,6 +80,7 @@ class Model:
         self.kind = case.kind
         self.knows = self.kind in ("sliding", "global") or (
             self.kind != "session" and seconds(parameters["size"]) is not None and "fill" not in parameters)
+        self.knows &= not case.endless
         self.grace = seconds(parameters.get("grace", "0 seconds"))
         self.delay = seconds(parameters["watermark"]) if "watermark" in parameters else case.watermark
         self.shift = epoch("2000-01-03 00:00") - epoch(case.start)  # of the windows' origin, in UTC
@@ -156,7 +159,7 @@ class Model:
         for row in history:
             if row in self.admitted:
                 self.place(row, True)
-            if not self.case.watched:
+            if not self.case.watched and not isinf(row.at):
                 self.reached = row.at if self.reached is None else max(self.reached, row.at)
 
     def insert(self, row, repeats=True):
@@ -185,7 +188,7 @@ class Model:
                 self.delete(row)
             for row in new:
                 self.insert(row)
-                if row.at is not None:
+                if row.at is not None and not isinf(row.at):
                     times.append(row.at)
         if times and (self.running or self.case.watched):
             self.reached = max(times) if self.reached is None else max(self.reached, *times)
