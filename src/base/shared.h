@@ -73,6 +73,7 @@ typedef struct SpWorkerSlot
 	pg_atomic_uint64 checkpoint_pause_us;	/* longest slice: rows had to wait so long */
 	pg_atomic_uint64 state_bytes;
 	pg_atomic_uint64 spilled_pages; /* now */
+	pg_atomic_uint64 excess_bytes;	/* of state in memory above the limit, a moment ago */
 	pg_atomic_uint64 state_lsn;
 	pg_atomic_uint64 latency[SP_LATENCY_BUCKETS];	/* source commit record to result commit */
 	char		message[256];	/* [lock] why it is not running, for status */

@@ -400,6 +400,8 @@ load_detector_page(int32 page, const char *data, Size size, void *arg)
 void
 sp_checkpoint_load_stream(SpStream *s)
 {
+	if (s->dedup != NULL)
+		sp_dedup_load(s->dedup);
 	sp_page_load(s->def->o.id, load_stream_page, s);
 	if (s->dedup != NULL)
 		sp_dedup_loaded(s->dedup);
@@ -409,9 +411,10 @@ sp_checkpoint_load_stream(SpStream *s)
 void
 sp_checkpoint_load_dedup(SpStream *s, int32 filled)
 {
+	sp_dedup_load(s->dedup);
 	sp_page_load(dedup_number(filled), load_stream_page, s);
-	sp_page_delete_all(dedup_number(filled));
 	sp_dedup_loaded(s->dedup);
+	sp_page_delete_all(dedup_number(filled));
 }
 
 void

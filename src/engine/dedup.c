@@ -16,7 +16,8 @@
  * doesn't move it, so that old data loaded in pauses is not too old.  No row behind it can be
  * told from a duplicate: such a row is a dead letter ("dedup_late").  So rows that were
  * admitted more than dedup_within before the horizon are of no use any more, and forgotten,
- * some at a time: when doesn't matter.
+ * a page at a time: when doesn't matter.  How many are of use does (max_keys): they are counted
+ * by shelves, parts of the time that go as the horizon moves.
  *
  *		 forgotten			   needed			   any row may come
  *	---------------------|--------------------|---------------------|-------->
@@ -41,7 +42,9 @@
 #include "utils/timestamp.h"
 
 #define SHELVES			64		/* for dedup_within, but none is shorter than a second */
-#define FORGET_AT_ONCE	20000
+#define FORGET_AT_ONCE	20000	/* rows, about */
+#define LOOK_LEAST		16		/* pages that a commit looks at, whether they are of use, */
+#define LOOK_ROWS		8		/* and one more for so many rows that it has admitted */
 #define AHEAD			64		/* rows whose groups are on their way to the cache */
 
 /* What a row is. */
@@ -89,61 +92,78 @@ span_of(int64 time, int64 width)
 
 /* ---- memory ---- */
 
-/* Remember a group on the shelf of its time. */
+/* The row of a group is remembered: it counts until the horizon is far enough from it. */
 static void
-put_on_shelf(SpDedup *d, SpGroup *group)
+count_row(SpDedup *d, SpGroup *group)
 {
-	int64		shelf = span_of(*time_of(d, group), d->shelf_us);
+	int64		time = *time_of(d, group);
+	int64		shelf = span_of(time, d->shelf_us);
+	SpPage	   *page = d->groups.pages[group->page];
 	int64		end;
-	SpBucket   *bucket;
 
 	if (pg_mul_s64_overflow(shelf + 1, d->shelf_us, &end))
 		end = shelf < 0 ? DT_NOBEGIN : DT_NOEND;
-	bucket = sp_bucket_get(&d->shelves, shelf, 0, end);
-	sp_bucket_attach(&d->shelves, bucket, group);
+	sp_bucket_get(&d->shelves, shelf, 0, end)->ngroups++;
+	d->nuseful++;
 	d->newest = Max(d->newest, group->start);
+	page->latest = page->n <= 1 ? end : Max(page->latest, end);
 }
 
-/* Forget the first groups of a shelf; returns how many. */
-static int
-clear_some(SpDedup *d, SpBucket *shelf)
-{
-	SpGroup    *groups[AHEAD];
-	int			n = 0;
-	int			i;
-
-	while (n < AHEAD && shelf->ngroups > 0)
-	{
-		groups[n] = dlist_container(SpGroup, node, dlist_head_node(&shelf->groups));
-		sp_group_prefetch_chain(&d->groups, groups[n]->hash);
-		sp_bucket_detach(groups[n++]);
-	}
-	for (i = 0; i < n; i++)
-		sp_group_prefetch_first(&d->groups, groups[i]->hash);
-	for (i = 0; i < n; i++)
-		sp_group_remove(&d->groups, groups[i]);
-	return n;
-}
-
-/* Forget about so many of the rows of which no row that can be told from a duplicate is one. */
+/* Rows of which no row that can be told from a duplicate is one count no more. */
 static void
-forget(SpDedup *d, int most)
+clear_shelves(SpDedup *d, int64 before)
 {
-	int64		before = sp_clock_behind(d->horizon, d->within_us);
-	int			n = 0;
-
-	if (before == SP_NO_WATERMARK)
-		return;
-	while (d->shelves.first < d->shelves.n && n < most)
+	while (before != SP_NO_WATERMARK && d->shelves.first < d->shelves.n)
 	{
 		SpBucket   *shelf = d->shelves.array[d->shelves.first];
 
 		if (shelf->end > before)
 			return;
-		n += clear_some(d, shelf);
-		if (shelf->ngroups == 0)
-			sp_bucket_shift(&d->shelves);
+		d->nuseful -= shelf->ngroups;
+		shelf->ngroups = 0;
+		(void) sp_bucket_shift(&d->shelves);
 	}
+}
+
+/*
+ * Forget pages all of whose rows are of no use.  Each is looked at in its turn: a few of them
+ * for each that is filled, so that a round of all is over long before they are twice as many.
+ */
+static void
+forget(SpDedup *d, int64 before)
+{
+	int			most = Min(LOOK_LEAST + (int) Min(d->nadded, FORGET_AT_ONCE) / LOOK_ROWS,
+						   d->groups.npages);
+	int			i;
+
+	d->nadded = 0;
+	for (i = 0; i < most; i++)
+	{
+		SpPage	   *page;
+
+		if (++d->hand >= d->groups.npages)
+			d->hand = 1;
+		page = d->hand < d->groups.npages ? d->groups.pages[d->hand] : NULL;
+		if (page != NULL && (page->n > 0 || page->spilled_size > 0) && page->latest <= before)
+			sp_group_drop_page(&d->groups, page);
+	}
+}
+
+/*
+ * Where to remember a row: on the page that is being filled.  Rows of a time that is too far
+ * ahead to move the watermark, for which other rows would have to wait, have another one.
+ */
+static SpPage *
+find_page(SpDedup *d, bool is_ahead)
+{
+	SpPage	   *page = d->page[is_ahead];
+
+	/* one that was forgotten may be the other one now */
+	if (page != NULL && page != d->page[!is_ahead] && page->n > 0 &&
+		page->n < SP_PAGE_GROUPS && page->spilled_size == 0)
+		return page;
+	d->page[is_ahead] = sp_group_empty_page(&d->groups);
+	return d->page[is_ahead];
 }
 
 /* The data has come as far as to make this the watermark. */
@@ -151,9 +171,14 @@ void
 sp_dedup_advance(SpDedup *d, int64 data_watermark)
 {
 	int64		horizon = sp_clock_behind(data_watermark, d->within_us);
+	int64		before;
 
 	d->horizon = Max(d->horizon, Min(horizon, d->horizon_limit));
-	forget(d, FORGET_AT_ONCE);
+	before = sp_clock_behind(d->horizon, d->within_us);
+	if (before == SP_NO_WATERMARK)
+		return;
+	clear_shelves(d, before);
+	forget(d, before);
 }
 
 /* Two streams swap their memories. */
@@ -182,6 +207,7 @@ sp_dedup_replace(SpStream *s, const SpDedup *old)
 
 	d->has_history = true;
 	d->horizon = Max(d->horizon, old->horizon);
+	clear_shelves(d, sp_clock_behind(d->horizon, d->within_us));
 	d->duplicates = old->duplicates;
 	d->late = old->late;
 	s->changed = true;
@@ -215,18 +241,16 @@ is_near(SpDedup *d, uint32 hash, int64 slice, int64 time, const Datum *keys, int
  * others are forgotten yet doesn't depend on the WAL alone.
  */
 static inline bool
-is_full(SpDedup *d)
+is_full(const SpDedup *d)
 {
-	if (sp_guc_max_keys == 0 || sp_group_count(&d->groups) < sp_guc_max_keys)
-		return false;
-	forget(d, INT_MAX);
-	return sp_group_count(&d->groups) >= sp_guc_max_keys;
+	return sp_guc_max_keys > 0 && d->nuseful >= sp_guc_max_keys;
 }
 
 /* Judge a row, and remember one that is admitted.  May throw where a key type's functions do. */
 static Verdict
-judge(SpDedup *d, int64 time, bool can_be_old, const Candidate *c, const Datum *keys)
+judge(SpStream *s, int64 time, bool can_be_old, const Candidate *c, const Datum *keys)
 {
+	SpDedup    *d = s->dedup;
 	int64		found;
 	bool		later;
 	SpGroup    *group;
@@ -244,9 +268,11 @@ judge(SpDedup *d, int64 time, bool can_be_old, const Candidate *c, const Datum *
 		return DUPLICATE_OF_LATER;
 	if (is_full(d))
 		return TOO_MANY;
-	group = sp_group_add(&d->groups, c->hash, c->slice, keys, no_nulls);
+	group = sp_group_add_to(&d->groups, find_page(d, time > Max(s->max_time, s->txn_max)),
+							c->hash, c->slice, keys, no_nulls);
 	*time_of(d, group) = time;
-	put_on_shelf(d, group);
+	d->nadded++;
+	count_row(d, group);
 	return ADMITTED;
 }
 
@@ -321,7 +347,7 @@ check_row(SpStream *s, SpRowSet *rows, int i, const Candidate *c)
 	Verdict		verdict;
 
 	(void) get_key(d, rows, i, keys);
-	verdict = judge(d, rows->time[i], !rows->backfill, c, keys);
+	verdict = judge(s, rows->time[i], !rows->backfill, c, keys);
 	if (verdict == ADMITTED)
 		d->admitted += number * number * UINT64CONST(0x9e3779b97f4a7c15);
 	else
@@ -443,6 +469,7 @@ sp_dedup_open(SpStream *s)
 	sp_group_init(&d->groups,
 				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
 				  d->nkeys, keys, sizeof(int64));
+	sp_spill_allow(&d->groups, sp_dedup_write_value, sp_dedup_read_value, NULL, NULL, d);
 	sp_bucket_init(&d->shelves, context);
 	d->newest = PG_INT64_MIN;
 	d->output = &s->output;
@@ -466,17 +493,23 @@ sp_dedup_write_value(void *dedup, SpGroup *group, StringInfo buf)
 void
 sp_dedup_read_value(void *dedup, SpGroup *group, const char **p, const char *end)
 {
-	sp_read_bytes(p, end, time_of(dedup, group), sizeof(int64));
+	SpDedup    *d = dedup;
+
+	sp_read_bytes(p, end, time_of(d, group), sizeof(int64));
+	if (d->is_loading)
+		count_row(d, group);
 }
 
-/* All pages are loaded: what is on which shelf? */
+/* Pages are about to be loaded; and all are. */
+void
+sp_dedup_load(SpDedup *d)
+{
+	d->is_loading = true;
+}
+
 void
 sp_dedup_loaded(SpDedup *d)
 {
-	List	   *groups = sp_bucket_sorted_groups(&d->groups);
-	ListCell   *lc;
-
-	foreach(lc, groups)
-		put_on_shelf(d, lfirst(lc));
-	list_free(groups);
+	d->is_loading = false;
+	clear_shelves(d, sp_clock_behind(d->horizon, d->within_us));
 }

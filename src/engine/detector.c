@@ -127,7 +127,8 @@ sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window)
 				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
 				  d->keyed ? def->nkeys : 0, d->evaluated + d->first_key,
 				  sizeof(KeyState) + MAXALIGN(d->method->state_size));
-	sp_spill_allow(&d->groups, sp_detector_write_value, sp_detector_read_value, d);
+	sp_spill_allow(&d->groups, sp_detector_write_value, sp_detector_read_value, NULL,
+				   NULL, d);
 	describe_result(d);
 	sp_output_init(&d->output, context);
 	d->retention.done = SP_NO_WATERMARK;

@@ -381,6 +381,18 @@ sp_engine_is_source(Oid relid)
 
 /* ---- running ---- */
 
+/* Results must be written for want of memory, before the event at lsn. */
+static void
+write_between(XLogRecPtr lsn)
+{
+	sp_pipeline_reach(lsn);
+	sp_engine.upto = Max(sp_engine.upto, lsn);
+	sp_write_and_commit(sp_engine.upto, SP_WRITE_ALL);
+	sp_spill_try_again();
+	MemoryContextSwitchTo(TopMemoryContext);
+	sp_engine_begin();
+}
+
 /* Process events in order, then write what is due. */
 void
 sp_engine_apply(dlist_head *events, XLogRecPtr upto, bool flush)
@@ -390,6 +402,8 @@ sp_engine_apply(dlist_head *events, XLogRecPtr upto, bool flush)
 	{
 		SpEvent    *event = dlist_container(SpEvent, node, dlist_pop_head_node(events));
 
+		if (sp_spill_wants_writing())
+			write_between(event->lsn);
 		sp_pipeline_apply(event);
 		sp_engine.changed = true;
 		sp_engine.progressed = true;
@@ -400,6 +414,7 @@ sp_engine_apply(dlist_head *events, XLogRecPtr upto, bool flush)
 	sp_write_and_commit(sp_engine.upto,
 						flush || sp_spill_wants_writing() ? SP_WRITE_ALL : SP_WRITE_DUE);
 	sp_spill_try_again();
+	sp_memory_watch();
 	MemoryContextSwitchTo(TopMemoryContext);
 	sp_failure_settle();
 }

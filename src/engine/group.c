@@ -363,11 +363,27 @@ sp_group_make(SpGroups *groups, SpPage *page, int slot, uint32 hash, int64 start
 	return group;
 }
 
-/* Add a group that isn't there.  Its value is zeroed. */
-SpGroup *
-sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
+/* A page without groups, whose caller remembers that it has room. */
+SpPage *
+sp_group_empty_page(SpGroups *groups)
 {
-	SpPage	   *page = find_room(groups);
+	while (groups->pages_with_room != NIL)
+	{
+		SpPage	   *page = llast(groups->pages_with_room);
+
+		page->has_room = false;
+		groups->pages_with_room = list_delete_last(groups->pages_with_room);
+		if (page->n == 0 && page->spilled_size == 0)
+			return page;
+	}
+	return sp_group_ensure_page(groups, Max(1, groups->npages));
+}
+
+/* Add a group that isn't there, to a page with room.  Its value is zeroed. */
+SpGroup *
+sp_group_add_to(SpGroups *groups, SpPage *page, uint32 hash, int64 start, const Datum *keys,
+				const bool *nulls)
+{
 	SpGroup    *group;
 
 	sp_group_keep(groups, page);
@@ -376,6 +392,13 @@ sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, cons
 	group->sequence = groups->next_sequence++;
 	sp_group_page_changed(groups, page);
 	return group;
+}
+
+/* Add a group that isn't there.  Its value is zeroed. */
+SpGroup *
+sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
+{
+	return sp_group_add_to(groups, find_room(groups), hash, start, keys, nulls);
 }
 
 /* How many there are. */
@@ -428,6 +451,38 @@ sp_group_remove(SpGroups *groups, SpGroup *group)
 
 	sp_group_keep(groups, page);
 	sp_group_release(groups, group);
+	sp_group_page_changed(groups, page);
+	sp_group_note_room(groups, page);
+}
+
+/* Forget all groups of a page, whose values refer to nothing. */
+void
+sp_group_drop_page(SpGroups *groups, SpPage *page)
+{
+	SpGroup    *group;
+	int			i;
+
+	if (page->spilled_size > 0)
+		sp_spill_bring_page(groups, page);
+	sp_group_keep(groups, page);
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		if ((group = sp_page_group(groups, page, i)) != NULL)
+			sp_group_prefetch_chain(groups, group->hash);
+	}
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		if ((group = sp_page_group(groups, page, i)) != NULL)
+			sp_group_prefetch_first(groups, group->hash);
+	}
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		if ((group = sp_page_group(groups, page, i)) != NULL)
+			sp_group_release(groups, group);
+	}
+	groups->bytes -= GetMemoryChunkSpace(page->groups);
+	pfree(page->groups);
+	page->groups = NULL;
 	sp_group_page_changed(groups, page);
 	sp_group_note_room(groups, page);
 }

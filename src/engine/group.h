@@ -73,6 +73,7 @@ struct SpPage
 	uint32		dirty;			/* the epoch in which it was changed; 0: it is as stored */
 	int32		spilled_size;	/* 0: it is in memory */
 	int64		spilled_at;
+	int64		latest;			/* the time behind all on it (dedup.c) */
 };
 
 #define sp_page_group(set, page, i) \
@@ -92,6 +93,7 @@ typedef struct SpPageImage
 /* Durable form of a group's value, by the object. */
 typedef void (*SpValueWrite) (void *object, SpGroup *group, StringInfo buf);
 typedef void (*SpValueRead) (void *object, SpGroup *group, const char **p, const char *end);
+typedef void (*SpValueRelease) (void *object, SpGroup *group);
 
 typedef struct SpGroups
 {
@@ -135,8 +137,13 @@ typedef struct SpGroups
 
 	/* memory: see spill.c */
 	dlist_node	node;			/* among all sets of groups */
-	Size		bytes;			/* of pages in memory, and what they refer to */
+	Size		bytes;			/* of pages in memory, and what their groups' keys refer to */
 	SpValueRead read;			/* NULL: these can't be spilled */
+	SpValueRelease release;		/* give up what a value refers to; NULL: nothing */
+	MemoryContext value_context;	/* what values refer to is there, in it or below */
+	Size		value_bytes;	/* that a value refers to, about: see spill.c */
+	double		value_ratio;	/* of that to what is written of a group; 0: none ever was spilled */
+	uint64		nmeasured;		/* groups when value_bytes were measured */
 	int32		hand;			/* of the clock: a page */
 	struct SpSpill *spill;		/* NULL: none ever were */
 } SpGroups;
@@ -200,6 +207,10 @@ extern SpGroup *sp_group_add(SpGroups *groups, uint32 hash, int64 start,
 extern bool sp_group_has_keys(SpGroups *groups, SpGroup *group, const Datum *keys,
 							  const bool *nulls);
 extern void sp_group_enter(SpGroups *groups, SpGroup *group);
+extern SpGroup *sp_group_add_to(SpGroups *groups, SpPage *page, uint32 hash, int64 start,
+								const Datum *keys, const bool *nulls);
+extern SpPage *sp_group_empty_page(SpGroups *groups);
+extern void sp_group_drop_page(SpGroups *groups, SpPage *page);
 extern void sp_group_hide(SpGroups *groups, SpGroup *group);
 extern void sp_group_remove(SpGroups *groups, SpGroup *group);
 extern uint64 sp_group_count(const SpGroups *groups);
@@ -248,8 +259,11 @@ extern void sp_group_load_page(SpGroups *groups, int32 page, const char *data, S
 
 /* spill.c: memory, and what is moved out of it */
 extern void sp_spill_register(SpGroups *groups);
-extern void sp_spill_allow(SpGroups *groups, SpValueWrite write, SpValueRead read, void *arg);
+extern void sp_spill_allow(SpGroups *groups, SpValueWrite write, SpValueRead read,
+						   SpValueRelease release, MemoryContext value_context, void *arg);
+extern void sp_spill_note_size(SpGroups *groups, int n, Size size);
 extern bool sp_spill_bring_back(SpGroups *groups, uint32 hash);
+extern void sp_spill_bring_page(SpGroups *groups, SpPage *page);
 extern int64 sp_spill_write(SpGroups *groups, const char *data, Size size);
 extern void sp_spill_read(SpGroups *groups, int64 at, int32 size, StringInfo buf);
 extern void sp_spill_forget(SpGroups *groups, int64 at, int32 size);

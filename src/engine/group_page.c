@@ -82,6 +82,7 @@ sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf)
 		if (group != NULL)
 			write_group(groups, group, groups->write, groups->write_arg, buf);
 	}
+	sp_spill_note_size(groups, n, buf->len);
 }
 
 /* ---- what is dirty ---- */

@@ -415,7 +415,12 @@ typedef struct SpDedup
 	int64		within_us;
 	int64		shelf_us;
 	SpGroups	groups;			/* a row that was admitted each: its slice, key and time */
-	SpBuckets	shelves;		/* of the groups: what is forgotten together */
+	SpPage	   *page[2];		/* that are being filled: for rows ahead of all, too */
+	int32		hand;			/* the page that was looked at last, whether it is of use */
+	int64		nadded;			/* rows since pages were */
+	SpBuckets	shelves;		/* by time: how many rows count until then, no list of them */
+	uint64		nuseful;		/* that count */
+	bool		is_loading;		/* rows are counted as they are read */
 	int64		newest;			/* the last slice that has rows */
 	SpOutput   *output;			/* takes dead letters */
 	int64		horizon_limit;	/* in a backfill: how far it may come */
@@ -434,8 +439,9 @@ extern void sp_dedup_advance(SpDedup *d, int64 data_watermark);
 extern void sp_dedup_exchange(SpStream *a, SpStream *b);
 extern void sp_dedup_replace(SpStream *s, const SpDedup *old);
 extern void sp_dedup_write_value(void *dedup, SpGroup *group, StringInfo buf);
-extern void sp_dedup_read_value(void *dedup, SpGroup *group, const char **p, const char *end);
+extern void sp_dedup_load(SpDedup *d);
 extern void sp_dedup_loaded(SpDedup *d);
+extern void sp_dedup_read_value(void *dedup, SpGroup *group, const char **p, const char *end);
 
 /* output.c */
 extern void sp_output_init(SpOutput *output, MemoryContext parent);
@@ -476,6 +482,7 @@ extern SpGroup *sp_window_add_group(SpWindow *w, uint32 hash, const SpPlacement 
 									const Datum *keys, const bool *nulls);
 extern void sp_window_init_value(SpWindow *w, SpGroup *group);
 extern void sp_window_release_value(SpWindow *w, SpGroup *group);
+extern void sp_window_release_any(void *window, SpGroup *group);
 extern void sp_window_write_value(void *window, SpGroup *group, StringInfo buf);
 extern void sp_window_read_value(void *window, SpGroup *group, const char **p, const char *end);
 extern void sp_window_place(SpWindow *w, SpRowSet *rows, SpEvaluated *ev,
@@ -608,6 +615,9 @@ extern bool sp_write_alone(SpWindow *w, SpDetector *d);
 extern void sp_write_position(XLogRecPtr upto, XLogRecPtr state_lsn, int64 generation);
 extern bool sp_write_holds_back_checkpoint(void);
 extern TimestampTz sp_write_next_due(void);
+
+/* memory.c */
+extern void sp_memory_watch(void);
 
 /* failure.c */
 extern void sp_failure_window(SpWindow *w, const char *reason);

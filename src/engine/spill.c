@@ -29,6 +29,7 @@
 #define PAGE_OVERHEAD	160		/* bytes that each page takes elsewhere, in memory or not */
 #define AT_ONCE			(1024 * 1024)	/* bytes below the limit that are made free */
 #define NOT_COUNTED		100		/* of 1024 parts of the limit: left to what isn't counted here */
+#define SAMPLE_PAGES	64
 #define WORTH_TRIMMING	32		/* a part of the limit */
 #define MOST_BLOCKED	1024	/* pages that can't go, in a row: give up for now */
 
@@ -85,15 +86,74 @@ sp_spill_register(SpGroups *groups)
 	MemoryContextRegisterResetCallback(groups->context, callback);
 }
 
-/* Nothing but their pages points at the groups, and reading a value back never throws. */
+/*
+ * Nothing but their pages points at the groups, and reading a value back runs nothing that a
+ * user wrote.
+ */
 void
-sp_spill_allow(SpGroups *groups, SpValueWrite write, SpValueRead read, void *arg)
+sp_spill_allow(SpGroups *groups, SpValueWrite write, SpValueRead read, SpValueRelease release,
+			   MemoryContext value_context, void *arg)
 {
 	if (!groups->builtin)
 		return;
 	groups->write = write;
 	groups->read = read;
+	groups->release = release;
+	groups->value_context = value_context;
 	groups->write_arg = arg;
+}
+
+/*
+ * What values refer to has many forms, and isn't counted one by one.  Until some are spilled
+ * the memory context knows how much it is.  From then on the context has room that is free,
+ * and there are more or less groups in memory: a group is taken to refer to so many times what
+ * it is written as, as it was until then.
+ */
+static void
+measure_values(SpGroups *groups)
+{
+	Size		all;
+	Size		own;
+
+	if (groups->release == NULL || groups->value_ratio > 0 || groups->n == 0)
+		return;
+	all = MemoryContextMemAllocated(groups->value_context, true);
+	own = MemoryContextMemAllocated(groups->context, true);
+	groups->value_bytes = all > own ? (all - own) / groups->n : 0;
+	groups->nmeasured = groups->n;
+}
+
+/* The first of them are about to be spilled: what are they written as? */
+static void
+find_ratio(SpGroups *groups)
+{
+	int32		step = Max(1, groups->npages / SAMPLE_PAGES);
+	StringInfoData buf;
+	Size		size = 0;
+	uint64		n = 0;
+	int32		p;
+
+	measure_values(groups);
+	initStringInfo(&buf);
+	for (p = 1; p < groups->npages; p += step)
+	{
+		if (groups->pages[p] == NULL || groups->pages[p]->n == 0)
+			continue;
+		sp_group_write_page(groups, groups->pages[p], &buf);
+		size += buf.len;
+		n += groups->pages[p]->n;
+	}
+	pfree(buf.data);
+	groups->value_ratio = n == 0 ? 1 : Max(1.0, (double) groups->value_bytes * n / size);
+}
+
+/* A page was written: n groups, so many bytes. */
+void
+sp_spill_note_size(SpGroups *groups, int n, Size size)
+{
+	if (groups->value_ratio > 0)
+		groups->value_bytes = (groups->value_bytes * 15 +
+							   (Size) (groups->value_ratio * size / n) + 15) / 16;
 }
 
 /* How many groups are spilled. */
@@ -103,11 +163,18 @@ sp_spill_count(const SpGroups *groups)
 	return groups->spill == NULL ? 0 : groups->spill->directory.n;
 }
 
+/* Bytes of groups that spilling makes free. */
+static inline Size
+held_by(const SpGroups *groups)
+{
+	return groups->bytes + groups->n * groups->value_bytes;
+}
+
 /* Bytes that a set takes. */
 static Size
 memory_of(const SpGroups *groups)
 {
-	Size		bytes = groups->bytes + sizeof(SpGroup *) * (Size) groups->table_size +
+	Size		bytes = held_by(groups) + sizeof(SpGroup *) * (Size) groups->table_size +
 		(sizeof(SpPage) + PAGE_OVERHEAD) * (Size) groups->npages;
 
 	if (groups->spill != NULL)
@@ -242,10 +309,11 @@ can_go(SpGroups *groups, SpPage *page)
 	return true;
 }
 
-/* Move a page out of memory; false: that can't be. */
-static bool
+/* Move a page out of memory; how much that makes free, 0: it can't be. */
+static Size
 spill_page(SpGroups *groups, SpPage *page)
 {
+	Size		held = groups->bytes + page->n * groups->value_bytes;
 	StringInfo	buf;
 	int64		at;
 	int			i;
@@ -256,7 +324,7 @@ spill_page(SpGroups *groups, SpPage *page)
 	sp_group_write_page(groups, page, buf);
 	at = write_bytes(groups, buf->data, buf->len);
 	if (at == SP_NOT_SPILLED)
-		return false;
+		return 0;
 	for (i = 0; i < SP_PAGE_GROUPS; i++)
 	{
 		SpGroup    *group = sp_page_group(groups, page, i);
@@ -264,6 +332,8 @@ spill_page(SpGroups *groups, SpPage *page)
 		if (group == NULL)
 			continue;
 		sp_spill_directory_add(&groups->spill->directory, group->hash, page->number);
+		if (groups->release != NULL)
+			groups->release(groups->write_arg, group);
 		sp_group_release(groups, group);
 	}
 	groups->bytes -= GetMemoryChunkSpace(page->groups);
@@ -273,12 +343,12 @@ spill_page(SpGroups *groups, SpPage *page)
 	page->spilled_size = buf->len;
 	groups->spill->npages++;
 	spilled_pages++;
-	return true;
+	return held - groups->bytes;
 }
 
 /* Bring a page back. */
 static void
-bring_page(SpGroups *groups, SpPage *page)
+read_spilled(SpGroups *groups, SpPage *page)
 {
 	SpSpill    *spill = groups->spill;
 	int32		size = page->spilled_size;
@@ -302,6 +372,33 @@ bring_page(SpGroups *groups, SpPage *page)
 		give_space(groups, page->spilled_at, units_of(size));
 }
 
+/*
+ * The same; an error is the end of the process.  Somebody may be prepared for errors here, but
+ * takes them to be of the row at work, and half a page to be all that there is.
+ */
+void
+sp_spill_bring_page(SpGroups *groups, SpPage *page)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		read_spilled(groups, page);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(FATAL,
+				(errcode(error->sqlerrcode),
+				 errmsg("spilled state can't be brought back: %s", error->message)));
+	}
+	PG_END_TRY();
+}
+
 /* Bring back what may have a key of that hash; false: nothing does. */
 bool
 sp_spill_bring_back(SpGroups *groups, uint32 hash)
@@ -312,7 +409,7 @@ sp_spill_bring_back(SpGroups *groups, uint32 hash)
 
 	while (directory->n > 0 && (page = sp_spill_directory_find(directory, hash)) != 0)
 	{
-		bring_page(groups, groups->pages[page]);
+		sp_spill_bring_page(groups, groups->pages[page]);
 		any = true;
 	}
 	return any;
@@ -324,13 +421,14 @@ sp_spill_bring_back(SpGroups *groups, uint32 hash)
 static Size
 spill_some(SpGroups *groups, Size wanted)
 {
-	Size		before = groups->bytes;
+	Size		freed = 0;
 	int64		steps = 2 * (int64) groups->npages;
 	int			blocked = 0;
 
-	while (before - groups->bytes < wanted && steps-- > 0 && blocked < MOST_BLOCKED)
+	while (freed < wanted && steps-- > 0 && blocked < MOST_BLOCKED)
 	{
 		SpPage	   *page;
+		Size		gone = 0;
 
 		if (++groups->hand >= groups->npages)
 			groups->hand = 1;
@@ -338,16 +436,18 @@ spill_some(SpGroups *groups, Size wanted)
 		if (page == NULL || page->groups == NULL)
 			continue;
 		if (page->touched)
-			page->touched = false;
-		else if (can_go(groups, page) && spill_page(groups, page))
-			blocked = 0;
-		else if (page->n > 0)
 		{
-			blocked++;
-			is_blocked = true;
+			page->touched = false;
+			continue;
 		}
+		if (can_go(groups, page))
+			gone = spill_page(groups, page);
+		else
+			is_blocked |= page->n > 0;
+		freed += gone;
+		blocked = gone > 0 ? 0 : blocked + 1;
 	}
-	return before - groups->bytes;
+	return freed;
 }
 
 /*
@@ -380,8 +480,10 @@ sp_spill_run(void)
 	{
 		SpGroups   *groups = dlist_container(SpGroups, node, iter.cur);
 
+		if (groups->n > groups->nmeasured + groups->nmeasured / 16)
+			measure_values(groups);
 		used += memory_of(groups);
-		held += groups->bytes;
+		held += held_by(groups);
 	}
 	trim(used, held);
 	is_tight = used > limit - limit / 16;
@@ -396,7 +498,9 @@ sp_spill_run(void)
 
 		if (groups->read == NULL)
 			continue;
-		freed = spill_some(groups, Min(excess, groups->bytes));
+		if (groups->release != NULL && groups->value_ratio == 0)
+			find_ratio(groups);
+		freed = spill_some(groups, Min(excess, held_by(groups)));
 		if (freed >= excess)
 		{
 			excess = 0;
@@ -421,6 +525,10 @@ sp_spill_wants_writing(void)
 void
 sp_spill_try_again(void)
 {
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &all)
+		measure_values(dlist_container(SpGroups, node, iter.cur));
 	is_stuck = false;
 	sp_spill_run();
 }

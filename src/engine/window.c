@@ -48,6 +48,13 @@ sp_window_release_value(SpWindow *w, SpGroup *group)
 		sp_aggregate_release(w->aggs[a], sp_group_value(&w->groups, group) + w->agg_offset[a]);
 }
 
+/* SpValueRelease. */
+void
+sp_window_release_any(void *window, SpGroup *group)
+{
+	sp_window_release_value(window, group);
+}
+
 /* SpValueWrite: the tally, if there is one, and the aggregates, one after the other. */
 void
 sp_window_write_value(void *window, SpGroup *group, StringInfo buf)

@@ -246,8 +246,9 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 	if (!w->groups.builtin)
 		w->native = false;
 	/* TRUNCATE takes all groups back, whatever they are: they are found by their bucket */
-	if (w->native && !w->retracts && def->window_kind == SP_WINDOW_GLOBAL)
-		sp_spill_allow(&w->groups, w->ops->write_value, w->ops->read_value, w);
+	if (!w->retracts && def->window_kind == SP_WINDOW_GLOBAL)
+		sp_spill_allow(&w->groups, w->ops->write_value, w->ops->read_value,
+					   w->native ? NULL : sp_window_release_any, context, w);
 	w->ops->open(w);
 	describe_result(w);
 	sp_output_init(&w->output, context);

@@ -28,7 +28,7 @@
 #define POLITE_US		(5 * USECS_PER_SEC)
 #define RECHECK_MS		100
 
-#define WORKER_COLUMNS	23
+#define WORKER_COLUMNS	24
 
 PG_FUNCTION_INFO_V1(sp_start);
 PG_FUNCTION_INFO_V1(sp_stop);
@@ -255,6 +255,7 @@ add_statistics(RowBuilder *row, SpWorkerSlot *slot, int pid, TimestampTz started
 	add_column(row, Float8GetDatum(pg_atomic_read_u64(&slot->checkpoint_pause_us) / 1000.0), false);
 	add_counter(row, &slot->state_bytes);
 	add_counter(row, &slot->spilled_pages);
+	add_counter(row, &slot->excess_bytes);
 	add_column(row, Int64GetDatum(memory), memory < 0);
 	add_column(row, Float8GetDatum(p50), p50 < 0);
 	add_column(row, Float8GetDatum(p99), p99 < 0);

@@ -50,6 +50,7 @@ CREATE FUNCTION streamproc.worker_status(
 	OUT longest_pause_ms pg_catalog.float8,
 	OUT state_bytes pg_catalog.int8,
 	OUT spilled_pages pg_catalog.int8,
+	OUT excess_bytes pg_catalog.int8,
 	OUT memory_bytes pg_catalog.int8,
 	OUT latency_p50_ms pg_catalog.float8,
 	OUT latency_p99_ms pg_catalog.float8,
@@ -64,8 +65,8 @@ COMMENT ON FUNCTION streamproc.worker_status() IS 'the row of the view worker';
 
 CREATE VIEW streamproc.worker AS
 SELECT pid, state, started_at, rows, rows_per_second, commits, batches, results, writing_cpu_seconds, alerts, dead_rows,
-	checkpoints, longest_checkpoint_ms, checkpoint_slices, longest_pause_ms, state_bytes, spilled_pages, memory_bytes,
-	latency_p50_ms, latency_p99_ms,
+	checkpoints, longest_checkpoint_ms, checkpoint_slices, longest_pause_ms, state_bytes, spilled_pages, excess_bytes,
+	memory_bytes, latency_p50_ms, latency_p99_ms,
 	applied_lsn, lag_seconds, message
 FROM streamproc.worker_status();
 
@@ -91,6 +92,8 @@ COMMENT ON COLUMN streamproc.worker.longest_pause_ms IS
 'how long rows had to wait for one of them, at most';
 COMMENT ON COLUMN streamproc.worker.spilled_pages IS
 'pages of 64 keys that are in temporary files now: see streamproc.max_state_memory';
+COMMENT ON COLUMN streamproc.worker.excess_bytes IS
+'memory of state beyond streamproc.max_state_memory, which can''t be moved to temporary files: see the log';
 COMMENT ON COLUMN streamproc.worker.memory_bytes IS
 'private memory of the process; NULL when unknown';
 COMMENT ON COLUMN streamproc.worker.latency_p50_ms IS

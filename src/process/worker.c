@@ -88,6 +88,7 @@ reset_statistics(SpWorkerSlot *slot)
 	pg_atomic_write_u64(&slot->checkpoint_pause_us, 0);
 	pg_atomic_write_u64(&slot->state_bytes, 0);
 	pg_atomic_write_u64(&slot->spilled_pages, 0);
+	pg_atomic_write_u64(&slot->excess_bytes, 0);
 	for (int i = 0; i < SP_LATENCY_BUCKETS; i++)
 		pg_atomic_write_u64(&slot->latency[i], 0);
 }

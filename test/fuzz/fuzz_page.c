@@ -323,6 +323,17 @@ read_value(void *arg, SpGroup *group, const char **p, const char *end)
 								 object->offsets[i], p, end);
 }
 
+/* SpValueRelease, as sp_window_release_any(). */
+static void
+release_value(void *arg, SpGroup *group)
+{
+	Object	   *object = arg;
+
+	for (int i = 0; i < object->naggs; i++)
+		sp_aggregate_release(&object->aggs[i], sp_group_value(&object->groups, group) +
+							 object->offsets[i]);
+}
+
 /* The page's first group. */
 static SpGroup *
 first_group(Object *object)
@@ -384,10 +395,7 @@ spill_page(Object *object, const StringInfoData *first)
 	uint32		hash = first_group(object)->hash;
 	uint64		n = groups->n;
 
-	for (int i = 0; i < object->naggs; i++)
-		if (object->aggs[i].generic != NULL)
-			return;				/* its states aren't in the groups */
-	sp_spill_allow(groups, write_value, read_value, object);
+	sp_spill_allow(groups, write_value, read_value, release_value, TopMemoryContext, object);
 	sp_guc_max_state_memory = 0;
 	sp_spill_try_again();
 	sp_guc_max_state_memory = 1024 * 1024;

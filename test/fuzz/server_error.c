@@ -104,6 +104,22 @@ pg_re_throw(void)
 	siglongjmp(*PG_exception_stack, 1);
 }
 
+/* Of what is raised the code and the message are known. */
+ErrorData *
+CopyErrorData(void)
+{
+	ErrorData  *error = palloc0(sizeof(ErrorData));
+
+	error->sqlerrcode = raised;
+	error->message = server_message;
+	return error;
+}
+
+void
+FlushErrorState(void)
+{
+}
+
 /* Call a function; returns the SQLSTATE of the error that it raised, or 0. */
 int
 server_try(void (*function) (void *arg), void *arg)

@@ -29,6 +29,9 @@ SELECT streamproc.create_stream('click', time_column => 'ts', idle_timeout => '1
 SELECT streamproc.create_window('total', 'event', kind => 'global', keys => ARRAY['key'], aggregates => $aggregates);
 SELECT streamproc.create_window('named', 'event', kind => 'global', keys => ARRAY['name'],
 	aggregates => ARRAY['count(*) AS n', 'sum(value::numeric) AS total', 'max(name || key) AS last'], trigger => '2 seconds');
+SELECT streamproc.create_window('listed', 'event', kind => 'global', keys => ARRAY['key'],
+	aggregates => ARRAY['avg(value::numeric) AS mean', 'count(DISTINCT name) AS names', 'array_agg(value ORDER BY value, ts) AS values',
+		'min(name) AS first', 'bool_or(value > 500) AS large']);
 SELECT streamproc.create_window('minute', 'event', kind => 'tumbling', size => '1 minute', keys => ARRAY['key'],
 	aggregates => $aggregates);
 SELECT streamproc.create_window('closed', 'event', kind => 'tumbling', size => '1 minute', keys => ARRAY['key'],
@@ -73,6 +76,10 @@ sub results_ok
 			'SELECT key, count(*), sum(value), min(value), max(value) FROM event GROUP BY 1' ],
 		[ 'named', 'SELECT name, n, total, last FROM named',
 			'SELECT name, count(*), sum(value::numeric), max(name || key) FROM event GROUP BY 1' ],
+		[ 'listed', 'SELECT key, mean, names, values, first, large FROM listed', <<'SQL' ],
+SELECT key, avg(value::numeric), count(DISTINCT name), array_agg(value ORDER BY value, ts), min(name), bool_or(value > 500)
+FROM event GROUP BY 1
+SQL
 		[ 'minute', 'SELECT window_start, key, n, total, low, high FROM minute', minute_sql('event') ],
 		[ 'closed', 'SELECT window_start, key, n, total, low, high FROM closed', minute_sql('event', $closed) ],
 		[ 'score', 'SELECT key, value, event_time FROM score', 'SELECT key, value, ts FROM mirror' ],
@@ -173,6 +180,19 @@ load();
 load();
 results_ok('with little memory');
 cmp_ok($node->safe_psql('postgres', 'SELECT spilled_pages FROM streamproc.worker'), '>', 20, 'pages are spilled');
+
+# Windows in time stay in memory: it is told how much that is too much.
+my $excess = 0;
+for (1 .. 1000)
+{
+	load(5);
+	wait_for($node);
+	$excess = $node->safe_psql('postgres', 'SELECT excess_bytes FROM streamproc.worker');
+	last if $excess > 0;
+}
+cmp_ok($excess, '>', 0, 'and the excess is shown');
+like(slurp_file($node->logfile), qr/WARNING:  state takes \d+ MB of memory, more than streamproc\.max_state_memory \(1 MB\)\n.*Most of all "/,
+	'and logged');
 
 # Killed between two slices, with rows that came since the checkpoint began; each time somewhat later in it.
 for my $slices (1, 20, 90)
