@@ -53,7 +53,31 @@ SELECT event_time, host FROM silent ORDER BY host, event_time;
 INSERT INTO ping VALUES ('c', 1, '2026-01-01 00:30:00');
 SELECT streamproc.wait_for();
 SELECT host, array_agg(to_char(event_time, 'MI') ORDER BY event_time) FROM brief_silent GROUP BY 1 ORDER BY 1;
-SELECT name, state, reason FROM streamproc.status WHERE name::text ~ '^(ping|brief|no_keys|silent)' AND state <> 'running';
+-- A key that is heard of late, within grace, was silent since then, whatever the kind.
+CREATE TABLE slow (host text, ms int, ts timestamptz);
+SELECT streamproc.create_stream('slow', time_column => 'ts', watermark => '0', idle_timeout => '1 day');
+SELECT streamproc.create_window('slow_tumbling', 'slow', kind => 'tumbling', size => '1 minute', keys => '{host}',
+	fill => 'zero', grace => '20 minutes', emit => 'final', aggregates => ARRAY['count(*) AS n', 'sum(ms) AS total']);
+SELECT streamproc.create_window('slow_hopping', 'slow', kind => 'hopping', size => '3 minutes', slide => '1 minute', keys => '{host}',
+	fill => 'zero', grace => '20 minutes', emit => 'final', aggregates => ARRAY['count(*) AS n', 'sum(ms) AS total']);
+SELECT streamproc.wait_for();
+INSERT INTO slow VALUES ('a', 1, '2026-01-01 00:00:10');
+INSERT INTO slow VALUES ('a', 2, '2026-01-01 00:12:00');
+INSERT INTO slow VALUES ('b', 3, '2026-01-01 00:03:30');
+INSERT INTO slow VALUES ('b', 4, '2026-01-01 00:07:30'), ('c', 5, '2026-01-01 00:11:30'), ('b', 6, '2026-01-01 00:01:30');
+INSERT INTO slow VALUES ('d', 7, '2026-01-01 00:10:30'), ('a', 8, '2026-01-01 00:16:00');
+SELECT streamproc.wait_for();
+CREATE VIEW slow_expected AS SELECT size, m + interval '1 minute' AS window_end, h.host, count(p.ts) AS n, sum(ms) AS total
+	FROM (VALUES (1), (3)) s (size)
+	CROSS JOIN (SELECT host, min(date_trunc('minute', ts)) AS first FROM slow GROUP BY 1) h
+	CROSS JOIN LATERAL generate_series(first, '2026-01-01 00:15', interval '1 minute') m
+	LEFT JOIN slow p ON p.host = h.host AND p.ts >= m + interval '1 minute' * (1 - size) AND p.ts < m + interval '1 minute'
+	GROUP BY 1, 2, 3;
+CREATE VIEW slow_got AS SELECT 1 AS size, window_end, host, n, total FROM slow_tumbling WHERE is_final
+	UNION ALL SELECT 3, window_end, host, n, total FROM slow_hopping WHERE is_final;
+(TABLE slow_got EXCEPT ALL TABLE slow_expected) UNION ALL (TABLE slow_expected EXCEPT ALL TABLE slow_got) ORDER BY 1, 2, 3;
+SELECT size, count(*), count(*) FILTER (WHERE n = 0) AS silent FROM slow_got GROUP BY 1 ORDER BY 1;
+SELECT name, state, reason FROM streamproc.status WHERE name::text ~ '^(slow|ping|brief|no_keys|silent)' AND state <> 'running';
 
 SET client_min_messages = warning;
 DROP SCHEMA fill_test CASCADE;

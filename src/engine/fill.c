@@ -36,37 +36,40 @@ silent_after(SpWindow *w, SpGroup *group)
 	return tally->rows > 0 ? 0 : tally->silent + 1;
 }
 
+/* The key of a group whose window is being closed, or was, lives on in the next one. */
+void
+sp_fill_carry_group(SpWindow *w, SpGroup *group, int64 at, int64 start, int64 end)
+{
+	SpPlacement place = {0, at, start, end};
+	const Datum *keys = sp_group_keys(&w->groups, group);
+	const bool *nulls = sp_group_nulls(&w->groups, group);
+	int64		silent = silent_after(w, group);
+	uint32		hash;
+	SpGroup    *next;
+
+	if (!w->def->fill_zero || silent >= most_silent(w))
+		return;
+	hash = sp_window_hash(w, at, keys, nulls);
+	next = sp_window_find_group(w, hash, at, keys, nulls);
+	if (next != NULL)
+	{
+		sp_window_tally(w, next)->silent = silent;
+		sp_group_changed(&w->groups, next);
+		return;
+	}
+	next = sp_window_add_group(w, hash, &place, keys, nulls);
+	sp_window_tally(w, next)->silent = silent;
+	w->ops->changed(w, next);
+}
+
 /* The keys of a bucket that is being closed live on in the next one. */
 void
 sp_fill_carry(SpWindow *w, SpBucket *bucket, int64 at, int64 start, int64 end)
 {
-	int64		most = most_silent(w);
-	SpPlacement place = {0, at, start, end};
 	dlist_iter	iter;
 
 	if (!w->def->fill_zero)
 		return;
 	dlist_foreach(iter, &bucket->groups)
-	{
-		SpGroup    *group = dlist_container(SpGroup, node, iter.cur);
-		const Datum *keys = sp_group_keys(&w->groups, group);
-		const bool *nulls = sp_group_nulls(&w->groups, group);
-		int64		silent = silent_after(w, group);
-		uint32		hash;
-		SpGroup    *next;
-
-		if (silent >= most)
-			continue;
-		hash = sp_window_hash(w, at, keys, nulls);
-		next = sp_window_find_group(w, hash, at, keys, nulls);
-		if (next != NULL)
-		{
-			sp_window_tally(w, next)->silent = silent;
-			sp_group_changed(&w->groups, next);
-			continue;
-		}
-		next = sp_window_add_group(w, hash, &place, keys, nulls);
-		sp_window_tally(w, next)->silent = silent;
-		w->ops->changed(w, next);
-	}
+		sp_fill_carry_group(w, dlist_container(SpGroup, node, iter.cur), at, start, end);
 }

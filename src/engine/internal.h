@@ -553,6 +553,7 @@ extern void sp_late_partly(SpWindow *w, SpRowSet *rows, int i, int64 first, int6
 
 /* fill.c */
 extern void sp_fill_carry(SpWindow *w, SpBucket *bucket, int64 at, int64 start, int64 end);
+extern void sp_fill_carry_group(SpWindow *w, SpGroup *group, int64 at, int64 start, int64 end);
 
 /* pane.c: hopping and cumulative windows that appear when they are closed */
 extern const SpWindowOps sp_pane_ops;

@@ -96,7 +96,7 @@ amend_result(SpWindow *w, SpGroup *pane, int64 end)
 	result_changed(w, result);
 }
 
-/* Rows have come to panes of closed windows. */
+/* Rows have come to panes of closed windows; what the key lives on in then is amended as well. */
 static void
 amend_results(SpWindow *w)
 {
@@ -109,8 +109,11 @@ amend_results(SpWindow *w)
 		SpPaneHead *head = sp_pane_head(w, pane);
 		int64		end = pane->bucket->end;
 		int64		last_end;
+		int64		next;
 
 		head->is_amended = false;
+		if (sp_steps_next_end(w->steps, end, &next))
+			sp_fill_carry_group(w, pane, next, end, next);
 		if (!sp_steps_last_end(w->steps, pane->bucket->start, &last_end))
 			continue;
 		for (;;)
