@@ -17,6 +17,8 @@ SELECT streamproc.create_window('velocity', 'payment', kind => 'sliding', size =
 SELECT streamproc.create_window('busy', 'payment', kind => 'sliding', size => '5 minutes', keys => '{who}', carry => '{id AS id}',
 	aggregates => '{count(*) AS n}', group_filter => 'count(*) >= 3', filter => 'amount <> 0');
 SELECT streamproc.create_detector('watch', 'velocity', method => 'rule', rules => ARRAY['true AS "Came"'], carry => '{id AS payment, n AS n, total AS total}');
+-- A window isn't told of answers that change: it can't read them.
+SELECT streamproc.create_window('upper', 'velocity', kind => 'tumbling', size => '1 minute', aggregates => '{sum(n) AS n}');
 SELECT streamproc.wait_for();
 INSERT INTO payment VALUES (1, 'ann', 1, '2026-03-01 12:00+00'), (2, 'ann', 2, '2026-03-01 12:01+00'), (3, 'ann', 4, '2026-03-01 12:02+00'),
 	(4, 'bob', 8, '2026-03-01 12:02+00'), (5, 'ann', 16, '2026-03-01 12:05+00'), (6, 'ann', 32, '2026-03-01 12:05+00');

@@ -191,14 +191,32 @@ check_aggregates(const List *aggregates)
 	MemoryContextDelete(scratch);
 }
 
+/* Answers of a sliding window are handed on as they are given, and change later all the same. */
+static void
+check_upstream(const SpWindowDraft *draft)
+{
+	if (draft->upstream->window_kind == SP_WINDOW_SLIDING)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("sliding window \"%s\" can't be the source of a window, as its stream has "
+						"on_update \"retract\"", draft->source.name),
+				 errdetail("Its answers change when rows are taken back, which what reads them isn't told."),
+				 errhint("Let the window read the stream itself, or a detector read the sliding window.")));
+}
+
 void
 sp_on_update_check_window(FunctionCallInfo fcinfo, const SpWindowDraft *draft, List *clauses)
 {
 	Bitmapset  *attributes = NULL;
 	ListCell   *cell;
 
-	if (draft->upstream != NULL || draft->stream->on_update != SP_ON_UPDATE_RETRACT)
+	if (draft->stream->on_update != SP_ON_UPDATE_RETRACT)
 		return;
+	if (draft->upstream != NULL)
+	{
+		check_upstream(draft);
+		return;
+	}
 	check_parameters(fcinfo, draft);
 	if (draft->kind != SP_WINDOW_SLIDING)	/* there they are computed anew */
 		check_aggregates(draft->aggregates);
