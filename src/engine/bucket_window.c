@@ -333,26 +333,6 @@ finish_buckets(void *arg)
 	}
 }
 
-/* Nothing amends it any more: whoever reads the window gets what is in it. */
-static void
-seal_bucket(SpWindow *w, SpBucket *bucket, SpFeed *feed)
-{
-	dlist_iter	iter;
-
-	bucket->sealed = true;
-	dlist_foreach(iter, &bucket->groups)
-	{
-		SpGroup    *group = dlist_container(SpGroup, node, iter.cur);
-
-		if (group->flags & SP_GROUP_SEALED)
-			continue;
-		sp_group_changing(&w->groups, group);
-		group->flags |= SP_GROUP_SEALED;
-		sp_group_changed(&w->groups, group);
-		sp_result_feed_group(feed, group);
-	}
-}
-
 /* SpWindowOps.close */
 static void
 close_windows(SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time)
@@ -381,7 +361,7 @@ close_windows(SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time)
 		if (sp_clock_add(bucket->end, w->def->grace_us) > watermark)
 			break;
 		if (!bucket->sealed)
-			seal_bucket(w, bucket, &feed);
+			sp_result_seal(&feed, bucket);
 		list->first_unsealed = i + 1;
 	}
 	sp_result_feed_end(&feed);

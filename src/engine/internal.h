@@ -586,6 +586,7 @@ extern int64 sp_result_event_time(const SpWindow *w, int64 end);
 extern bool sp_result_is_read(const SpWindow *w);
 extern void sp_result_feed_begin(SpFeed *feed, SpWindow *w, XLogRecPtr lsn, TimestampTz time);
 extern void sp_result_feed_group(SpFeed *feed, SpGroup *group);
+extern void sp_result_seal(SpFeed *feed, SpBucket *bucket);
 extern void sp_result_feed_end(SpFeed *feed);
 extern void sp_result_begin_rows(SpWindow *w, SpRowSet *rows, int capacity, XLogRecPtr lsn,
 								 TimestampTz time);

@@ -271,25 +271,12 @@ seal_results(SpWindow *w, int64 watermark, XLogRecPtr lsn, TimestampTz time)
 	for (i = Max(list->first_unsealed, list->first); i < list->n; i++)
 	{
 		SpBucket   *bucket = list->array[i];
-		dlist_iter	iter;
 
 		if (sp_clock_add(bucket->end, w->def->grace_us) > watermark)
 			break;
 		list->first_unsealed = i + 1;
-		if (bucket->sealed)
-			continue;
-		bucket->sealed = true;
-		dlist_foreach(iter, &bucket->groups)
-		{
-			SpGroup    *result = dlist_container(SpGroup, node, iter.cur);
-
-			if (result->flags & SP_GROUP_SEALED)
-				continue;
-			sp_group_changing(&w->results, result);
-			result->flags |= SP_GROUP_SEALED;
-			sp_group_changed(&w->results, result);
-			sp_result_feed_group(&feed, result);
-		}
+		if (!bucket->sealed)
+			sp_result_seal(&feed, bucket);
 	}
 	sp_result_feed_end(&feed);
 }

@@ -264,6 +264,27 @@ sp_result_feed_group(SpFeed *feed, SpGroup *group)
 		feed->groups[feed->n++] = group;
 }
 
+/* Nothing amends what is in the bucket any more: whoever reads the window gets each row, once. */
+void
+sp_result_seal(SpFeed *feed, SpBucket *bucket)
+{
+	SpGroups   *groups = feed->window->result_groups;
+	dlist_iter	iter;
+
+	bucket->sealed = true;
+	dlist_foreach(iter, &bucket->groups)
+	{
+		SpGroup    *group = dlist_container(SpGroup, node, iter.cur);
+
+		if (group->flags & SP_GROUP_SEALED)
+			continue;
+		sp_group_changing(groups, group);
+		group->flags |= SP_GROUP_SEALED;
+		sp_group_changed(groups, group);
+		sp_result_feed_group(feed, group);
+	}
+}
+
 /* That was all. */
 void
 sp_result_feed_end(SpFeed *feed)

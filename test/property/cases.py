@@ -96,9 +96,11 @@ class Case:
         self.dedup = None
         self.within = 0
         self.make_windows()
-        if self.kind != "sliding" and r.random() < 0.4:
+        if r.random() < 0.4:
             self.on_update = "retract"
             self.parameters.pop("fill", None)
+            if self.kind == "sliding":
+                self.stacked = False  # refused: answers change
         elif r.random() < 0.4:
             self.dedup = r.choice([[0], [1], [1, 2], [6], [6, 1]])
             self.within = self.step * r.choice([1, 5, 20, 60])
