@@ -80,6 +80,8 @@ class Model:
         self.kind = case.kind
         self.knows = self.kind in ("sliding", "global") or (
             self.kind != "session" and seconds(parameters["size"]) is not None and "fill" not in parameters)
+        # which place a changed row has among the others of a sliding window is left to the twin
+        self.knows = self.knows and not (self.kind == "sliding" and case.on_update == "retract")
         self.knows &= not case.endless
         self.grace = seconds(parameters.get("grace", "0 seconds"))
         self.delay = seconds(parameters["watermark"]) if "watermark" in parameters else case.watermark
