@@ -22,6 +22,7 @@
 #include "engine/spill.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #define UNIT			512		/* of space in the file */
@@ -32,6 +33,7 @@
 #define SAMPLE_PAGES	64
 #define WORTH_TRIMMING	32		/* a part of the limit */
 #define MOST_BLOCKED	1024	/* pages that can't go, in a row: give up for now */
+#define TELL_AGAIN_MS	60000	/* that the file can't be written */
 
 /* Pieces of the file that are free, of one size. */
 typedef struct FreeList
@@ -57,6 +59,8 @@ static bool is_tight;			/* hardly any memory is left */
 static Size most_held;			/* bytes of pages and the like that malloc() may still hold */
 static bool is_stuck;			/* nothing more can go for now */
 static bool is_blocked;			/* because results aren't written */
+static bool is_full;			/* the file can't be made or written: no more until the next try */
+static TimestampTz told_full;	/* when the log last said so */
 
 /* ---- memory ---- */
 
@@ -224,18 +228,64 @@ give_space(SpGroups *groups, int64 at, int units)
 	list->at[list->n++] = at;
 }
 
-/* Start to spill. */
+/* There is no room on disk: memory is all there is, and nobody stops for it. */
 static void
+note_full(const char *reason)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	is_full = true;
+	if (told_full != 0 && !TimestampDifferenceExceeds(told_full, now, TELL_AGAIN_MS))
+		return;
+	told_full = now;
+	ereport(LOG,
+			(errmsg("state can't be spilled, and stays in memory: %s", reason),
+			 errhint("Make room for temporary files, or raise streamproc.max_state_memory.")));
+}
+
+/* A temporary file; 0: there can be none. */
+static File
+open_file(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile File file = 0;
+
+	PG_TRY();
+	{
+		file = OpenTemporaryFile(true);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		note_full(error->message);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	return file;
+}
+
+/* Start to spill; false: that can't be. */
+static bool
 open_spill(SpGroups *groups)
 {
-	MemoryContext old = MemoryContextSwitchTo(groups->context);
-	SpSpill    *spill = palloc0(sizeof(SpSpill));
+	File		file = open_file();
+	MemoryContext old;
+	SpSpill    *spill;
 
+	if (file <= 0)
+		return false;
+	old = MemoryContextSwitchTo(groups->context);
+	spill = palloc0(sizeof(SpSpill));
 	initStringInfo(&spill->buf);
 	spill->directory.context = groups->context;
-	spill->file = OpenTemporaryFile(true);
+	spill->file = file;
 	groups->spill = spill;
 	MemoryContextSwitchTo(old);
+	return true;
 }
 
 /* Bytes of the file. */
@@ -258,19 +308,17 @@ write_bytes(SpGroups *groups, const char *data, Size size)
 	int			units = units_of(size);
 	int64		at;
 
-	if (units > LARGEST)
+	if (units > LARGEST || is_full)
 		return SP_NOT_SPILLED;
-	if (groups->spill == NULL)
-		open_spill(groups);
+	if (groups->spill == NULL && !open_spill(groups))
+		return SP_NOT_SPILLED;
+	errno = 0;
 	at = take_space(groups->spill, units);
 	if (FileWrite(groups->spill->file, unconstify(char *, data), size, at,
 				  WAIT_EVENT_BUFFILE_WRITE) == size)
 		return at;
-	/* no room on disk: memory is all there is */
+	note_full(strerror(errno != 0 ? errno : ENOSPC));
 	give_space(groups, at, units);
-	ereport(LOG,
-			(errcode_for_file_access(),
-			 errmsg("state can't be spilled, and stays in memory: %m")));
 	return SP_NOT_SPILLED;
 }
 
@@ -318,8 +366,8 @@ spill_page(SpGroups *groups, SpPage *page)
 	int64		at;
 	int			i;
 
-	if (groups->spill == NULL)
-		open_spill(groups);
+	if (groups->spill == NULL && !open_spill(groups))
+		return 0;
 	buf = &groups->spill->buf;
 	sp_group_write_page(groups, page, buf);
 	at = write_bytes(groups, buf->data, buf->len);
@@ -425,7 +473,7 @@ spill_some(SpGroups *groups, Size wanted)
 	int64		steps = 2 * (int64) groups->npages;
 	int			blocked = 0;
 
-	while (freed < wanted && steps-- > 0 && blocked < MOST_BLOCKED)
+	while (freed < wanted && steps-- > 0 && blocked < MOST_BLOCKED && !is_full)
 	{
 		SpPage	   *page;
 		Size		gone = 0;
@@ -529,6 +577,6 @@ sp_spill_try_again(void)
 
 	dlist_foreach(iter, &all)
 		measure_values(dlist_container(SpGroups, node, iter.cur));
-	is_stuck = false;
+	is_stuck = is_full = false;
 	sp_spill_run();
 }

@@ -174,8 +174,20 @@ is(differences($node, 'postgres', q{SELECT window_start, n, total, names, prices
 is($node->safe_psql('postgres', 'SELECT sum(prices), sum(n) FROM sale_minute_day'), '2005|1005', 'which are all of them');
 
 # From here on there is hardly memory for a part of the keys: pages go to a file and come back all the time.
+# First there can be no file: then they stay in memory, the log says so once, and the worker goes on.
+my $temporary = $node->data_dir . '/base/pgsql_tmp';
+rename $temporary, "$temporary.away" if -d $temporary;
+append_to_file($temporary, 'in the way');
+my $worker_without = worker_pid($node);
 $node->append_conf('postgresql.conf', 'streamproc.max_state_memory = 256kB');
 $node->reload;
+load();
+load();
+results_ok('without room for a file');
+is(worker_pid($node), $worker_without, 'the worker goes on');
+is(scalar(() = slurp_file($node->logfile) =~ /state can't be spilled, and stays in memory/g), 1, 'which is told once');
+unlink $temporary;
+rename "$temporary.away", $temporary if -d "$temporary.away";
 load();
 load();
 results_ok('with little memory');
