@@ -74,6 +74,16 @@ sp_columns_take(const SpColumns *columns, const SpEvaluated *ev, int i, Nullable
 		values[c] = ev->result[columns->evaluated[c]][i];
 }
 
+void
+sp_columns_flatten(const SpColumns *columns, NullableDatum *values)
+{
+	for (int c = 0; c < columns->n && !columns->by_value; c++)
+	{
+		if (columns->list[c]->typlen == -1 && !values[c].isnull)
+			values[c].value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(values[c].value));
+	}
+}
+
 /* A value for as long as the row is kept. */
 static Datum
 keep_value(const SpExpression *e, Datum value)

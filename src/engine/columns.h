@@ -35,6 +35,9 @@ extern void sp_columns_bind(SpColumns *columns, const SpWindow *w, bool with_car
 extern void sp_columns_take(const SpColumns *columns, const SpEvaluated *ev, int i,
 							NullableDatum *values);
 
+/* Unpack what is compressed, in the current memory context: for comparing it often. */
+extern void sp_columns_flatten(const SpColumns *columns, NullableDatum *values);
+
 /* Copies of by-reference values, in the current memory context; and giving them up. */
 extern void sp_columns_keep(const SpColumns *columns, NullableDatum *values);
 extern void sp_columns_free(const SpColumns *columns, NullableDatum *values);

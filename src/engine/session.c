@@ -144,6 +144,7 @@ touch(Work *work, SpSession *session)
 	if (session->group->flags & SP_GROUP_TOUCHED)
 		return;
 	sp_group_changing(&w->groups, session->group);
+	sp_session_rows_hold(w->sessions, session);
 	if (!w->native)
 		copy = MemoryContextAlloc(work->rows->context, w->value_size);
 	memcpy(copy, value, w->value_size);
@@ -295,11 +296,6 @@ update_phase(SpWindow *w, SpSession *session)
 		phase = SP_SESSION_FINAL;
 	if (phase == SP_SESSION_OPEN)
 		session->group->flags &= ~SP_GROUP_FINAL;
-	if (session->phase == SP_SESSION_CLOSED && s->keeps_rows)
-	{
-		session->rows->reopened = true;
-		sp_session_rows_tear(s, session->rows);
-	}
 	if (phase == SP_SESSION_CLOSED)
 		sp_session_raise_floor(w, session);
 	else if (phase != session->phase)
@@ -526,6 +522,7 @@ absorb(Work *work, SpSession *session, SpSession *next, int *sqlstate)
 	}
 	if (w->sessions->keeps_rows)
 	{
+		sp_session_rows_hold(w->sessions, next);
 		message = sp_session_rows_join(w->sessions, session->rows, next->rows, sqlstate);
 		if (message != NULL)
 			return message;

@@ -59,11 +59,19 @@ struct SpSessionKey
 	int			nlive;			/* those that aren't closed */
 };
 
+/* What has become of a row within the transaction at work. */
+typedef enum SpSessionFate
+{
+	SP_SESSION_LIVES,
+	SP_SESSION_DEAD,			/* it was taken back */
+	SP_SESSION_STAYS			/* its session was closed when the transaction began */
+} SpSessionFate;
+
 /* A row that may be taken back. */
 typedef struct SpSessionRow
 {
 	int64		time;
-	int64		dead;			/* 1: it was taken back, by the transaction at work */
+	int64		fate;			/* SpSessionFate */
 	NullableDatum columns[FLEXIBLE_ARRAY_MEMBER];
 } SpSessionRow;
 
@@ -77,8 +85,8 @@ typedef struct SpSessionRows
 	int			allocated;
 	int			hint;			/* where the last one was found */
 	Size		size;			/* of their durable form, the dead ones' too */
-	bool		torn;			/* in SpSessions.torn */
-	bool		reopened;		/* it was closed when the transaction at work began */
+	int			torn;			/* its place in SpSessions.torn, from 1 */
+	bool		reopened;		/* some may stay */
 } SpSessionRows;
 
 /* What rows did that are not settled yet. */
@@ -121,7 +129,8 @@ typedef struct SpSessions
 	Size		rows_limit;		/* of what a session's rows take in durable form */
 	MemoryContext rows_context;
 	NullableDatum *scratch;		/* columns of the row at work */
-	List	   *torn;			/* of SpSessionRows *, to be mended when the transaction ends */
+	List	   *torn;			/* of SpSessionRows *, to be mended when the transaction ends; NULL:
+								 * they are gone */
 } SpSessions;
 
 #define sp_session_of(w, group) ((SpSession *) sp_group_value(&(w)->groups, group))
@@ -171,6 +180,8 @@ extern void sp_session_rows_split(SpSessions *s, SpSessionRows *from, int first,
 extern int	sp_session_rows_find(SpSessions *s, SpSessionRows *rows, int64 time,
 								 const NullableDatum *columns);
 extern void sp_session_rows_tear(SpSessions *s, SpSessionRows *rows);
+extern void sp_session_rows_hold(SpSessions *s, SpSession *session);
+extern void sp_session_rows_let_go(SpSessions *s, SpSessionRows *rows);
 extern void sp_session_rows_compact(SpSessions *s, SpSessionRows *rows);
 extern void sp_session_rows_free(SpSessions *s, SpSession *session, bool with_values);
 extern void sp_session_rows_write(const SpSessions *s, const SpSessionRows *rows, StringInfo buf);

@@ -56,7 +56,12 @@ run(Work *work, void (*function) (void *), MemoryContext context)
 	ErrorData  *error;
 
 	if (w->native)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
 		function(work);
+		MemoryContextSwitchTo(old);
+	}
 	else if (!sp_run_guarded(w->expressions, context, function, work, &error))
 		work->problem = error->message;
 	if (work->problem != NULL)
@@ -93,27 +98,32 @@ find_session(const Work *work, int i)
 		return NULL;
 	session = key->list[p];
 	return session->first <= time && time <= session->last &&
-		session->phase != SP_SESSION_CLOSED && !session->rows->reopened ? session : NULL;
+		(session->phase != SP_SESSION_CLOSED || session->rows->reopened) ? session : NULL;
 }
 
-/* The aggregates go back by a row; NULL, or why they can't.  May throw. */
-static const char *
-retract(SpWindow *w, SpSession *session, const NullableDatum *columns)
+/* The aggregates go back by a row of the session, which is dead then.  May throw. */
+static void
+retract(Work *work, SpSession *session, int index)
 {
-	SpColumns  *c = &w->sessions->columns;
+	SpWindow   *w = work->window;
+	SpSessions *s = w->sessions;
+	SpSessionRow *row = sp_session_row(s, session->rows, index);
 	NullableDatum buffer[SP_MAX_AGG_ARGS];
-	const char *message = NULL;
 	int			sqlstate;
 	int			a;
 
-	for (a = 0; a < w->naggs && message == NULL; a++)
+	sp_group_changing(&w->groups, session->group);
+	for (a = 0; a < w->naggs && work->problem == NULL; a++)
 	{
-		if (sp_columns_pass(c, a, columns))
-			message = sp_aggregate_retract(w->aggs[a], (char *) session + w->agg_offset[a],
-										   sp_columns_arguments(c, a, columns, buffer),
-										   &sqlstate);
+		if (sp_columns_pass(&s->columns, a, row->columns))
+			work->problem = sp_aggregate_retract(w->aggs[a], (char *) session + w->agg_offset[a],
+												 sp_columns_arguments(&s->columns, a, row->columns,
+																	  buffer), &sqlstate);
 	}
-	return message;
+	row->fate = SP_SESSION_DEAD;
+	session->rows->ndead++;
+	sp_session_rows_tear(s, session->rows);
+	sp_group_changed(&w->groups, session->group);
 }
 
 /* Row i; false: it isn't there, or stays. */
@@ -131,15 +141,11 @@ take_back_row(Work *work, int i)
 	if (session == NULL)
 		return false;
 	sp_columns_take(&s->columns, work->ev, i, s->scratch);
+	sp_columns_flatten(&s->columns, s->scratch);
 	index = sp_session_rows_find(s, session->rows, work->rows->time[i], s->scratch);
 	if (index < 0)
 		return false;
-	sp_group_changing(&w->groups, session->group);
-	work->problem = retract(w, session, s->scratch);
-	sp_session_row(s, session->rows, index)->dead = 1;
-	session->rows->ndead++;
-	sp_session_rows_tear(s, session->rows);
-	sp_group_changed(&w->groups, session->group);
+	retract(work, session, index);
 	return true;
 }
 
@@ -194,10 +200,34 @@ end_session(SpWindow *w, SpSession *session)
 	sp_output_gone(w, session->group);
 }
 
-/* SpWindowOps.truncate: what isn't past grace ends. */
-void
-sp_session_truncate(SpWindow *w)
+/* A session loses all rows that may be taken back. */
+static void
+empty_session(Work *work, SpSession *session)
 {
+	SpWindow   *w = work->window;
+	SpSessionRows *rows = session->rows;
+
+	if (!rows->reopened)
+	{
+		w->retracted += rows->n - rows->ndead;
+		end_session(w, session);
+		return;
+	}
+	for (int i = 0; i < rows->n && work->problem == NULL; i++)
+	{
+		if (sp_session_row(w->sessions, rows, i)->fate != SP_SESSION_LIVES)
+			continue;
+		retract(work, session, i);
+		w->retracted++;
+	}
+}
+
+/* All sessions that aren't closed do; for sp_run_guarded(). */
+static void
+empty_sessions(void *arg)
+{
+	Work	   *work = arg;
+	SpWindow   *w = work->window;
 	List	   *sessions = sp_bucket_sorted_groups(&w->groups);
 	ListCell   *lc;
 
@@ -206,13 +236,20 @@ sp_session_truncate(SpWindow *w)
 		SpGroup    *group = lfirst(lc);
 		SpSession  *session = sp_session_of(w, group);
 
-		if ((group->flags & SP_GROUP_GONE) || session->phase == SP_SESSION_CLOSED ||
-			session->rows->reopened)
-			continue;
-		w->retracted += session->rows->n - session->rows->ndead;
-		end_session(w, session);
+		if (!(group->flags & SP_GROUP_GONE) &&
+			(session->phase != SP_SESSION_CLOSED || session->rows->reopened))
+			empty_session(work, session);
 	}
 	list_free(sessions);
+}
+
+/* SpWindowOps.truncate: what isn't past grace ends. */
+void
+sp_session_truncate(SpWindow *w)
+{
+	Work		work = {w};
+
+	run(&work, empty_sessions, w->result_context);
 	sp_retract_ignore(w);		/* past grace there may be rows that are forgotten here */
 }
 
@@ -270,7 +307,7 @@ split_off(Work *work, SpSession *session, int index, SpSessionPhase phase)
 	sp_session_rows_split(s, session->rows, index, other->rows);
 	sp_session_key_insert(s, session->key, other);
 	sp_session_enter(s, other, phase);
-	sp_session_key_count(s, other, true);
+	sp_session_key_count(s, other, phase != SP_SESSION_CLOSED);
 	sp_window_init_value(w, other->group);
 	aggregate(work, other);
 	put_out(w, other->group);
@@ -316,11 +353,25 @@ mend(Work *work, SpSession *session)
 	put_out(w, session->group);
 }
 
+/*
+ * list_sort() comparator: in the order in which the sessions began, which is that of those
+ * that they become as well.
+ */
+static int
+compare_sequence(const ListCell *a, const ListCell *b)
+{
+	uint64		x = ((const SpSessionRows *) lfirst(a))->session->group->sequence;
+	uint64		y = ((const SpSessionRows *) lfirst(b))->session->group->sequence;
+
+	return x < y ? -1 : x > y;
+}
+
 /* All that are torn; for sp_run_guarded(). */
 static void
 mend_all(void *arg)
 {
 	Work	   *work = arg;
+	SpWindow   *w = work->window;
 	ListCell   *lc;
 
 	foreach(lc, work->torn)
@@ -328,22 +379,41 @@ mend_all(void *arg)
 		SpSessionRows *rows = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
-		rows->torn = false;
-		rows->reopened = false;
+		sp_session_rows_let_go(w->sessions, rows);
 		if (rows->ndead > 0 && work->problem == NULL)
 			mend(work, rows->session);
 	}
+}
+
+/* What is left of those that were torn, which are not any more. */
+static List *
+take_torn(SpSessions *s)
+{
+	MemoryContext old = MemoryContextSwitchTo(s->rows_context);
+	List	   *torn = NIL;
+	ListCell   *lc;
+
+	foreach(lc, s->torn)
+	{
+		if (lfirst(lc) != NULL)
+			torn = lappend(torn, lfirst(lc));
+	}
+	MemoryContextSwitchTo(old);
+	list_free(s->torn);
+	s->torn = NIL;
+	list_sort(torn, compare_sequence);
+	return torn;
 }
 
 /* SpWindowOps.settle */
 void
 sp_session_mend(SpWindow *w, XLogRecPtr lsn, TimestampTz time)
 {
-	Work		work = {w, NULL, NULL, w->sessions->torn};
+	Work		work = {w};
 
-	if (work.torn == NIL)
+	if (w->sessions->torn == NIL)
 		return;
-	w->sessions->torn = NIL;
+	work.torn = take_torn(w->sessions);
 	run(&work, mend_all, w->result_context);
 	list_free(work.torn);
 }

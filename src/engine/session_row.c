@@ -111,7 +111,7 @@ sp_session_rows_add(SpSessions *s, SpSessionRows *rows, int64 time, const SpEval
 	row = sp_session_row(s, rows, *index);
 	memmove((char *) row + s->row_size, row, s->row_size * (rows->n - *index));
 	row->time = time;
-	row->dead = 0;
+	row->fate = SP_SESSION_LIVES;
 	memcpy(row->columns, s->scratch, sizeof(NullableDatum) * s->columns.n);
 	rows->n++;
 	rows->size += size;
@@ -144,7 +144,7 @@ sp_session_rows_join(SpSessions *s, SpSessionRows *to, const SpSessionRows *from
 	to->n += from->n;
 	to->ndead += from->ndead;
 	to->size += from->size;
-	if (from->torn)
+	if (from->torn > 0)
 		sp_session_rows_tear(s, to);
 	to->reopened |= from->reopened;
 	return NULL;
@@ -175,16 +175,16 @@ sp_session_rows_split(SpSessions *s, SpSessionRows *from, int first, SpSessionRo
 	from->hint = 0;
 }
 
-/* Is it a live row like that? */
+/* Is it a row like that, which may be taken back? */
 static inline bool
 is_like(const SpSessions *s, const SpSessionRow *row, const NullableDatum *columns)
 {
-	return row->dead == 0 && sp_columns_equal(&s->columns, row->columns, columns);
+	return row->fate == SP_SESSION_LIVES && sp_columns_equal(&s->columns, row->columns, columns);
 }
 
 /*
- * Index of a live row like that, whichever; -1: there is none.  Rows are often taken back in
- * their order, so that the one behind the last one is looked at first.
+ * Index of a row like that which may be taken back, whichever; -1: there is none.  Rows are
+ * often taken back in their order, so that the one behind the last one is looked at first.
  */
 int
 sp_session_rows_find(SpSessions *s, SpSessionRows *rows, int64 time, const NullableDatum *columns)
@@ -211,12 +211,44 @@ sp_session_rows_tear(SpSessions *s, SpSessionRows *rows)
 {
 	MemoryContext old;
 
-	if (rows->torn)
+	if (rows->torn > 0)
 		return;
 	old = MemoryContextSwitchTo(s->rows_context);
 	s->torn = lappend(s->torn, rows);
 	MemoryContextSwitchTo(old);
-	rows->torn = true;
+	rows->torn = list_length(s->torn);
+}
+
+/*
+ * Rows are about to change a session.  If it is closed, those that it has stay until the
+ * transaction ends; those that the transaction writes may be taken back by it.
+ */
+void
+sp_session_rows_hold(SpSessions *s, SpSession *session)
+{
+	SpSessionRows *rows = session->rows;
+
+	if (rows == NULL || session->phase != SP_SESSION_CLOSED || rows->reopened)
+		return;
+	sp_session_rows_tear(s, rows);
+	rows->reopened = true;
+	for (int i = 0; i < rows->n; i++)
+		sp_session_row(s, rows, i)->fate = SP_SESSION_STAYS;
+}
+
+/* The transaction has ended. */
+void
+sp_session_rows_let_go(SpSessions *s, SpSessionRows *rows)
+{
+	for (int i = 0; rows->reopened && i < rows->n; i++)
+	{
+		SpSessionRow *row = sp_session_row(s, rows, i);
+
+		if (row->fate == SP_SESSION_STAYS)
+			row->fate = SP_SESSION_LIVES;
+	}
+	rows->torn = 0;
+	rows->reopened = false;
 }
 
 /* Forget dead rows. */
@@ -229,7 +261,7 @@ sp_session_rows_compact(SpSessions *s, SpSessionRows *rows)
 	{
 		SpSessionRow *row = sp_session_row(s, rows, i);
 
-		if (row->dead != 0)
+		if (row->fate == SP_SESSION_DEAD)
 		{
 			rows->size -= stored_size(s, row->columns);
 			sp_columns_free(&s->columns, row->columns);
@@ -251,8 +283,8 @@ sp_session_rows_free(SpSessions *s, SpSession *session, bool with_values)
 	SpSessionRows *rows = session->rows;
 
 	session->rows = NULL;
-	if (rows->torn)
-		s->torn = list_delete_ptr(s->torn, rows);
+	if (rows->torn > 0)
+		lfirst(list_nth_cell(s->torn, rows->torn - 1)) = NULL;
 	for (int i = 0; i < rows->n && with_values && !s->columns.by_value; i++)
 		sp_columns_free(&s->columns, sp_session_row(s, rows, i)->columns);
 	if (rows->data != NULL)
@@ -317,7 +349,7 @@ sp_session_rows_read(SpSessions *s, SpSession *session, const char **p, const ch
 		SpSessionRow *row = sp_session_row(s, rows, rows->n);
 
 		sp_read_bytes(p, end, &row->time, sizeof(int64));
-		row->dead = 0;
+		row->fate = SP_SESSION_LIVES;
 		sp_columns_read(&s->columns, row->columns, p, end);
 		rows->size += stored_size(s, row->columns);
 	}

@@ -197,6 +197,7 @@ take_back_row(BackWork *work, int i)
 	if (key == NULL)
 		return false;
 	sp_columns_take(&s->columns, work->ev, i, s->event->columns);
+	sp_columns_flatten(&s->columns, s->event->columns);
 	event = find_event(s, key, time);
 	if (event == NULL)
 		return false;
