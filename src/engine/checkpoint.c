@@ -397,12 +397,23 @@ load_detector_page(int32 page, const char *data, Size size, void *arg)
 	d->rows = head.rows;
 }
 
+/* Functions of the keys' types may be somebody's own: they have the rights of the object's owner. */
+static void
+load_pages(const SpObjectDef *def, int32 id, SpPageReader reader, void *arg)
+{
+	SpUserContext user;
+
+	sp_user_enter(&user, def->owner, def->settings);
+	sp_page_load(id, reader, arg);
+	sp_user_leave(&user, true);
+}
+
 void
 sp_checkpoint_load_stream(SpStream *s)
 {
 	if (s->dedup != NULL)
 		sp_dedup_load(s->dedup);
-	sp_page_load(s->def->o.id, load_stream_page, s);
+	load_pages(&s->def->o, s->def->o.id, load_stream_page, s);
 	if (s->dedup != NULL)
 		sp_dedup_loaded(s->dedup);
 }
@@ -412,7 +423,7 @@ void
 sp_checkpoint_load_dedup(SpStream *s, int32 filled)
 {
 	sp_dedup_load(s->dedup);
-	sp_page_load(dedup_number(filled), load_stream_page, s);
+	load_pages(&s->def->o, dedup_number(filled), load_stream_page, s);
 	sp_dedup_loaded(s->dedup);
 	sp_page_delete_all(dedup_number(filled));
 }
@@ -420,13 +431,17 @@ sp_checkpoint_load_dedup(SpStream *s, int32 filled)
 void
 sp_checkpoint_load_window(SpWindow *w)
 {
-	sp_page_load(w->def->o.id, load_window_page, w);
+	SpUserContext user;
+
+	load_pages(&w->def->o, w->def->o.id, load_window_page, w);
+	sp_user_enter(&user, w->def->o.owner, w->def->o.settings);
 	w->ops->loaded(w);
+	sp_user_leave(&user, true);
 	sp_clock_set(w);
 }
 
 void
 sp_checkpoint_load_detector(SpDetector *d)
 {
-	sp_page_load(d->def->o.id, load_detector_page, d);
+	load_pages(&d->def->o, d->def->o.id, load_detector_page, d);
 }

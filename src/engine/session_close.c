@@ -310,11 +310,8 @@ static void
 all_loaded(SpWindow *w)
 {
 	List	   *loaded = sp_bucket_sorted_groups(&w->groups);
-	SpUserContext user;
 	ListCell   *lc;
 
-	/* functions of key types may be the owner's */
-	sp_user_enter(&user, w->expressions->owner, w->expressions->settings);
 	foreach(lc, loaded)
 	{
 		SpGroup    *group = lfirst(lc);
@@ -327,7 +324,6 @@ all_loaded(SpWindow *w)
 			sp_output_group(&w->output, group);
 		}
 	}
-	sp_user_leave(&user, true);
 	list_free(loaded);
 }
 

@@ -121,6 +121,24 @@ sp_writer_set_lookup(SpWriter *writer, bool lookup)
 	writer->lookup = lookup;
 }
 
+/*
+ * Where keys are compared by functions that may be somebody's own, these have the rights of the
+ * table's owner.
+ */
+static inline void
+assume_owner(const SpWriter *writer, SpOwnerRights *rights)
+{
+	if (unlikely(writer->plan->compares))
+		sp_writer_plan_assume_owner(writer->plan->owner, rights);
+}
+
+static inline void
+resume(const SpWriter *writer, const SpOwnerRights *rights)
+{
+	if (unlikely(writer->plan->compares))
+		sp_writer_plan_resume(rights);
+}
+
 /* The slot to be filled for the next call. */
 TupleTableSlot *
 sp_writer_slot(SpWriter *writer)
@@ -190,10 +208,13 @@ sp_writer_upsert(SpWriter *writer, ItemPointer tid)
 {
 	/* A trigger may have kept a row out, so that nothing is believed new. */
 	bool		lookup = writer->lookup || writer->slow != NULL;
+	SpOwnerRights rights;
 
+	assume_owner(writer, &rights);
 	if (!((lookup || ItemPointerIsValid(tid) || sp_table_is_pending(tid)) &&
 		  update_row(writer, tid)))
 		insert_row(writer, tid);
+	resume(writer, &rights);
 	end_row(writer, true);
 }
 
@@ -201,7 +222,11 @@ sp_writer_upsert(SpWriter *writer, ItemPointer tid)
 void
 sp_writer_insert(SpWriter *writer)
 {
+	SpOwnerRights rights;
+
+	assume_owner(writer, &rights);
 	insert_row(writer, NULL);
+	resume(writer, &rights);
 	end_row(writer, true);
 }
 
@@ -209,8 +234,10 @@ sp_writer_insert(SpWriter *writer)
 void
 sp_writer_delete(SpWriter *writer, ItemPointer tid)
 {
+	SpOwnerRights rights;
 	bool		found;
 
+	assume_owner(writer, &rights);
 	if (writer->slow != NULL)
 		found = sp_writer_slow_delete(writer->slow, writer->slot, tid);
 	else
@@ -219,6 +246,7 @@ sp_writer_delete(SpWriter *writer, ItemPointer tid)
 		found = sp_table_delete(writer->table, tid, writer->slot->tts_values,
 								writer->slot->tts_isnull);
 	}
+	resume(writer, &rights);
 	end_row(writer, found);
 }
 
@@ -226,7 +254,11 @@ sp_writer_delete(SpWriter *writer, ItemPointer tid)
 void
 sp_writer_refresh(SpWriter *writer)
 {
+	SpOwnerRights rights;
+
+	assume_owner(writer, &rights);
 	sp_table_refresh(writer->table);
+	resume(writer, &rights);
 }
 
 /* Count a row that was changed at a position. */
@@ -251,12 +283,19 @@ sp_writer_delete_at(SpWriter *writer, ItemPointer tid)
 SpAtResult
 sp_writer_set_at(SpWriter *writer, ItemPointer tid, AttrNumber attnum, Datum value)
 {
+	SpOwnerRights rights;
+	SpAtResult	result;
+
+	assume_owner(writer, &rights);
 	if (writer->slow != NULL)
-		return count_at(writer, sp_writer_slow_set_at(writer->slow, writer->slot, tid, attnum,
-													  value));
-	check_update(writer);
-	return count_at(writer, sp_table_set_at(writer->table, tid, attnum, value) ? SP_AT_DONE :
-					SP_AT_CHANGED);
+		result = sp_writer_slow_set_at(writer->slow, writer->slot, tid, attnum, value);
+	else
+	{
+		check_update(writer);
+		result = sp_table_set_at(writer->table, tid, attnum, value) ? SP_AT_DONE : SP_AT_CHANGED;
+	}
+	resume(writer, &rights);
+	return count_at(writer, result);
 }
 
 /* The next value of the identity column that the table begins with. */
@@ -282,11 +321,15 @@ sp_writer_count(const SpWriter *writer)
 void
 sp_writer_close(SpWriter *writer)
 {
+	SpOwnerRights rights;
+
 	if (writer->slow != NULL)
 		sp_writer_slow_close(writer->slow);
 	if (writer->changes != NULL)
 		sp_changes_close(writer->changes);
 	ExecDropSingleTupleTableSlot(writer->slot);
+	assume_owner(writer, &rights);
 	sp_table_close(writer->table);
+	resume(writer, &rights);
 	pfree(writer);
 }

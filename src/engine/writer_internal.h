@@ -19,6 +19,7 @@ typedef struct SpWriterPlan
 	int			replication_role;	/* it decides which triggers fire */
 	bool		executor;		/* takes the executor's path */
 	bool		deferrable;		/* has deferrable triggers */
+	bool		compares;		/* keys by functions that may be somebody's own */
 	Oid			owner;
 	int			nothers;		/* the user's columns behind ours */
 	Expr	  **defaults;		/* of those; NULL: NULL */

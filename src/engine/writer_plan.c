@@ -9,11 +9,16 @@
  */
 #include "postgres.h"
 
+#include "access/amapi.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_language_d.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -26,6 +31,8 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "base/compat.h"
 #include "engine/writer_internal.h"
@@ -227,6 +234,87 @@ has_special_index(Relation rel)
 	return special;
 }
 
+/* Is the function one that only a superuser can have made, or change? */
+static bool
+is_trusted(Oid funcid)
+{
+	HeapTuple	tuple;
+	Oid			language = InvalidOid;
+
+	if (funcid < FirstNormalObjectId)
+		return true;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	if (HeapTupleIsValid(tuple))
+	{
+		language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
+		ReleaseSysCache(tuple);
+	}
+	return language == INTERNALlanguageId || language == ClanguageId;
+}
+
+/* Are values of the type compared by PostgreSQL's own functions, or an extension's in C? */
+static bool
+has_trusted_order(Oid type)
+{
+	Oid			element = get_element_type(type);
+	TypeCacheEntry *cache;
+
+	if (type < FirstNormalObjectId)
+		return true;
+	if (OidIsValid(element))
+		return has_trusted_order(element);
+	switch (get_typtype(type))
+	{
+		case TYPTYPE_ENUM:
+			return true;
+		case TYPTYPE_DOMAIN:
+			return has_trusted_order(getBaseType(type));
+		case TYPTYPE_BASE:
+			cache = lookup_type_cache(type, TYPECACHE_EQ_OPR | TYPECACHE_CMP_PROC);
+			return is_trusted(get_opcode(cache->eq_opr)) && is_trusted(cache->cmp_proc);
+		default:
+			return false;		/* its parts are compared by their types' functions */
+	}
+}
+
+/* Has it an index that calls a function that isn't trusted? */
+static bool
+has_untrusted_index(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+	bool		untrusted = false;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		int			nsupport = IndexRelationGetNumberOfKeyAttributes(index) *
+			index->rd_indam->amsupport;
+
+		for (int i = 0; i < nsupport; i++)
+			untrusted |= OidIsValid(index->rd_support[i]) && !is_trusted(index->rd_support[i]);
+		index_close(index, NoLock);
+	}
+	list_free(indexes);
+	return untrusted;
+}
+
+/* May writing a row call functions that are somebody's own, be it only to find its key? */
+static bool
+compares_untrusted(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && !has_trusted_order(att->atttypid))
+			return true;
+	}
+	return has_untrusted_index(rel);
+}
+
 /* The default of a column, ready to run; NULL: NULL. */
 static Expr *
 plan_default(Relation rel, Form_pg_attribute att)
@@ -294,6 +382,7 @@ make_plan(Relation rel, int natts, const Oid *types)
 	plan->owner = rel->rd_rel->relowner;
 	plan_triggers(plan, rel);
 	plan->executor |= has_checks(rel) || has_special_index(rel);
+	plan->compares = compares_untrusted(rel);
 	plan_others(plan, rel);
 	MemoryContextSwitchTo(oldcontext);
 	return plan;
