@@ -276,12 +276,14 @@ raise_real_clock(const SpStream *s)
 
 /*
  * From here on the stream knows history, too: its own memory is part of the shadow's.  In
- * the transaction that publishes the object.
+ * the transaction that publishes the object.  A stream that knows it already keeps what it
+ * knows: where late rows are dropped the shadow may have taken others for duplicates, and
+ * those that run have seen what the stream has admitted.
  */
 static void
 hand_over_duplicates(SpStream *s)
 {
-	if (shadow_dedup() == NULL)
+	if (shadow_dedup() == NULL || s->dedup->has_history)
 		return;
 	sp_dead_letter_move(sp_starting->id, &s->def->o);
 	sp_page_delete_all(s->def->o.id);

@@ -93,6 +93,7 @@ class Model:
         self.history = 0       # rows that were before
         self.table = []        # rows that are in the table, as they were written
         self.admitted = set()  # those of them that the stream has admitted
+        self.counted = set()   # and that window _all has
         self.windows = {}      # (start, end): rows; of running totals None: rows
         self.events = []       # of sliding windows: (row, counts in the window above), in the order in which they came
         for index, commit in enumerate(case.commits):
@@ -156,10 +157,20 @@ class Model:
         self.running = True
         self.history = len(self.table)
         history = sorted((row for row in self.table if row.at is not None), key=lambda row: row.at)
+        admitted = self.admitted
         if not self.case.watched:
-            self.admitted = {row for row in history if self.dedup is None or self.dedup.admits(row, None)}
+            admitted = self.admitted = {row for row in history if self.dedup is None or self.dedup.admits(row, None)}
+        elif self.dedup is not None and self.case.late == "drop":
+            # nothing tells which rows were dropped, so that those of each key are gone through in order of time;
+            # a stream whose first window this is goes on from there
+            dedup = Dedup(self.case.dedup, self.case.within, self.case.watermark)
+            admitted = {row for row in history if dedup.admits(row, None)}
+            if not self.case.counted:
+                self.dedup = dedup
+        if not self.case.counted:
+            self.counted = set(admitted)
         for row in history:
-            if row in self.admitted:
+            if row in admitted:
                 self.place(row, True)
             if not self.case.watched and not isinf(row.at):
                 self.reached = row.at if self.reached is None else max(self.reached, row.at)
@@ -170,12 +181,14 @@ class Model:
             return
         if row.at is not None and (self.dedup is None or not repeats or self.dedup.admits(row, self.reached)):
             self.admitted.add(row)
+            self.counted.add(row)
             if self.running:
                 self.place(row, False)
 
     def delete(self, row):
         self.table.remove(row)
         self.admitted.discard(row)
+        self.counted.discard(row)
         if self.running:
             self.take_back(row)
 
@@ -184,7 +197,7 @@ class Model:
         times = []
         for kind, old, new in operations:
             if kind == "truncate":
-                self.table, self.admitted = [], set()
+                self.table, self.admitted, self.counted = [], set(), set()
                 self.windows = {window: rows for window, rows in self.windows.items() if self.is_sealed(window)}
             for row in old:
                 self.delete(row)
@@ -206,5 +219,5 @@ class Model:
                 for window, rows in self.windows.items() for row in rows]
 
     def ids(self):
-        """Of all rows that the stream admitted and nobody took back."""
-        return sorted(row.values[0] for row in self.table if row in self.admitted)
+        """Of all rows that window _all has: admitted, and taken back by nobody."""
+        return sorted(row.values[0] for row in self.table if row in self.counted)
