@@ -82,12 +82,10 @@ SELECT streamproc.drop_stream('payment', cascade => true);
 
 -- When a row has come: it is new when it is inserted and when it is updated, unless it then has the time, and the key, that it had
 -- when the transaction began, and was counted then. Times are those of one row only.
-CREATE TABLE entry (id int PRIMARY KEY, came bigint, came_to_all bigint, began jsonb, txn bigint,
-	k int, n int, x float8, d numeric, s text, ts timestamp NOT NULL);
-ALTER TABLE entry REPLICA IDENTITY FULL;
-ALTER TABLE entry ALTER s SET STORAGE EXTERNAL;
+\i test/sql/differences.sql
+\i test/sql/entries.sql
+ALTER TABLE entry ADD came bigint, ADD came_to_all bigint, ADD began jsonb, ADD txn bigint;
 CREATE SEQUENCE comings;
-CREATE SEQUENCE ids START 61;
 CREATE FUNCTION note_coming() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	IF TG_OP = 'INSERT' THEN
@@ -107,18 +105,13 @@ BEGIN
 	RETURN NEW;
 END $$;
 CREATE TRIGGER note_coming BEFORE INSERT OR UPDATE ON entry FOR EACH ROW EXECUTE FUNCTION note_coming();
-INSERT INTO entry (id, k, n, x, d, s, ts)
-	SELECT i, i % 5, i, i / 7.0, i / 10.0, 'row ' || i, timestamp '2026-03-01' + i * interval '3.000001 seconds'
-	FROM generate_series(1, 60) i;
+CALL begin_entries();
 SELECT streamproc.create_stream('entry', time_column => 'ts', watermark => '30 seconds', idle_timeout => '1 day', on_update => 'retract');
 CREATE FUNCTION make_window(name text, filter text = NULL, more jsonb = '{}') RETURNS void LANGUAGE sql AS $$
 	SELECT streamproc.create_window(name, 'retract_sliding_test.entry', kind => 'sliding', size => '20 seconds', grace => '1 day',
 		keys => ARRAY['k'], filter => 'n % 11 <> 0', group_filter => filter, carry => ARRAY['id AS id', 's AS s'],
-		trigger => coalesce(more->>'trigger', '0')::interval, bounds => more->>'bounds', changes => more ? 'trigger', aggregates => ARRAY[
-			'count(*) AS c', 'sum(n) AS total', 'min(x) AS low', 'max(x) AS high', 'avg(n) AS mean', 'sum(d) AS money',
-			'sum(x) AS weight', 'array_agg(n ORDER BY n, id) AS list', 'count(DISTINCT s) AS names',
-			'string_agg(left(s, 3), '','' ORDER BY s, id) FILTER (WHERE n % 2 = 0) AS even',
-			'percentile_cont(0.5) WITHIN GROUP (ORDER BY x) AS middle', 'bool_or(n > 50) AS any_large', 'stddev(n) AS spread'])
+		trigger => coalesce(more->>'trigger', '0')::interval, bounds => more->>'bounds', changes => more ? 'trigger',
+		aggregates => retract_sliding_test.entry_aggregates())
 $$;
 SELECT make_window('answers');
 SELECT make_window('closed', NULL, '{"bounds": "[]"}');
@@ -144,99 +137,29 @@ $$;
 CREATE FUNCTION differences() RETURNS TABLE (name text, n bigint) LANGUAGE plpgsql AS $$
 DECLARE
 	r record;
+	wide constant text := 'window_start, window_end, k, id, s, c, total, low, high, mean, money, round(weight::numeric, 6), list, names, even,
+		middle, any_large, spread';
 BEGIN
 	FOR r IN SELECT * FROM (VALUES
-		('answers', '20 s', true, false, NULL, 1), ('closed', '20 s', true, true, NULL, 1), ('slow', '20 s', true, false, NULL, 1),
-		('many', '20 s', true, false, 'c >= 4 AND total > 100', 1),
-		('native', '20 s', true, false, NULL, 2), ('everybody', '1 min', false, false, NULL, 3)) v (w, size, by_key, closed, filter, which)
+		('answers', '20 s', true, false, 'true', wide), ('closed', '20 s', true, true, 'true', wide), ('slow', '20 s', true, false, 'true', wide),
+		('many', '20 s', true, false, 'c >= 4 AND total > 100', wide),
+		('native', '20 s', true, false, 'true', 'window_start, window_end, k, id, c, total, nhigh'),
+		('everybody', '1 min', false, false, 'true', 'window_start, window_end, id, c, total, money')) v (w, size, by_key, closed, filter, columns)
 	LOOP
-		EXECUTE format('WITH e AS (SELECT %s FROM expected(%L, %L, %L) WHERE %s), a AS (SELECT %s FROM %I)
-			SELECT (SELECT count(*) FROM (TABLE e EXCEPT ALL TABLE a) m) + (SELECT count(*) FROM (TABLE a EXCEPT ALL TABLE e) l)',
-			(ARRAY['window_start, window_end, k, id, s, c, total, low, high, mean, money, weight, list, names, even, middle, any_large, spread',
-				'window_start, window_end, k, id, c, total, nhigh', 'window_start, window_end, id, c, total, money'])[r.which],
-			r.size, r.by_key, r.closed, coalesce(r.filter, 'true'),
-			(ARRAY['window_start, window_end, k, id, s, c, total, low, high, mean, money, round(weight::numeric, 6), list, names, even, middle, any_large, spread',
-				'window_start, window_end, k, id, c, total, high', 'window_start, window_end, id, c, total, money'])[r.which], r.w) INTO n;
+		n := differences(format('SELECT %s FROM expected(%L, %L, %L) WHERE %s', r.columns, r.size, r.by_key, r.closed, r.filter),
+			format('SELECT %s FROM %I', replace(r.columns, 'nhigh', 'high'), r.w));
 		IF n > 0 THEN
 			name := r.w;
 			RETURN NEXT;
 		END IF;
-		IF r.filter IS NULL THEN
-			SELECT r.w || ' verified', count(*) FILTER (WHERE explained_by IS NULL) INTO name, n FROM streamproc.verify(r.w::regclass);
-			IF n > 0 THEN
-				RETURN NEXT;
-			END IF;
-		END IF;
 	END LOOP;
-	-- the change feed leads to what is there
-	SELECT 'changes', count(*) INTO name, n FROM (
-		(SELECT (array_agg(new ORDER BY id DESC))[1]->>'lsn', (array_agg(new ORDER BY id DESC))[1]->>'total', (array_agg(new ORDER BY id DESC))[1]->>'revision'
-			FROM slow_changes GROUP BY coalesce(new, old)->>'lsn', coalesce(new, old)->>'ordinal' HAVING (array_agg(new ORDER BY id DESC))[1] IS NOT NULL)
-		EXCEPT ALL SELECT lsn::text, total::text, revision::text FROM slow w) d;
-	IF n > 0 THEN
-		RETURN NEXT;
-	END IF;
+	RETURN QUERY SELECT * FROM unverified('answers', 'closed', 'slow', 'native', 'everybody');
+	RETURN QUERY SELECT 'changes', m FROM misled('slow', '{lsn,ordinal}', '{total,revision}') m WHERE m > 0;
 END
 $$;
 SELECT * FROM differences();
 
--- One random change of the table.
-CREATE PROCEDURE change(what int) LANGUAGE plpgsql AS $$
-DECLARE
-	newest timestamp := date_trunc('second', coalesce((SELECT max(ts) FROM entry), '2026-03-01'));
-	first int := 1 + floor(random() * 60);
-BEGIN
-	CASE what
-		WHEN 0, 1 THEN
-			INSERT INTO entry (id, k, n, x, d, s, ts)
-				SELECT i, random() * 4, random() * 100, random() * 1000, random() * 10, repeat('s' || i % 7, 2),
-					newest + floor(random() * 60 - 40) * interval '1 second' + i * interval '1 microsecond'
-				FROM (SELECT nextval('ids')::int AS i FROM generate_series(1, 8)) i;
-		WHEN 2 THEN
-			UPDATE entry SET k = (k + 1) % 5 WHERE id % 60 = first;
-		WHEN 3 THEN
-			UPDATE entry SET ts = ts - floor(random() * 60) * interval '1 second', n = n + 1 WHERE id % 60 BETWEEN first AND first + 3;
-		WHEN 4 THEN
-			DELETE FROM entry WHERE id % 60 BETWEEN first AND first + 2;
-		WHEN 5 THEN
-			UPDATE entry SET n = n + 1, d = NULL WHERE id % 60 BETWEEN first AND first + 5;
-			DELETE FROM entry WHERE id % 60 = first + 1;
-		WHEN 6 THEN
-			INSERT INTO entry (id, k, n, x, d, s, ts)
-				SELECT i, 1, i, i, i, 'conflict', newest + interval '1 second' + i * interval '1 microsecond'
-				FROM generate_series(first, first + 5) i
-				ON CONFLICT (id) DO UPDATE SET n = entry.n + 11, s = NULL, x = entry.x + 1;
-		WHEN 7 THEN
-			MERGE INTO entry e USING generate_series(first, first + 5) i ON e.id = i
-				WHEN MATCHED AND i % 2 = 0 THEN DELETE
-				WHEN MATCHED THEN UPDATE SET x = NULL, d = -d, ts = ts - interval '10 seconds'
-				WHEN NOT MATCHED THEN INSERT (id, k, n, x, d, s, ts)
-					VALUES (i, 3, 34, 3.3, 0.3, 'merged', newest + interval '1 second' + i * interval '1 microsecond');
-		WHEN 8 THEN
-			UPDATE entry SET s = repeat(md5(id::text), 400) WHERE id % 60 = first;
-			UPDATE entry SET n = n + 2 WHERE id % 60 = first;
-		ELSE
-			UPDATE entry SET n = 77 WHERE id = first;
-			BEGIN
-				DELETE FROM entry WHERE id % 3 = 0;
-				UPDATE entry SET n = 0;
-				RAISE EXCEPTION 'no';
-			EXCEPTION WHEN raise_exception THEN
-				UPDATE entry SET n = n - 1 WHERE id % 60 = first;
-			END;
-	END CASE;
-END
-$$;
-CREATE PROCEDURE changes(count int, at_once int) LANGUAGE plpgsql AS $$
-BEGIN
-	FOR i IN 1 .. count LOOP
-		CALL change(floor(random() * 10)::int);
-		IF i % at_once = 0 THEN
-			COMMIT;
-		END IF;
-	END LOOP;
-END
-$$;
+-- Random changes.
 SELECT setseed(0.53);
 CALL changes(60, 1);
 SELECT streamproc.wait_for();

@@ -8,9 +8,11 @@ use warnings;
 use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Test::More ();
 
 our @EXPORT = qw(new_cluster create_database wait_for worker_pid backfill_pid kill_worker
-  crash arm_debug_point reached release_debug_point);
+  crash arm_debug_point reached release_debug_point
+  load_until_killed unwell);
 
 # A psql that can't connect, as the server is just going down, may end before it has read its input. To IPC::Run that is
 # an error of the test; to these tests it is a connection that failed.
@@ -163,6 +165,39 @@ sub reached
 
 	wait_until(sub { !-e $file }, "debug point $name");
 	return;
+}
+
+# load_until_killed(NODE, POINT, LOAD, meanwhile => SUB, dbname => NAME): calls LOAD until a process has been killed at the
+# point and the worker of the database is another one, and once more.
+sub load_until_killed
+{
+	my ($node, $point, $load, %opts) = @_;
+	my $dbname = $opts{dbname} // 'postgres';
+	my $pid = worker_pid($node, $dbname);
+	my $armed = $node->data_dir . "/streamproc_debug/$point";
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	arm_debug_point($node, $point, 'kill');
+	$opts{meanwhile}->() if $opts{meanwhile};
+	while (-e $armed)
+	{
+		die "debug point $point was not reached" if time > $deadline;
+		$load->();
+	}
+	Test::More::isnt(worker_pid($node, $dbname, $pid), $pid, "$point: the worker is back");
+	$load->();
+	return;
+}
+
+# How many dead letters there are, objects that don't run, and windows to which rows that were taken back came too late. A
+# TRUNCATE counts as such a row: nobody knows whether there was one.
+sub unwell
+{
+	my ($node) = @_;
+	return $node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM streamproc.dead_letter)
+		+ (SELECT count(*) FROM streamproc.status WHERE state <> 'running'
+			OR kind = 'window' AND ignored > (SELECT sum(truncates) FROM streamproc.object_progress))});
 }
 
 # Lets a process go on that waits at the point.

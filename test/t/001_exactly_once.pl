@@ -103,26 +103,6 @@ sub results_ok
 	return;
 }
 
-# Loads until the worker has died at the point, and has been started again.
-sub load_until_killed
-{
-	my ($dbname, $point, $meanwhile) = @_;
-	my $pid = worker_pid($node, $dbname);
-	my $armed = $node->data_dir . "/streamproc_debug/$point";
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-
-	arm_debug_point($node, $point, 'kill');
-	$meanwhile->() if $meanwhile;
-	while (-e $armed)
-	{
-		die "debug point $point was not reached" if time > $deadline;
-		load($dbname);
-	}
-	isnt(worker_pid($node, $dbname, $pid), $pid, "$point: the worker is back");
-	load($dbname);
-	return;
-}
-
 # The slot exists, nothing else: its creator was killed before it could use it.
 my $log_start = -s $node->logfile;
 arm_debug_point($node, 'slot-created', 'kill');
@@ -138,16 +118,16 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots WHER
 
 for my $point ('decoded', 'before-write-commit', 'applied', 'mid-checkpoint', 'checkpointed', 'confirmed')
 {
-	load_until_killed('postgres', $point);
+	load_until_killed($node, $point, sub { load('postgres') });
 	results_ok('postgres', "killed at $point");
 }
 
 # Twice in a row, the second time while it catches up.
-load_until_killed('postgres', 'applied');
-load_until_killed('postgres', 'before-write-commit');
+load_until_killed($node, 'applied', sub { load('postgres') });
+load_until_killed($node, 'before-write-commit', sub { load('postgres') });
 results_ok('postgres', 'killed again while catching up');
 
-load_until_killed('postgres', 'mid-backfill', sub {
+load_until_killed($node, 'mid-backfill', sub { load('postgres') }, meanwhile => sub {
 	my $aggregates = minute_aggregates();
 	# It is committed when the worker meets it, but its client may be gone before it knows.
 	$node->psql('postgres', <<"SQL");

@@ -131,32 +131,9 @@ sub results_ok
 		my $n = differences($node, 'postgres', $check->[1], $check->[2]);
 		$wrong .= "$check->[0] differs in $n rows; " if $n != 0;
 	}
-	# Nothing is past grace, but a TRUNCATE could not know of it.
-	my $unwell = $node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM streamproc.dead_letter)
-		+ (SELECT count(*) FROM streamproc.status WHERE state <> 'running'
-			OR kind = 'window' AND ignored > (SELECT sum(truncates) FROM streamproc.object_progress))});
+	my $unwell = unwell($node);
 	$wrong .= "$unwell objects or rows are not well; " if $unwell != 0;
 	is($wrong, '', "$what: results are those of plain SQL");
-	return;
-}
-
-# Loads until the worker has died at the point, and has been started again.
-sub load_until_killed
-{
-	my ($point, $meanwhile) = @_;
-	my $pid = worker_pid($node);
-	my $armed = $node->data_dir . "/streamproc_debug/$point";
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-
-	arm_debug_point($node, $point, 'kill');
-	$meanwhile->() if $meanwhile;
-	while (-e $armed)
-	{
-		die "debug point $point was not reached" if time > $deadline;
-		load();
-	}
-	isnt(worker_pid($node, 'postgres', $pid), $pid, "$point: the worker is back");
-	load();
 	return;
 }
 
@@ -166,14 +143,14 @@ cmp_ok($node->safe_psql('postgres', q{SELECT sum(retracted) FROM streamproc.stat
 
 for my $point ('decoded', 'before-write-commit', 'applied', 'checkpoint-slice', 'mid-checkpoint', 'checkpointed', 'confirmed')
 {
-	load_until_killed($point);
+	load_until_killed($node, $point, \&load);
 	results_ok("killed at $point");
 }
 
 # What is taken back while history is read.
 for my $point ('mid-backfill', 'backfilled', 'catching-up', 'before-publish')
 {
-	load_until_killed($point, sub {
+	load_until_killed($node, $point, \&load, meanwhile => sub {
 		$node->psql('postgres', <<"SQL");
 SELECT streamproc.create_window('later', 'event', kind => 'tumbling', size => '1 minute', grace => '10 days',
 	keys => ARRAY['key'], aggregates => $aggregates, replace => to_regclass('later') IS NOT NULL);

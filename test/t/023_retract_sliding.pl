@@ -111,31 +111,9 @@ sub results_ok
 		my $n = differences($node, 'postgres', "SELECT $check->[1] FROM $check->[0]", "SELECT $check->[1] FROM expected");
 		$wrong .= "$check->[0] differs in $n rows; " if $n != 0;
 	}
-	my $unwell = $node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM streamproc.dead_letter)
-		+ (SELECT count(*) FROM streamproc.status WHERE state <> 'running'
-			OR kind = 'window' AND ignored > (SELECT sum(truncates) FROM streamproc.object_progress))
-		+ (SELECT count(*) - count(DISTINCT (lsn, ordinal)) FROM seen)});
+	my $unwell = unwell($node) + $node->safe_psql('postgres', 'SELECT count(*) - count(DISTINCT (lsn, ordinal)) FROM seen');
 	$wrong .= "$unwell objects or rows are not well; " if $unwell != 0;
 	is($wrong, '', "$what: results are those of plain SQL");
-	return;
-}
-
-# Loads until the worker has died at the point, and has been started again.
-sub load_until_killed
-{
-	my ($point) = @_;
-	my $pid = worker_pid($node);
-	my $armed = $node->data_dir . "/streamproc_debug/$point";
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-
-	arm_debug_point($node, $point, 'kill');
-	while (-e $armed)
-	{
-		die "debug point $point was not reached" if time > $deadline;
-		load();
-	}
-	isnt(worker_pid($node, 'postgres', $pid), $pid, "$point: the worker is back");
-	load();
 	return;
 }
 
@@ -146,13 +124,13 @@ cmp_ok($node->safe_psql('postgres', 'SELECT max(n) FROM native'), '>', 3, 'windo
 
 for my $point ('decoded', 'before-write-commit', 'applied', 'checkpoint-slice', 'mid-checkpoint', 'checkpointed', 'confirmed')
 {
-	load_until_killed($point);
+	load_until_killed($node, $point, \&load);
 	results_ok("killed at $point");
 }
 
 # Twice in a row, the second time while it catches up.
-load_until_killed('applied');
-load_until_killed('before-write-commit');
+load_until_killed($node, 'applied', \&load);
+load_until_killed($node, 'before-write-commit', \&load);
 results_ok('killed again while catching up');
 
 # What reads the window has had what it would have had without: as many events as came, each as it was then.

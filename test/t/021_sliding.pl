@@ -93,37 +93,18 @@ sub results_ok
 	return;
 }
 
-# Loads until the worker has died at the point, and has been started again.
-sub load_until_killed
-{
-	my ($point) = @_;
-	my $pid = worker_pid($node);
-	my $armed = $node->data_dir . "/streamproc_debug/$point";
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-
-	arm_debug_point($node, $point, 'kill');
-	while (-e $armed)
-	{
-		die "debug point $point was not reached" if time > $deadline;
-		load();
-	}
-	isnt(worker_pid($node, 'postgres', $pid), $pid, "$point: the worker is back");
-	load();
-	return;
-}
-
 load() for 1 .. 3;
 results_ok('at first');
 for my $point ('decoded', 'before-write-commit', 'applied', 'checkpoint-slice', 'mid-checkpoint', 'checkpointed',
 	'confirmed')
 {
-	load_until_killed($point);
+	load_until_killed($node, $point, \&load);
 	results_ok("killed at $point");
 }
 
 # Twice in a row, the second time while it catches up; and everything at once.
-load_until_killed('applied');
-load_until_killed('before-write-commit');
+load_until_killed($node, 'applied', \&load);
+load_until_killed($node, 'before-write-commit', \&load);
 results_ok('killed again while catching up');
 crash($node);
 load();
