@@ -19,6 +19,7 @@
 #include "catalog/pg_authid_d.h"
 #include "catalog/query.h"
 #include "engine/backfill_cut.h"
+#include "engine/dedup.h"
 #include "engine/history.h"
 #include "engine/saving.h"
 #include "executor/spi.h"

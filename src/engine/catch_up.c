@@ -17,6 +17,7 @@
 #include "catalog/dead_letter.h"
 #include "catalog/message.h"
 #include "catalog/page.h"
+#include "engine/dedup.h"
 #include "engine/saving.h"
 #include "engine/starting.h"
 #include "portability/instr_time.h"

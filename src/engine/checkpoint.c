@@ -11,6 +11,7 @@
 #include "base/compat.h"
 #include "catalog/page.h"
 #include "catalog/progress.h"
+#include "engine/dedup.h"
 #include "engine/saving.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -173,7 +174,7 @@ take_stream(SpStream *s, int32 object)
 					 sizeof(head));
 	s->changed = false;
 	if (part != NULL && d != NULL)
-		add_groups(part, &d->groups, sp_dedup_write_value, d);
+		add_groups(part, &d->groups, NULL, d);
 	return part;
 }
 
@@ -328,7 +329,7 @@ load_stream_page(int32 page, const char *data, Size size, void *arg)
 	if (page > 0)
 	{
 		if (s->dedup != NULL)
-			sp_group_load_page(&s->dedup->groups, page, data, size, sp_dedup_read_value, s->dedup);
+			sp_group_load_page(&s->dedup->groups, page, data, size, NULL, s->dedup);
 		return;
 	}
 	(void) read_head(data, size, &head, sizeof(head));

@@ -29,7 +29,8 @@
  * twins and history leave out: then it is true of the rest.
  *
  * Time is cut into slices of dedup_within.  Two admitted rows of a key are never in one, so a
- * row's neighbours are in its own slice and the two beside it: hashed by slice and key.
+ * row's neighbours are in its own slice and the two beside it: hashed by slice and key, see
+ * dedup_page.c.
  */
 #include "engine/internal.h"
 
@@ -37,6 +38,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "common/int.h"
+#include "engine/dedup.h"
 #include "nodes/makefuncs.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -44,8 +46,8 @@
 #define SHELVES			64		/* for dedup_within, but none is shorter than a second */
 #define FORGET_AT_ONCE	20000	/* rows, about */
 #define LOOK_LEAST		16		/* pages that a commit looks at, whether they are of use, */
-#define LOOK_ROWS		8		/* and one more for so many rows that it has admitted */
-#define AHEAD			64		/* rows whose groups are on their way to the cache */
+#define LOOK_ROWS		64		/* and one more for so many rows that it has admitted */
+#define AT_ONCE			16		/* rows whose memory comes to the cache together */
 
 /* What a row is. */
 typedef enum Verdict
@@ -61,10 +63,15 @@ typedef enum Verdict
 typedef struct Candidate
 {
 	bool		ready;			/* has a key and a time */
+	bool		alone;			/* the slice before has another hash */
 	int64		slice;
 	uint32		hash;
-	uint32		hash_before;	/* with the slice before */
+	uint32		hash_before;
 } Candidate;
+
+/* Where there are rows of its key, less than dedup_within from it in time: bits. */
+#define NEAR_BEFORE 1
+#define NEAR_AFTER	2
 
 /* Rows at work. */
 typedef struct CheckWork
@@ -75,37 +82,20 @@ typedef struct CheckWork
 	int			end;
 } CheckWork;
 
-static const bool no_nulls[INDEX_MAX_KEYS] = {false};
-
-static inline int64 *
-time_of(SpDedup *d, SpGroup *group)
-{
-	return (int64 *) sp_group_value(&d->groups, group);
-}
-
-/* The number of the span of that width that holds the time. */
-static inline int64
-span_of(int64 time, int64 width)
-{
-	return time / width - (time % width < 0 ? 1 : 0);
-}
-
 /* ---- memory ---- */
 
-/* The row of a group is remembered: it counts until the horizon is far enough from it. */
-static void
-count_row(SpDedup *d, SpGroup *group)
+/* A row is remembered on the page: it counts until the horizon is far enough from it. */
+void
+sp_dedup_count(SpDedup *d, SpPage *page, int64 time)
 {
-	int64		time = *time_of(d, group);
-	int64		shelf = span_of(time, d->shelf_us);
-	SpPage	   *page = d->groups.pages[group->page];
+	int64		shelf = sp_dedup_span(&d->shelf, time);
 	int64		end;
 
-	if (pg_mul_s64_overflow(shelf + 1, d->shelf_us, &end))
+	if (pg_mul_s64_overflow(shelf + 1, d->shelf.width, &end))
 		end = shelf < 0 ? DT_NOBEGIN : DT_NOEND;
 	sp_bucket_get(&d->shelves, shelf, 0, end)->ngroups++;
 	d->nuseful++;
-	d->newest = Max(d->newest, group->start);
+	d->newest = Max(d->newest, sp_dedup_span(&d->slice, time));
 	page->latest = page->n <= 1 ? end : Max(page->latest, end);
 }
 
@@ -145,25 +135,8 @@ forget(SpDedup *d, int64 before)
 			d->hand = 1;
 		page = d->hand < d->groups.npages ? d->groups.pages[d->hand] : NULL;
 		if (page != NULL && (page->n > 0 || page->spilled_size > 0) && page->latest <= before)
-			sp_group_drop_page(&d->groups, page);
+			sp_dedup_page_drop(d, page);
 	}
-}
-
-/*
- * Where to remember a row: on the page that is being filled.  Rows of a time that is too far
- * ahead to move the watermark, for which other rows would have to wait, have another one.
- */
-static SpPage *
-find_page(SpDedup *d, bool is_ahead)
-{
-	SpPage	   *page = d->page[is_ahead];
-
-	/* one that was forgotten may be the other one now */
-	if (page != NULL && page != d->page[!is_ahead] && page->n > 0 &&
-		page->n < SP_PAGE_GROUPS && page->spilled_size == 0)
-		return page;
-	d->page[is_ahead] = sp_group_empty_page(&d->groups);
-	return d->page[is_ahead];
 }
 
 /* The data has come as far as to make this the watermark. */
@@ -222,18 +195,28 @@ sp_dedup_replace(SpStream *s, const SpDedup *old)
 
 /* ---- rows ---- */
 
-/* Is there a row of the key in the slice, less than dedup_within from time? */
-static bool
-is_near(SpDedup *d, uint32 hash, int64 slice, int64 time, const Datum *keys, int64 *found)
+/* Where are rows of the key that have the hash, less than dedup_within from time? */
+static int
+find_near(SpDedup *d, uint32 hash, int64 time, const Datum *keys)
 {
-	SpGroup    *group = sp_group_find(&d->groups, hash, slice, keys, no_nulls);
-	int64		distance;
+	SpDirectoryLook look;
+	int64		place;
+	int			near = 0;
 
-	if (group == NULL)
-		return false;
-	*found = *time_of(d, group);
-	return !pg_sub_s64_overflow(Max(time, *found), Min(time, *found), &distance) &&
-		distance < d->within_us;
+	sp_directory_look(&d->directory, hash, &look);
+	while ((place = sp_directory_next(&look)) != 0)
+	{
+		const SpDedupRow *row = sp_dedup_page_get(d, place, keys);
+		int64		distance;
+
+		if (row == NULL)
+			continue;
+		if (pg_sub_s64_overflow(Max(time, row->time), Min(time, row->time), &distance) ||
+			distance >= d->within_us)
+			continue;
+		near |= row->time <= time ? NEAR_BEFORE : NEAR_AFTER;
+	}
+	return near;
 }
 
 /*
@@ -251,28 +234,21 @@ static Verdict
 judge(SpStream *s, int64 time, bool can_be_old, const Candidate *c, const Datum *keys)
 {
 	SpDedup    *d = s->dedup;
-	int64		found;
-	bool		later;
-	SpGroup    *group;
+	int			near;
 
 	if (can_be_old && time < d->horizon)
 		return TOO_OLD;
-	if (is_near(d, c->hash_before, c->slice - 1, time, keys, &found))
-		return DUPLICATE;
-	later = is_near(d, c->hash, c->slice, time, keys, &found);
-	if (later && found <= time)
-		return DUPLICATE;
-	if (later || (c->slice < d->newest &&
-				  is_near(d, sp_group_hash(&d->groups, c->slice + 1, keys, no_nulls),
-						  c->slice + 1, time, keys, &found)))
-		return DUPLICATE_OF_LATER;
+	near = find_near(d, c->hash, time, keys);
+	if (c->alone && !(near & NEAR_BEFORE))
+		near |= find_near(d, c->hash_before, time, keys);
+	if (near == 0 && c->slice < d->newest && !sp_dedup_share(c->slice, c->slice + 1))
+		near = find_near(d, sp_dedup_page_hash(d, c->slice + 1, keys), time, keys);
+	if (near != 0)
+		return near & NEAR_BEFORE ? DUPLICATE : DUPLICATE_OF_LATER;
 	if (is_full(d))
 		return TOO_MANY;
-	group = sp_group_add_to(&d->groups, find_page(d, time > Max(s->max_time, s->txn_max)),
-							c->hash, c->slice, keys, no_nulls);
-	*time_of(d, group) = time;
+	sp_dedup_page_add(d, time > Max(s->max_time, s->txn_max), c->hash, time, keys);
 	d->nadded++;
-	count_row(d, group);
 	return ADMITTED;
 }
 
@@ -326,15 +302,16 @@ look_at(SpDedup *d, const SpRowSet *rows, int i, Candidate *c)
 {
 	Datum		keys[INDEX_MAX_KEYS];
 
+	memset(c, 0, sizeof(*c));
 	c->ready = !rows->no_time[i] && !TIMESTAMP_NOT_FINITE(rows->time[i]) &&
 		get_key(d, rows, i, keys);
 	if (!c->ready)
 		return;
-	c->slice = span_of(rows->time[i], d->within_us);
-	c->hash = sp_group_hash(&d->groups, c->slice, keys, no_nulls);
-	c->hash_before = sp_group_hash(&d->groups, c->slice - 1, keys, no_nulls);
-	sp_group_prefetch_chain(&d->groups, c->hash);
-	sp_group_prefetch_chain(&d->groups, c->hash_before);
+	c->slice = sp_dedup_span(&d->slice, rows->time[i]);
+	c->hash = sp_dedup_page_hash(d, c->slice, keys);
+	c->alone = !sp_dedup_share(c->slice, c->slice - 1);
+	if (c->alone)
+		c->hash_before = sp_dedup_page_hash(d, c->slice - 1, keys);
 }
 
 /* Judge row i. */
@@ -354,39 +331,41 @@ check_row(SpStream *s, SpRowSet *rows, int i, const Candidate *c)
 		leave_out(s, rows, i, verdict);
 }
 
+/* Have in the cache what is looked at first: memory is slow, and rows wait for it together. */
+static void
+prefetch(SpDedup *d, const Candidate *candidates, int n)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+		sp_directory_prefetch(&d->directory, candidates[i].hash);
+	for (i = 0; i < n; i++)
+	{
+		if (candidates[i].alone)
+			sp_directory_prefetch(&d->directory, candidates[i].hash_before);
+	}
+}
+
 /*
- * Judge rows; for sp_run_guarded().  Memory is slow and rows wait for it together, but not
- * where a key's function may throw: the row at work has done it.
+ * Judge rows, some at a time; for sp_run_guarded().  One by one where a key's function may
+ * throw: then the row at work has done it.
  */
 static void
 check_rows(void *arg)
 {
 	CheckWork  *work = arg;
 	SpDedup    *d = work->stream->dedup;
-	Candidate	candidates[AHEAD];
+	Candidate	candidates[AT_ONCE];
 
 	while (work->at < work->end)
 	{
 		int			first = work->at;
-		int			n = d->groups.builtin ? Min(work->end - first, AHEAD) : 1;
+		int			n = d->groups.builtin ? Min(work->end - first, AT_ONCE) : 1;
 		int			i;
 
 		for (i = 0; i < n; i++)
 			look_at(d, work->rows, first + i, &candidates[i]);
-		for (i = 0; i < n && n > 1; i++)
-		{
-			if (!candidates[i].ready)
-				continue;
-			sp_group_prefetch_first(&d->groups, candidates[i].hash);
-			sp_group_prefetch_first(&d->groups, candidates[i].hash_before);
-		}
-		for (i = 0; i < n && n > 1; i++)
-		{
-			if (!candidates[i].ready)
-				continue;
-			sp_group_prefetch_second(&d->groups, candidates[i].hash);
-			sp_group_prefetch_second(&d->groups, candidates[i].hash_before);
-		}
+		prefetch(d, candidates, n);
 		for (i = 0; i < n; i++, work->at++)
 		{
 			if (candidates[i].ready)
@@ -424,7 +403,7 @@ sp_dedup_apply(SpStream *s, SpRowSet *rows)
 	}
 }
 
-/* ---- opening, durable form ---- */
+/* ---- opening, loading ---- */
 
 /* A column of the key, as an expression. */
 static SpExpression *
@@ -465,11 +444,9 @@ sp_dedup_open(SpStream *s)
 		s->max_attnum = Max(s->max_attnum, attnum);
 	}
 	d->within_us = s->def->dedup_within_us;
-	d->shelf_us = Max(d->within_us / SHELVES, USECS_PER_SEC);
-	sp_group_init(&d->groups,
-				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
-				  d->nkeys, keys, sizeof(int64));
-	sp_spill_allow(&d->groups, sp_dedup_write_value, sp_dedup_read_value, NULL, NULL, d);
+	d->slice.width = d->within_us;
+	d->shelf.width = Max(d->within_us / SHELVES, USECS_PER_SEC);
+	sp_dedup_page_init(d, keys);
 	sp_bucket_init(&d->shelves, context);
 	d->newest = PG_INT64_MIN;
 	d->output = &s->output;
@@ -480,24 +457,6 @@ sp_dedup_open(SpStream *s)
 		s->attributes = bms_add_member(s->attributes, d->attnum[k]);
 	MemoryContextSwitchTo(old);
 	return d;
-}
-
-/* SpValueWrite. */
-void
-sp_dedup_write_value(void *dedup, SpGroup *group, StringInfo buf)
-{
-	appendBinaryStringInfo(buf, (char *) time_of(dedup, group), sizeof(int64));
-}
-
-/* SpValueRead. */
-void
-sp_dedup_read_value(void *dedup, SpGroup *group, const char **p, const char *end)
-{
-	SpDedup    *d = dedup;
-
-	sp_read_bytes(p, end, time_of(d, group), sizeof(int64));
-	if (d->is_loading)
-		count_row(d, group);
 }
 
 /* Pages are about to be loaded; and all are. */

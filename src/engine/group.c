@@ -130,12 +130,11 @@ sp_group_hash(SpGroups *groups, int64 start, const Datum *keys, const bool *null
 	return (uint32) (hash ^ (hash >> 32));
 }
 
-/* Are the keys those of the group? */
-static bool
-keys_equal(SpGroups *groups, SpGroup *group, const Datum *keys, const bool *nulls)
+/* Are the keys the same?  May throw where a key type's functions do. */
+bool
+sp_group_same_keys(SpGroups *groups, const Datum *theirs, const bool *their_nulls,
+				   const Datum *keys, const bool *nulls)
 {
-	const Datum *theirs = sp_group_keys(groups, group);
-	const bool *their_nulls = sp_group_nulls(groups, group);
 	int			i;
 
 	for (i = 0; i < groups->nkeys; i++)
@@ -157,6 +156,14 @@ keys_equal(SpGroups *groups, SpGroup *group, const Datum *keys, const bool *null
 	return true;
 }
 
+/* Has the group these keys?  May throw, likewise. */
+bool
+sp_group_has_keys(SpGroups *groups, SpGroup *group, const Datum *keys, const bool *nulls)
+{
+	return sp_group_same_keys(groups, sp_group_keys(groups, group),
+							  sp_group_nulls(groups, group), keys, nulls);
+}
+
 /* The group, to be changed, or NULL.  May throw where a key type's functions do. */
 SpGroup *
 sp_group_find(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
@@ -169,7 +176,7 @@ sp_group_find(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, con
 			 group = group->next)
 		{
 			if (group->hash != hash || group->start != start ||
-				!keys_equal(groups, group, keys, nulls))
+				!sp_group_has_keys(groups, group, keys, nulls))
 				continue;
 			sp_group_changing(groups, group);
 			groups->pages[group->page]->touched = true;
@@ -177,13 +184,6 @@ sp_group_find(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, con
 		}
 	} while (groups->spill != NULL && sp_spill_bring_back(groups, hash));
 	return NULL;
-}
-
-/* Has the group these keys?  May throw, as above. */
-bool
-sp_group_has_keys(SpGroups *groups, SpGroup *group, const Datum *keys, const bool *nulls)
-{
-	return keys_equal(groups, group, keys, nulls);
 }
 
 /* One chain more: some of the groups of another one go to it. */
@@ -307,6 +307,23 @@ find_room(SpGroups *groups)
 	return page;
 }
 
+/* Room for what a page holds: a block of its own, which goes back to the system. */
+void
+sp_group_make_room(SpGroups *groups, SpPage *page, Size size)
+{
+	page->groups = MemoryContextAllocHuge(groups->context, Max(size, SP_OWN_BLOCK));
+	groups->bytes += GetMemoryChunkSpace(page->groups);
+}
+
+/* Give it back; the page holds nothing any more, or is spilled. */
+void
+sp_group_free_room(SpGroups *groups, SpPage *page)
+{
+	groups->bytes -= GetMemoryChunkSpace(page->groups);
+	pfree(page->groups);
+	page->groups = NULL;
+}
+
 /* Bytes of memory for what a key refers to. */
 static inline Size
 key_space(const SpGroups *groups, SpGroup *group, int k)
@@ -326,11 +343,7 @@ sp_group_make(SpGroups *groups, SpPage *page, int slot, uint32 hash, int64 start
 	int			i;
 
 	if (page->groups == NULL)
-	{
-		/* a block of its own, which goes back to the system */
-		page->groups = palloc(Max(SP_PAGE_GROUPS * groups->group_size, SP_OWN_BLOCK));
-		groups->bytes += GetMemoryChunkSpace(page->groups);
-	}
+		sp_group_make_room(groups, page, SP_PAGE_GROUPS * groups->group_size);
 	group = (SpGroup *) (page->groups + (Size) slot * groups->group_size);
 	memset(group, 0, groups->group_size);
 	group->start = start;
@@ -379,11 +392,11 @@ sp_group_empty_page(SpGroups *groups)
 	return sp_group_ensure_page(groups, Max(1, groups->npages));
 }
 
-/* Add a group that isn't there, to a page with room.  Its value is zeroed. */
+/* Add a group that isn't there.  Its value is zeroed. */
 SpGroup *
-sp_group_add_to(SpGroups *groups, SpPage *page, uint32 hash, int64 start, const Datum *keys,
-				const bool *nulls)
+sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
 {
+	SpPage	   *page = find_room(groups);
 	SpGroup    *group;
 
 	sp_group_keep(groups, page);
@@ -392,13 +405,6 @@ sp_group_add_to(SpGroups *groups, SpPage *page, uint32 hash, int64 start, const 
 	group->sequence = groups->next_sequence++;
 	sp_group_page_changed(groups, page);
 	return group;
-}
-
-/* Add a group that isn't there.  Its value is zeroed. */
-SpGroup *
-sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
-{
-	return sp_group_add_to(groups, find_room(groups), hash, start, keys, nulls);
 }
 
 /* How many there are. */
@@ -451,38 +457,6 @@ sp_group_remove(SpGroups *groups, SpGroup *group)
 
 	sp_group_keep(groups, page);
 	sp_group_release(groups, group);
-	sp_group_page_changed(groups, page);
-	sp_group_note_room(groups, page);
-}
-
-/* Forget all groups of a page, whose values refer to nothing. */
-void
-sp_group_drop_page(SpGroups *groups, SpPage *page)
-{
-	SpGroup    *group;
-	int			i;
-
-	if (page->spilled_size > 0)
-		sp_spill_bring_page(groups, page);
-	sp_group_keep(groups, page);
-	for (i = 0; i < SP_PAGE_GROUPS; i++)
-	{
-		if ((group = sp_page_group(groups, page, i)) != NULL)
-			sp_group_prefetch_chain(groups, group->hash);
-	}
-	for (i = 0; i < SP_PAGE_GROUPS; i++)
-	{
-		if ((group = sp_page_group(groups, page, i)) != NULL)
-			sp_group_prefetch_first(groups, group->hash);
-	}
-	for (i = 0; i < SP_PAGE_GROUPS; i++)
-	{
-		if ((group = sp_page_group(groups, page, i)) != NULL)
-			sp_group_release(groups, group);
-	}
-	groups->bytes -= GetMemoryChunkSpace(page->groups);
-	pfree(page->groups);
-	page->groups = NULL;
 	sp_group_page_changed(groups, page);
 	sp_group_note_room(groups, page);
 }

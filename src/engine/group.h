@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "base/prefetch.h"
 #include "fmgr.h"
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
@@ -73,7 +74,9 @@ struct SpPage
 	uint32		dirty;			/* the epoch in which it was changed; 0: it is as stored */
 	int32		spilled_size;	/* 0: it is in memory */
 	int64		spilled_at;
-	int64		latest;			/* the time behind all on it (dedup.c) */
+	/* of rows in dedup_page.c's form */
+	int32		filled;			/* bytes */
+	int64		latest;			/* the time behind all */
 };
 
 #define sp_page_group(set, page, i) \
@@ -95,6 +98,17 @@ typedef void (*SpValueWrite) (void *object, SpGroup *group, StringInfo buf);
 typedef void (*SpValueRead) (void *object, SpGroup *group, const char **p, const char *end);
 typedef void (*SpValueRelease) (void *object, SpGroup *group);
 
+/*
+ * Pages that hold something else than groups: page->n things, for which page->groups has room
+ * and which refer to nothing beyond it.  read makes page->groups and page->n, of bytes that
+ * write has made.
+ */
+typedef struct SpPageForm
+{
+	void		(*write) (void *object, SpPage *page, StringInfo buf);
+	void		(*read) (void *object, SpPage *page, const char *data, Size size);
+} SpPageForm;
+
 typedef struct SpGroups
 {
 	MemoryContext context;		/* groups and keys */
@@ -102,6 +116,7 @@ typedef struct SpGroups
 	SpKeyColumn *keys;
 	bool		builtin;		/* none calls functions that a user wrote */
 	bool		unhashed;		/* groups are found otherwise, until sp_group_enter() */
+	const SpPageForm *form;		/* NULL: pages hold groups */
 	Size		nulls_offset;
 	Size		value_offset;
 	Size		group_size;
@@ -138,12 +153,14 @@ typedef struct SpGroups
 	/* memory: see spill.c */
 	dlist_node	node;			/* among all sets of groups */
 	Size		bytes;			/* of pages in memory, and what their groups' keys refer to */
-	SpValueRead read;			/* NULL: these can't be spilled */
+	bool		can_spill;
+	SpValueRead read;
 	SpValueRelease release;		/* give up what a value refers to; NULL: nothing */
 	MemoryContext value_context;	/* what values refer to is there, in it or below */
 	Size		value_bytes;	/* that a value refers to, about: see spill.c */
 	double		value_ratio;	/* of that to what is written of a group; 0: none ever was spilled */
 	uint64		nmeasured;		/* groups when value_bytes were measured */
+	Size		index_bytes;	/* of what finds things of another form; isn't spilled */
 	int32		hand;			/* of the clock: a page */
 	struct SpSpill *spill;		/* NULL: none ever were */
 } SpGroups;
@@ -174,7 +191,7 @@ sp_group_chain(const SpGroups *groups, uint32 hash)
 static inline void
 sp_group_prefetch_chain(const SpGroups *groups, uint32 hash)
 {
-	__builtin_prefetch(&groups->table[sp_group_chain(groups, hash)]);
+	sp_prefetch(&groups->table[sp_group_chain(groups, hash)]);
 }
 
 static inline void
@@ -184,8 +201,8 @@ sp_group_prefetch_first(const SpGroups *groups, uint32 hash)
 
 	if (group == NULL)
 		return;
-	__builtin_prefetch(&group->next);
-	__builtin_prefetch(&group->hash);
+	sp_prefetch(&group->next);
+	sp_prefetch(&group->hash);
 }
 
 static inline void
@@ -195,22 +212,21 @@ sp_group_prefetch_second(const SpGroups *groups, uint32 hash)
 
 	if (group == NULL)
 		return;
-	__builtin_prefetch(sp_group_value(groups, group));
+	sp_prefetch(sp_group_value(groups, group));
 	if (group->next == NULL)
 		return;
-	__builtin_prefetch(&group->next->next);
-	__builtin_prefetch(&group->next->hash);
+	sp_prefetch(&group->next->next);
+	sp_prefetch(&group->next->hash);
 }
 
 extern SpGroup *sp_group_add(SpGroups *groups, uint32 hash, int64 start,
 							 const Datum *keys, const bool *nulls);
+extern bool sp_group_same_keys(SpGroups *groups, const Datum *theirs, const bool *their_nulls,
+							   const Datum *keys, const bool *nulls);
 extern bool sp_group_has_keys(SpGroups *groups, SpGroup *group, const Datum *keys,
 							  const bool *nulls);
 extern void sp_group_enter(SpGroups *groups, SpGroup *group);
-extern SpGroup *sp_group_add_to(SpGroups *groups, SpPage *page, uint32 hash, int64 start,
-								const Datum *keys, const bool *nulls);
 extern SpPage *sp_group_empty_page(SpGroups *groups);
-extern void sp_group_drop_page(SpGroups *groups, SpPage *page);
 extern void sp_group_hide(SpGroups *groups, SpGroup *group);
 extern void sp_group_remove(SpGroups *groups, SpGroup *group);
 extern uint64 sp_group_count(const SpGroups *groups);
@@ -237,6 +253,8 @@ sp_group_changing(SpGroups *groups, SpGroup *group)
 extern SpGroup *sp_group_make(SpGroups *groups, SpPage *page, int slot, uint32 hash,
 							  int64 start, const Datum *keys, const bool *nulls);
 extern void sp_group_release(SpGroups *groups, SpGroup *group);
+extern void sp_group_make_room(SpGroups *groups, SpPage *page, Size size);
+extern void sp_group_free_room(SpGroups *groups, SpPage *page);
 extern SpPage *sp_group_ensure_page(SpGroups *groups, int32 number);
 extern void sp_group_note_room(SpGroups *groups, SpPage *page);
 extern void sp_group_page_changed(SpGroups *groups, SpPage *page);
@@ -244,6 +262,9 @@ extern bool sp_group_keep_spilled(SpGroups *groups, SpPage *page, int64 at, int3
 extern void sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf);
 extern void sp_group_read_page(SpGroups *groups, SpPage *page, const char *data, Size size,
 							   SpValueRead read, void *arg);
+extern void sp_group_write_key(StringInfo buf, const SpKeyColumn *key, Datum value, bool isnull);
+extern Datum sp_group_read_key(const char **p, const char *end, const SpKeyColumn *key,
+							   bool *isnull);
 
 /*
  * Writing what is dirty when it begins, a page at a time, numbered from 1 (page 0 is the

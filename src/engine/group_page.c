@@ -23,8 +23,8 @@
 #define INITIAL_DIRTY 64
 
 /* Append a key. */
-static void
-write_key(StringInfo buf, const SpKeyColumn *key, Datum value, bool isnull)
+void
+sp_group_write_key(StringInfo buf, const SpKeyColumn *key, Datum value, bool isnull)
 {
 	uint32		size;
 
@@ -54,8 +54,8 @@ write_group(SpGroups *groups, SpGroup *group, SpValueWrite write, void *arg, Str
 	appendBinaryStringInfo(buf, (char *) &flags, 1);
 	appendBinaryStringInfo(buf, (char *) &group->tid, sizeof(ItemPointerData));
 	for (k = 0; k < groups->nkeys; k++)
-		write_key(buf, &groups->keys[k], sp_group_keys(groups, group)[k],
-				  sp_group_nulls(groups, group)[k]);
+		sp_group_write_key(buf, &groups->keys[k], sp_group_keys(groups, group)[k],
+						   sp_group_nulls(groups, group)[k]);
 	write(arg, group, buf);
 }
 
@@ -74,6 +74,11 @@ sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf)
 	}
 	if (n == 0)
 		return;
+	if (groups->form != NULL)
+	{
+		groups->form->write(groups->write_arg, page, buf);
+		return;
+	}
 	appendBinaryStringInfo(buf, (char *) &n, sizeof(n));
 	for (i = 0; i < SP_PAGE_GROUPS; i++)
 	{
@@ -317,8 +322,8 @@ sp_is_one_value(const char *data, uint32 size, int16 typlen)
 }
 
 /* Read a key, in the current memory context. */
-static Datum
-read_key(const char **p, const char *end, const SpKeyColumn *key, bool *isnull)
+Datum
+sp_group_read_key(const char **p, const char *end, const SpKeyColumn *key, bool *isnull)
 {
 	uint8		null;
 	uint32		size;
@@ -349,9 +354,9 @@ read_key(const char **p, const char *end, const SpKeyColumn *key, bool *isnull)
 }
 
 /* Bring the groups of a page, which is empty, into memory. */
-void
-sp_group_read_page(SpGroups *groups, SpPage *page, const char *data, Size size,
-				   SpValueRead read, void *arg)
+static void
+read_groups(SpGroups *groups, SpPage *page, const char *data, Size size,
+			SpValueRead read, void *arg)
 {
 	const char *p = data;
 	const char *end = data + size;
@@ -377,7 +382,7 @@ sp_group_read_page(SpGroups *groups, SpPage *page, const char *data, Size size,
 		sp_read_bytes(&p, end, &head.flags, 1);
 		sp_read_bytes(&p, end, &head.tid, sizeof(ItemPointerData));
 		for (k = 0; k < groups->nkeys; k++)
-			keys[k] = read_key(&p, end, &groups->keys[k], &nulls[k]);
+			keys[k] = sp_group_read_key(&p, end, &groups->keys[k], &nulls[k]);
 		group = sp_group_make(groups, page, i, sp_group_hash(groups, head.start, keys, nulls),
 							  head.start, keys, nulls);
 		group->sequence = head.sequence;
@@ -393,6 +398,17 @@ sp_group_read_page(SpGroups *groups, SpPage *page, const char *data, Size size,
 		sp_group_note_room(groups, page);
 	pfree(keys);
 	pfree(nulls);
+}
+
+/* Bring what is on a page, which is empty, into memory. */
+void
+sp_group_read_page(SpGroups *groups, SpPage *page, const char *data, Size size,
+				   SpValueRead read, void *arg)
+{
+	if (groups->form != NULL)
+		groups->form->read(arg, page, data, size);
+	else
+		read_groups(groups, page, data, size, read, arg);
 }
 
 /* Load a page. */

@@ -405,44 +405,6 @@ extern void sp_rowset_full_row(const SpRowSet *rows, int i, TupleDesc *desc,
 extern int64 sp_time_to_utc(int64 time, Oid type, pg_tz *zone);
 extern int64 sp_time_from_utc(TimestampTz time, Oid type, pg_tz *zone);
 
-/* dedup.c: rows that repeat others */
-typedef struct SpDedup
-{
-	MemoryContext context;
-	SpExpressions *user;		/* whose rights the functions of the key's types have */
-	int			nkeys;
-	AttrNumber *attnum;			/* [nkeys] */
-	int64		within_us;
-	int64		shelf_us;
-	SpGroups	groups;			/* a row that was admitted each: its slice, key and time */
-	SpPage	   *page[2];		/* that are being filled: for rows ahead of all, too */
-	int32		hand;			/* the page that was looked at last, whether it is of use */
-	int64		nadded;			/* rows since pages were */
-	SpBuckets	shelves;		/* by time: how many rows count until then, no list of them */
-	uint64		nuseful;		/* that count */
-	bool		is_loading;		/* rows are counted as they are read */
-	int64		newest;			/* the last slice that has rows */
-	SpOutput   *output;			/* takes dead letters */
-	int64		horizon_limit;	/* in a backfill: how far it may come */
-	uint64		admitted;		/* tells which rows of the transaction at work were */
-
-	/* state, saved in page 0 of the stream */
-	int64		horizon;		/* older rows can't be told from duplicates; PG_INT64_MIN */
-	bool		has_history;	/* rows from before the stream are among the groups */
-	uint64		duplicates;
-	uint64		late;			/* older than the horizon */
-} SpDedup;
-
-extern SpDedup *sp_dedup_open(SpStream *stream);
-extern void sp_dedup_apply(SpStream *stream, SpRowSet *rows);
-extern void sp_dedup_advance(SpDedup *d, int64 data_watermark);
-extern void sp_dedup_exchange(SpStream *a, SpStream *b);
-extern void sp_dedup_replace(SpStream *s, const SpDedup *old);
-extern void sp_dedup_write_value(void *dedup, SpGroup *group, StringInfo buf);
-extern void sp_dedup_load(SpDedup *d);
-extern void sp_dedup_loaded(SpDedup *d);
-extern void sp_dedup_read_value(void *dedup, SpGroup *group, const char **p, const char *end);
-
 /* output.c */
 extern void sp_output_init(SpOutput *output, MemoryContext parent);
 extern void sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,

@@ -9,6 +9,7 @@
 #include "engine/pane.h"
 
 #include "base/compat.h"
+#include "base/prefetch.h"
 #include "utils/memutils.h"
 
 #define INITIAL_TABLE_SIZE 64
@@ -129,13 +130,13 @@ sp_pane_key_prefetch(SpWindow *w, uint32 hash, int step)
 	if (panes->table_size == 0)
 		return;
 	if (step == 0)
-		__builtin_prefetch(chain);
+		sp_prefetch(chain);
 	else if (step == 1)
-		__builtin_prefetch(*chain);
+		sp_prefetch(*chain);
 	else if (*chain != NULL && (*chain)->newest != NULL)
 	{
-		__builtin_prefetch((*chain)->newest);
-		__builtin_prefetch(sp_group_value(&w->groups, (*chain)->newest) + w->agg_start);
+		sp_prefetch((*chain)->newest);
+		sp_prefetch(sp_group_value(&w->groups, (*chain)->newest) + w->agg_start);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include "engine/pane.h"
 
 #include "base/compat.h"
+#include "base/prefetch.h"
 
 /* ---- partials ---- */
 
@@ -291,7 +292,7 @@ sp_pane_total_prefetch(SpWindow *w, SpPaneKey *key)
 	Size		at;
 
 	for (at = 0; pane != NULL && at < w->groups.group_size; at += 64)
-		__builtin_prefetch(pane + at);
+		sp_prefetch(pane + at);
 }
 
 /* The aggregates of the key in the window, into a result that has none. */

@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "base/compat.h"
 #include "common/int.h"
+#include "engine/dedup.h"
 #include "utils/timestamp.h"
 
 /* The stream of a relation, or NULL. */

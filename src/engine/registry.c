@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "catalog/progress.h"
 #include "commands/defrem.h"
+#include "engine/dedup.h"
 #include "engine/saving.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"

@@ -24,6 +24,7 @@
 #include "base/debug.h"
 #include "base/shared.h"
 #include "catalog/page.h"
+#include "engine/dedup.h"
 #include "engine/saving.h"
 #include "portability/instr_time.h"
 #include "utils/memutils.h"

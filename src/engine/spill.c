@@ -19,7 +19,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/shared.h"
-#include "engine/spill.h"
+#include "engine/directory.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -33,6 +33,8 @@
 #define SAMPLE_PAGES	64
 #define WORTH_TRIMMING	32		/* a part of the limit */
 #define MOST_BLOCKED	1024	/* pages that can't go, in a row: give up for now */
+#define DIRECTORY_MOST	80		/* per cent */
+#define DIRECTORY_GROWTH 25		/* per cent */
 #define TELL_AGAIN_MS	60000	/* that the file can't be written */
 
 /* Pieces of the file that are free, of one size. */
@@ -48,7 +50,7 @@ typedef struct SpSpill
 	File		file;
 	int64		end;			/* of what was ever used of it */
 	FreeList	free[LARGEST + 1];	/* by units */
-	SpSpillDirectory directory;
+	SpDirectory directory;	/* on which page a group is */
 	int32		npages;
 	StringInfoData buf;
 } SpSpill;
@@ -100,6 +102,7 @@ sp_spill_allow(SpGroups *groups, SpValueWrite write, SpValueRead read, SpValueRe
 {
 	if (!groups->builtin)
 		return;
+	groups->can_spill = true;
 	groups->write = write;
 	groups->read = read;
 	groups->release = release;
@@ -179,6 +182,7 @@ static Size
 memory_of(const SpGroups *groups)
 {
 	Size		bytes = held_by(groups) + sizeof(SpGroup *) * (Size) groups->table_size +
+		groups->index_bytes +
 		(sizeof(SpPage) + PAGE_OVERHEAD) * (Size) groups->npages;
 
 	if (groups->spill != NULL)
@@ -281,7 +285,7 @@ open_spill(SpGroups *groups)
 	old = MemoryContextSwitchTo(groups->context);
 	spill = palloc0(sizeof(SpSpill));
 	initStringInfo(&spill->buf);
-	spill->directory.context = groups->context;
+	sp_directory_init(&spill->directory, groups->context, DIRECTORY_MOST, DIRECTORY_GROWTH);
 	spill->file = file;
 	groups->spill = spill;
 	MemoryContextSwitchTo(old);
@@ -379,14 +383,13 @@ spill_page(SpGroups *groups, SpPage *page)
 
 		if (group == NULL)
 			continue;
-		sp_spill_directory_add(&groups->spill->directory, group->hash, page->number);
+		sp_directory_add(&groups->spill->directory, group->hash, page->number);
 		if (groups->release != NULL)
 			groups->release(groups->write_arg, group);
 		sp_group_release(groups, group);
 	}
-	groups->bytes -= GetMemoryChunkSpace(page->groups);
-	pfree(page->groups);
-	page->groups = NULL;
+	page->n = 0;
+	sp_group_free_room(groups, page);
 	page->spilled_at = at;
 	page->spilled_size = buf->len;
 	groups->spill->npages++;
@@ -414,7 +417,7 @@ read_spilled(SpGroups *groups, SpPage *page)
 		SpGroup    *group = sp_page_group(groups, page, i);
 
 		if (group != NULL)
-			sp_spill_directory_remove(&spill->directory, group->hash, page->number);
+			sp_directory_remove(&spill->directory, group->hash, page->number);
 	}
 	if (!sp_group_keep_spilled(groups, page, page->spilled_at, size))
 		give_space(groups, page->spilled_at, units_of(size));
@@ -451,11 +454,12 @@ sp_spill_bring_page(SpGroups *groups, SpPage *page)
 bool
 sp_spill_bring_back(SpGroups *groups, uint32 hash)
 {
-	SpSpillDirectory *directory = &groups->spill->directory;
+	SpDirectory *directory = &groups->spill->directory;
+	SpDirectoryLook look;
 	bool		any = false;
-	int32		page;
+	int64		page;
 
-	while (directory->n > 0 && (page = sp_spill_directory_find(directory, hash)) != 0)
+	while (sp_directory_look(directory, hash, &look), (page = sp_directory_next(&look)) != 0)
 	{
 		sp_spill_bring_page(groups, groups->pages[page]);
 		any = true;
@@ -544,7 +548,7 @@ sp_spill_run(void)
 		SpGroups   *groups = dlist_container(SpGroups, node, iter.cur);
 		Size		freed;
 
-		if (groups->read == NULL)
+		if (!groups->can_spill)
 			continue;
 		if (groups->release != NULL && groups->value_ratio == 0)
 			find_ratio(groups);

@@ -26,6 +26,7 @@
 #include "base/shared.h"
 #include "catalog/page.h"
 #include "catalog/progress.h"
+#include "engine/dedup.h"
 #include "engine/starting.h"
 #include "miscadmin.h"
 #include "storage/latch.h"

@@ -3,6 +3,9 @@
 5,000,000 rows as in throughput.py, COPY binary into a stream table in commits of 5,000, results written each second. The
 worker says how much of its CPU went into writing; the rest is decoding, windows, closing them and checkpoints. Tumbling windows of a minute that appear when they are closed are the measure of hopping ones of
 an hour by the minute; sessions and sliding windows have a bar of 300,000 rows a second on one core.
+
+ONLY=dedup: only what a dedup_key costs where all keys are new: the worker's CPU above the same load without one, the window
+being one running count.
 """
 
 import os
@@ -32,10 +35,19 @@ def writing(pid):
     return float(bench.psql(f'SELECT writing_cpu_seconds FROM streamproc.worker WHERE pid = {pid}'))
 
 
-def measure(kind):
+DEDUP = [
+    ('without', ''),
+    ('bigint, 1 hour', ", dedup_key => '{id}', dedup_within => '1 hour'"),
+    ('bigint, 10 minutes', ", dedup_key => '{id}', dedup_within => '10 minutes'"),
+    ('bigint and int', ", dedup_key => '{id, key}', dedup_within => '1 hour'"),
+]
+
+
+def measure(kind, stream='', keys="ARRAY['key']", aggregates=AGGREGATES):
     bench.psql('DROP TABLE IF EXISTS event CASCADE;')
-    bench.psql(f"""CREATE TABLE event {bench.COLUMNS} USING streamproc; {bench.STREAM}
-        SELECT streamproc.create_window('result', 'event', {kind}, keys => ARRAY['key'], aggregates => {AGGREGATES},
+    bench.psql(f"""CREATE TABLE event {bench.COLUMNS} USING streamproc;
+        SELECT streamproc.create_stream('event', time_column => 'ts'{stream});
+        SELECT streamproc.create_window('result', 'event', {kind}, keys => {keys}, aggregates => {aggregates},
             trigger => '1 second');
         SELECT streamproc.wait_for();""")
     pid = bench.worker_pid()
@@ -53,7 +65,22 @@ def measure(kind):
     return applied, written, results, peak.mb
 
 
+def measure_dedup():
+    bench.make_files(100, 'binary')
+    print(f"\nA dedup_key, all keys new\n{'':26}{'CPU us/row':>11}{'above':>9}{'worker':>10}")
+    base = None
+    for name, stream in DEDUP:
+        applied, written, _, mb = measure("kind => 'global'", stream, "'{}'", "ARRAY['count(*) AS n']")
+        applied += written
+        base = base or applied
+        print(f'{name:26}{applied / bench.ROWS * 1e6:>11.3f}{(applied - base) / bench.ROWS * 1e6:>9.3f}{mb:>7.0f} MB', flush=True)
+
+
 def main():
+    if ONLY in ('', 'dedup'):
+        measure_dedup()
+    if ONLY == 'dedup':
+        return
     print(f'Kinds of windows: {bench.ROWS:,} rows into a stream table, count, sum, min, max by key; CPU of the worker.')
     for workload, nkeys in bench.WORKLOADS.items():
         bench.make_files(nkeys, 'binary')

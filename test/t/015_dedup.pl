@@ -176,5 +176,80 @@ is(sql(join ' UNION ALL ', map { "SELECT $_ FROM race_$_ WHERE n <> (SELECT coun
 diag(sql(q{SELECT count(*) || ' rows, ' || count(DISTINCT key) || ' keys' FROM race}));
 is(sql(q{SELECT count(*) FROM streamproc.status WHERE state <> 'running'}), 0, 'everything runs');
 
+# Memory for a part of the keys only: the others are in a file, and their rows are told from new ones all the same; after a
+# checkpoint and a crash, too. Keys are of many lengths: a few don't fit where many others stand, some are compressed.
+$node->append_conf('postgresql.conf', 'streamproc.max_state_memory = 1MB');
+$node->reload;
+sql(<<'SQL');
+CREATE SEQUENCE letter_id;
+CREATE TABLE letter (id bigint, round int, key text, mark uuid, ts timestamptz);
+ALTER TABLE letter ALTER key SET STORAGE EXTENDED;
+SELECT streamproc.create_stream('letter', 'ts', watermark => '1 minute', idle_timeout => '1 day',
+	dedup_key => '{key, mark}', dedup_within => '1 hour');
+SELECT streamproc.create_window('letter_total', 'letter', kind => 'global', keys => ARRAY['round'],
+	aggregates => ARRAY['count(*) AS n', 'sum(id) AS ids']);
+SELECT streamproc.wait_for();
+SQL
+my $letters = 0;
+
+# Letters in order of time, so many of them new ones, 10 ms apart; the others repeat any of those before. Rounds are further
+# apart than dedup_within.
+sub post
+{
+	my ($round, $new, $repeated) = @_;
+	my $first = $letters;
+
+	$letters += $new;
+	sql(<<"SQL");
+INSERT INTO letter SELECT nextval('letter_id'), $round, repeat(md5(k::text), CASE WHEN k % 997 = 0 THEN 400 ELSE (k % 4)::int END)
+		|| CASE WHEN k % 997 = 1 THEN (SELECT string_agg(md5((k + j)::text), '') FROM generate_series(1, 300) j) ELSE k::text END,
+	md5((k % 3)::text)::uuid, '2026-01-01 00:00+00'::timestamptz + $round * interval '3 hours' + i * interval '10 ms'
+FROM (SELECT i, CASE WHEN i < $letters THEN i ELSE (hashint4(i)::bigint & 2147483647) % $letters END AS k
+	FROM generate_series($first, $letters + $repeated - 1) i) x ORDER BY i;
+SQL
+	return;
+}
+
+sub letters_ok
+{
+	my ($what) = @_;
+
+	wait_for($node);
+	is( differences($node, 'postgres', 'SELECT round, n, ids FROM letter_total', <<'SQL'), 0, "$what: each letter counts once");
+SELECT round, count(*), sum(id) FROM (SELECT round, min(id) AS id FROM letter GROUP BY round, key, mark) l GROUP BY 1
+SQL
+	is( sql(q{SELECT duplicates FROM streamproc.status WHERE name = 'letter'::regclass}),
+		sql(q{SELECT count(*) - count(DISTINCT (round, key, mark)) FROM letter}), "$what: and the others are duplicates");
+	cmp_ok(sql('SELECT spilled_pages FROM streamproc.worker'), '>', 20, "$what: pages are spilled");
+	return;
+}
+
+post(0, 4000, 500) for 1 .. 6;
+letters_ok('with little memory');
+my $checkpoints = sql('SELECT checkpoints FROM streamproc.worker');
+$node->poll_query_until('postgres', "SELECT checkpoints > $checkpoints + 1 FROM streamproc.worker") or die 'no checkpoint';
+kill_worker($node);
+post(0, 500, 3000);
+letters_ok('killed after a checkpoint');
+my $killed = worker_pid($node);
+arm_debug_point($node, 'checkpoint-slice', 'wait');
+post(0, 1000, 1000);
+reached($node, 'checkpoint-slice');
+post(0, 2000, 3000);
+arm_debug_point($node, 'checkpoint-slice', 'kill');
+release_debug_point($node, 'checkpoint-slice');
+isnt(worker_pid($node, 'postgres', $killed), $killed, 'the worker is back');
+post(0, 1000, 1000);
+letters_ok('killed amid one');
+crash($node);
+$letters = 0;
+post(1, 6000, 2000);
+post(1, 6000, 2000);
+letters_ok('after a power failure');
+$letters = 0;
+post(2, 8000, 4000) for 1 .. 2;
+letters_ok('when what is spilled was forgotten');
+is(sql(q{SELECT count(*) FROM streamproc.status WHERE state <> 'running'}), 0, 'everything runs still');
+
 $node->stop;
 done_testing();
