@@ -59,7 +59,10 @@ SELECT window_with('carry => ' || quote_literal(ARRAY[c]), 'sliding') FROM unnes
 SELECT attempt($$create_detector('d', 'event', 'rule', rules => '{v > 1 AS a}', carry => '{"ROW(v, key) AS x"}')$$);
 -- constants that no row can mend
 SELECT window_with('aggregates => ' || quote_literal(ARRAY[a])) FROM unnest(ARRAY['percentile_cont(2) WITHIN GROUP (ORDER BY f) AS x', 'percentile_disc(-0.1) WITHIN GROUP (ORDER BY key) AS x',
-	'percentile_cont(''NaN'') WITHIN GROUP (ORDER BY f) AS x', 'max(1 / 0) AS x']) a;
+	'percentile_cont(''NaN'') WITHIN GROUP (ORDER BY f) AS x', 'max(1 / 0) AS x',
+	'percentile_cont(ARRAY[0.5, 7]) WITHIN GROUP (ORDER BY f) AS x', 'percentile_disc(''{NULL, -0.1}''::float8[]) WITHIN GROUP (ORDER BY key) AS x',
+	'percentile_cont(ARRAY[0.1, ''NaN'']) WITHIN GROUP (ORDER BY f * interval ''1 s'') AS x',
+	'percentile_cont(ARRAY[ARRAY[0, 1], ARRAY[1, 1.01]]) WITHIN GROUP (ORDER BY f) AS x']) a;
 SELECT window_with('group_filter => ' || quote_literal('percentile_cont(1.5) WITHIN GROUP (ORDER BY f) > 1'));
 
 -- too many

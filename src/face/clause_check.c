@@ -4,14 +4,19 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_proc_d.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_node.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "base/compat.h"
@@ -156,9 +161,52 @@ check_key_type(CheckContext *context, const SpClause *clause)
 				 parser_errposition(context->pstate, exprLocation(clause->expr))));
 }
 
+/* Is it an aggregate of an array of fractions? */
+static bool
+is_of_percentiles(const Aggref *aggref)
+{
+	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggref->aggfnoid));
+	Oid			final;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	final = ((Form_pg_aggregate) GETSTRUCT(tuple))->aggfinalfn;
+	ReleaseSysCache(tuple);
+	return final == F_PERCENTILE_DISC_MULTI_FINAL ||
+		final == F_PERCENTILE_CONT_FLOAT8_MULTI_FINAL ||
+		final == F_PERCENTILE_CONT_INTERVAL_MULTI_FINAL;
+}
+
+/* An array of fractions is looked at by its aggregate only where there are rows: here it is before. */
+static void
+check_percentiles(CheckContext *context, const Aggref *aggref)
+{
+	Node	   *direct = linitial(aggref->aggdirectargs);
+	Const	   *fractions = (Const *) eval_const_expressions(NULL, copyObject(direct));
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+	int			i;
+
+	if (!IsA(fractions, Const) || fractions->constisnull || fractions->consttype != FLOAT8ARRAYOID)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(fractions->constvalue), FLOAT8OID, sizeof(float8),
+					  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values, &nulls, &n);
+	for (i = 0; i < n; i++)
+	{
+		float8		fraction = nulls[i] ? 0 : DatumGetFloat8(values[i]);
+
+		if (!(fraction >= 0 && fraction <= 1))
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("percentile value %g is not between 0 and 1", fraction),
+					 parser_errposition(context->pstate, exprLocation(direct))));
+	}
+}
+
 /* An error when an aggregate can't be maintained. */
 static void
-try_aggregate(Node *aggref)
+try_aggregate(CheckContext *context, Node *aggref)
 {
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "streamproc aggregate check",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -174,6 +222,8 @@ try_aggregate(Node *aggref)
 		sp_aggregate_init(bound, state);
 		(void) sp_aggregate_result(bound, state, &isnull);
 		sp_aggregate_release(bound, state);
+		if (is_of_percentiles((Aggref *) aggref))
+			check_percentiles(context, (Aggref *) aggref);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
@@ -195,7 +245,7 @@ check_aggregate(CheckContext *context, const SpClause *clause, bool has_aggregat
 				 errhint("Put it into \"keys\", or into an aggregate such as max()."),
 				 parser_errposition(context->pstate, exprLocation(clause->expr))));
 
-	try_aggregate(clause->expr);
+	try_aggregate(context, clause->expr);
 }
 
 /* A condition over groups has nothing but their keys and aggregates of their rows. */
@@ -214,7 +264,7 @@ check_having(CheckContext *context, const SpClause *clause)
 						clause->parameter),
 				 parser_errposition(context->pstate, stray->location)));
 	foreach(cell, aggregates)
-		try_aggregate(lfirst(cell));
+		try_aggregate(context, lfirst(cell));
 }
 
 /* What becomes a column must be of a type that one can have. */
