@@ -1,7 +1,7 @@
 /*
  * table.c
  *	  Rows in and out of plain heap tables: heap calls and index entries, without
- *	  SPI and without plans.
+ *	  SPI and without plans.  Rows that come in new: table_insert.c.
  *
  * An update costs one heap_update(): the page stays pinned from the look at the old
  * version on, and is pruned when we come to it, since heap_update() never prunes and
@@ -16,7 +16,6 @@
 
 #include "access/genam.h"
 #include "access/heapam.h"
-#include "access/hio.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -33,51 +32,7 @@
 
 #include "base/compat.h"
 #include "catalog/table.h"
-#include "catalog/table_info.h"
-
-#define MAX_WAITING_ROWS	1000	/* as COPY does */
-#define MAX_WAITING_BYTES	65536
-
-struct SpTable
-{
-	Relation	rel;
-	SpTableInfo  *info;
-	MemoryContext context;		/* until close */
-
-	/* looking at rows */
-	Snapshot	snapshot;		/* registered; NULL: not needed yet */
-	Buffer		buffer;			/* pinned */
-	BlockNumber nblocks;		/* at least so many: only grows while we hold the lock */
-	HeapTupleData row;			/* in buffer */
-	Relation	index;
-	IndexScanDesc scan;			/* by key, under snapshot */
-	ScanKeyData *scan_keys;
-	TupleTableSlot *found;
-
-	/* index entries */
-	EState	   *estate;
-	ResultRelInfo *rri;
-	TupleTableSlot *changed;	/* an updated row */
-
-	/* rows to be inserted */
-	MemoryContext waiting;		/* the rows */
-	int			nwaiting;
-	Size		waiting_bytes;
-	TupleDesc	desc;			/* the slots': a copy, since pinning the relation's costs more */
-	int			nslots;			/* made */
-	int			maxslots;		/* room in the arrays */
-	TupleTableSlot **slots;
-	ItemPointer *tids;
-	BulkInsertState bulk;
-
-	bool		written;
-	SpTableObserver observer;	/* NULL: none */
-	void	   *observer_arg;
-};
-
-/* A TID that is not known before the flush: no block has this number. */
-#define PENDING_BLOCK	(InvalidBlockNumber - 1)
-#define set_pending(tid)	ItemPointerSet((tid), PENDING_BLOCK, InvalidOffsetNumber)
+#include "catalog/table_internal.h"
 
 /* Take a relation that the caller has opened and locked. */
 SpTable *
@@ -143,8 +98,8 @@ sp_table_index(const SpTable *table)
 }
 
 /* Raise the error that the executor would for a NULL where there may be none. */
-static void
-check_required(SpTable *table, const bool *nulls, int natts)
+void
+sp_table_check_required(SpTable *table, const bool *nulls, int natts)
 {
 	const SpTableInfo *info = table->info;
 
@@ -179,129 +134,14 @@ open_indexes(SpTable *table)
 }
 
 /* Make index entries for the row in the slot. */
-static void
-insert_index_entries(SpTable *table, TupleTableSlot *slot, bool update, SpUpdateIndexes which)
+void
+sp_table_insert_index_entries(SpTable *table, TupleTableSlot *slot, bool update, SpUpdateIndexes which)
 {
 	open_indexes(table);
 	if (table->rri->ri_NumIndices == 0)
 		return;
 	(void) sp_compat_insert_index_tuples(table->rri, slot, table->estate, update, which);
 	ResetPerTupleExprContext(table->estate);
-}
-
-/* A page to fill stays pinned over many batches, without the ring of buffers of COPY. */
-static BulkInsertState
-start_bulk_insert(SpTable *table)
-{
-	MemoryContext oldcontext = MemoryContextSwitchTo(table->context);
-	BulkInsertState bulk = GetBulkInsertState();
-
-	/*
-	 * The rows will be updated soon.  In COPY's small ring they would be written out
-	 * before, each time after a flush of the WAL.
-	 */
-	FreeAccessStrategy(bulk->strategy);
-	bulk->strategy = NULL;
-	MemoryContextSwitchTo(oldcontext);
-	return bulk;
-}
-
-/* The slot of the next row to wait. */
-static TupleTableSlot *
-next_slot(SpTable *table)
-{
-	MemoryContext oldcontext = MemoryContextSwitchTo(table->context);
-
-	if (table->waiting == NULL)
-	{
-		table->waiting = AllocSetContextCreate(table->context, "streamproc waiting rows",
-											   ALLOCSET_DEFAULT_SIZES);
-		table->desc = CreateTupleDescCopy(RelationGetDescr(table->rel));
-		table->maxslots = 8;
-		table->slots = palloc(table->maxslots * sizeof(TupleTableSlot *));
-		table->tids = palloc(table->maxslots * sizeof(ItemPointer));
-	}
-	if (table->nwaiting == table->maxslots)
-	{
-		table->maxslots = Min(table->maxslots * 4, MAX_WAITING_ROWS);
-		table->slots = repalloc(table->slots, table->maxslots * sizeof(TupleTableSlot *));
-		table->tids = repalloc(table->tids, table->maxslots * sizeof(ItemPointer));
-	}
-	if (table->nwaiting == table->nslots)
-		table->slots[table->nslots++] =
-			MakeSingleTupleTableSlot(table->desc, &TTSOpsHeapTuple);
-	MemoryContextSwitchTo(oldcontext);
-	return table->slots[table->nwaiting];
-}
-
-/* Insert a row with the next batch. */
-void
-sp_table_insert(SpTable *table, const Datum *values, const bool *nulls, ItemPointer tid)
-{
-	TupleDesc	desc = RelationGetDescr(table->rel);
-	MemoryContext oldcontext;
-	HeapTuple	tuple;
-	TupleTableSlot *slot;
-
-	check_required(table, nulls, desc->natts);
-	slot = next_slot(table);
-	oldcontext = MemoryContextSwitchTo(table->waiting);
-	tuple = heap_form_tuple(desc, unconstify(Datum *, values), unconstify(bool *, nulls));
-	MemoryContextSwitchTo(oldcontext);
-
-	/* The slot owns the tuple, otherwise heap_multi_insert() would copy it. */
-	ExecStoreHeapTuple(tuple, slot, true);
-	slot->tts_tableOid = RelationGetRelid(table->rel);
-	if (tid != NULL)
-		set_pending(tid);
-	table->tids[table->nwaiting++] = tid;
-	table->waiting_bytes += tuple->t_len;
-	sp_table_tell(table, NULL, tuple);
-	if (table->nwaiting == MAX_WAITING_ROWS || table->waiting_bytes >= MAX_WAITING_BYTES)
-	{
-		if (table->bulk == NULL)
-			table->bulk = start_bulk_insert(table);
-		sp_table_flush(table);
-	}
-}
-
-/* Is this the TID of a row that waits to be inserted? */
-bool
-sp_table_is_pending(const ItemPointerData *tid)
-{
-	return ItemPointerGetBlockNumberNoCheck(tid) == PENDING_BLOCK &&
-		ItemPointerGetOffsetNumberNoCheck(tid) == InvalidOffsetNumber;
-}
-
-/* Insert the rows that wait. */
-void
-sp_table_flush(SpTable *table)
-{
-	int			n = table->nwaiting;
-	MemoryContext oldcontext;
-
-	if (n == 0)
-		return;
-
-	oldcontext = MemoryContextSwitchTo(table->waiting);
-	if (n == 1)
-		table_tuple_insert(table->rel, table->slots[0], GetCurrentCommandId(true), 0,
-						   table->bulk);
-	else
-		table_multi_insert(table->rel, table->slots, n, GetCurrentCommandId(true), 0,
-						   table->bulk);
-	for (int i = 0; i < n; i++)
-	{
-		insert_index_entries(table, table->slots[i], false, SP_ALL_INDEXES);
-		if (table->tids[i] != NULL)
-			*table->tids[i] = table->slots[i]->tts_tid;
-		ExecClearTuple(table->slots[i]);
-	}
-	MemoryContextSwitchTo(oldcontext);
-	MemoryContextReset(table->waiting);
-	table->nwaiting = 0;
-	table->waiting_bytes = 0;
-	table->written = true;
 }
 
 /* End what depends on the snapshot, and the snapshot. */
@@ -536,7 +376,7 @@ index_version(SpTable *table, HeapTuple tuple, SpUpdateIndexes which)
 	}
 	ExecStoreHeapTuple(tuple, table->changed, false);
 	table->changed->tts_tableOid = RelationGetRelid(table->rel);
-	insert_index_entries(table, table->changed, true, which);
+	sp_table_insert_index_entries(table, table->changed, true, which);
 	ExecClearTuple(table->changed);
 }
 
@@ -597,7 +437,7 @@ bool
 sp_table_update(SpTable *table, ItemPointer tid, int natts,
 				const Datum *values, const bool *nulls)
 {
-	check_required(table, nulls, natts);
+	sp_table_check_required(table, nulls, natts);
 	do
 	{
 		if (!sp_table_find(table, tid, values, nulls))

@@ -50,13 +50,12 @@
  * extended beyond the watermark: its row comes again when it is final again.
  *
  * Undoing.  What a row or, where aggregates may throw, a rowset does is noted before it is
- * done; lists of keys are put right at once, all else is settled when nothing threw.
+ * done; lists of keys are put right at once, all else is settled when nothing threw (session_undo.c).
  */
 #include "engine/session.h"
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "common/hashfn.h"
 #include "common/int.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -110,278 +109,6 @@ sp_session_open(SpWindow *w)
 	sp_session_key_init(w);
 	if (w->retracts)
 		sp_session_rows_open(w);
-}
-
-/* ---- undoing ---- */
-
-/* Note what is about to be done, or has just been done. */
-static SpSessionUndo *
-note(SpSessions *s, SpSessionChange change, SpSession *session)
-{
-	SpSessionUndo *entry;
-
-	if (s->nundo == s->undo_allocated)
-	{
-		s->undo_allocated *= 2;
-		s->undo = repalloc(s->undo, sizeof(SpSessionUndo) * s->undo_allocated);
-	}
-	entry = &s->undo[s->nundo++];
-	memset(entry, 0, sizeof(*entry));
-	entry->change = change;
-	entry->session = session;
-	return entry;
-}
-
-/* Before the first change of a session by the rows at work: keep what it is. */
-static void
-touch(Work *work, SpSession *session)
-{
-	SpWindow   *w = work->window;
-	char	   *value = sp_group_value(&w->groups, session->group);
-	char	   *copy = w->sessions->backup;
-	int			a;
-
-	if (session->group->flags & SP_GROUP_TOUCHED)
-		return;
-	sp_group_changing(&w->groups, session->group);
-	sp_session_rows_hold(w->sessions, session);
-	if (!w->native)
-		copy = MemoryContextAlloc(work->rows->context, w->value_size);
-	memcpy(copy, value, w->value_size);
-	for (a = 0; a < w->naggs && !w->native; a++)
-		sp_aggregate_copy(w->aggs[a], copy + w->agg_offset[a], value + w->agg_offset[a]);
-	note(w->sessions, SP_SESSION_TOUCHED, session)->value = copy;
-	session->group->flags |= SP_GROUP_TOUCHED;
-}
-
-/* Give up what a session has outside of its group. */
-void
-sp_session_give_up(SpWindow *w, SpSession *session)
-{
-	sp_window_release_value(w, session->group);
-	if (session->rows != NULL)
-		sp_session_rows_free(w->sessions, session, true);
-}
-
-/* A session that the rows at work have begun was never there. */
-static void
-undo_begin(SpWindow *w, SpSession *session)
-{
-	sp_session_key_remove(w->sessions, session);
-	sp_session_give_up(w, session);
-	sp_group_remove(&w->groups, session->group);
-}
-
-/* A session is as it was. */
-static void
-undo_touch(SpWindow *w, SpSession *session, const char *value)
-{
-	session->group->flags &= ~SP_GROUP_TOUCHED;
-	sp_session_key_count(w->sessions, session, ((const SpSession *) value)->counted);
-	sp_window_release_value(w, session->group);
-	memcpy(session, value, w->value_size);
-}
-
-/* A session is on its own again. */
-static void
-undo_absorb(SpWindow *w, const SpSessionUndo *entry)
-{
-	entry->by->last = entry->last;
-	entry->session->absorbed = false;
-	if (w->sessions->keeps_rows)
-		sp_session_rows_part(w->sessions, entry->by->rows, entry->session->rows);
-	sp_session_key_insert(w->sessions, entry->by->key, entry->session);
-	sp_session_key_count(w->sessions, entry->session, entry->counted);
-}
-
-/* Nothing of what was noted has happened. */
-static void
-undo_all(SpWindow *w)
-{
-	SpSessions *s = w->sessions;
-
-	while (s->nundo > 0)
-	{
-		SpSessionUndo *entry = &s->undo[--s->nundo];
-
-		switch (entry->change)
-		{
-			case SP_SESSION_BEGUN:
-				undo_begin(w, entry->session);
-				break;
-			case SP_SESSION_TOUCHED:
-				undo_touch(w, entry->session, entry->value);
-				break;
-			case SP_SESSION_ABSORBED:
-				undo_absorb(w, entry);
-				break;
-			case SP_SESSION_KEPT:
-				sp_session_rows_remove(s, entry->session->rows, entry->index);
-				break;
-		}
-	}
-}
-
-/* ---- settling ---- */
-
-/* A group for a session, on no list but a page's. */
-SpSession *
-sp_session_make(SpWindow *w, const Datum *keys, const bool *nulls)
-{
-	int64		number = w->groups.next_sequence;
-	SpGroup    *group = sp_group_add(&w->groups, murmurhash32((uint32) number), number, keys, nulls);
-	SpSession  *session = sp_session_of(w, group);
-
-	if (w->output.lookup || w->output.replaying)
-		group->flags |= SP_GROUP_WRITTEN;
-	session->group = group;
-	session->phase = SP_SESSION_NONE;
-	return session;
-}
-
-/* May there be a result row of the session in the table, as far as we know? */
-bool
-sp_session_may_be_written(const SpWindow *w, const SpGroup *group)
-{
-	return w->output.lookup || w->output.failures > 0 || (group->flags & SP_GROUP_WRITTEN) != 0;
-}
-
-/*
- * The session goes on in another group, for the result row of the old one, which begins at
- * first, is to be deleted.  Its place in the order of creation stays.
- */
-SpSession *
-sp_session_move(SpWindow *w, SpSession *old, int64 first)
-{
-	SpGroup    *group = old->group;
-	SpSessionPhase phase = old->phase;
-	SpSession  *session = sp_session_make(w, sp_group_keys(&w->groups, group),
-									   sp_group_nulls(&w->groups, group));
-	SpGroup    *moved = session->group;
-
-	sp_session_leave(w->sessions, old);
-	memcpy(session, old, w->value_size);
-	session->group = moved;
-	if (session->rows != NULL)
-		session->rows->session = session;
-	moved->sequence = group->sequence;
-	moved->flags |= group->flags & (SP_GROUP_FINAL | SP_GROUP_SEALED);
-	if (session->first == first)
-		moved->revision = group->revision;
-	sp_session_key_replace(w->sessions, old, session);
-	sp_session_enter(w->sessions, session, phase);
-	old->key = NULL;
-	old->rows = NULL;
-	old->counted = false;
-	old->first = first;
-	sp_output_gone(w, group);
-	return session;
-}
-
-/* Rows have moved the session's end: which phase is it in?  True: it is final no more. */
-static bool
-update_phase(SpWindow *w, SpSession *session)
-{
-	SpSessions *s = w->sessions;
-	int64		watermark = sp_session_watermark(w);
-	int64		end = sp_session_end(s, session);
-	SpSessionPhase phase = session->phase;
-	bool		was_final = (session->group->flags & SP_GROUP_FINAL) != 0;
-
-	if (phase == SP_SESSION_OPEN)
-		return false;
-	if (end > watermark)
-		phase = SP_SESSION_OPEN;
-	else if (sp_clock_add(end, w->def->grace_us) > watermark)
-		phase = SP_SESSION_FINAL;
-	if (phase == SP_SESSION_OPEN)
-		session->group->flags &= ~SP_GROUP_FINAL;
-	if (phase == SP_SESSION_CLOSED)
-		sp_session_raise_floor(w, session);
-	else if (phase != session->phase)
-	{
-		sp_session_leave(s, session);
-		sp_session_enter(s, session, phase);
-	}
-	return was_final && phase == SP_SESSION_OPEN;
-}
-
-/* A session that rows have begun or changed, whose result row, if any, begins at first. */
-static void
-settle_session(SpWindow *w, SpSession *session, int64 first)
-{
-	SpGroup    *group = session->group;
-	bool		reopened;
-
-	group->flags &= ~SP_GROUP_TOUCHED;
-	if (session->fed)
-		group->flags |= SP_GROUP_SEALED;
-	session->fed = false;
-	if (session->phase == SP_SESSION_NONE)
-		sp_session_enter(w->sessions, session, SP_SESSION_OPEN);
-	else
-	{
-		reopened = update_phase(w, session);
-		if ((session->first != first && sp_session_may_be_written(w, group)) ||
-			(reopened && w->def->emit_final &&
-			 (group->flags & (SP_GROUP_DIRTY | SP_GROUP_WRITTEN)) != 0))
-			group = sp_session_move(w, session, first)->group;
-	}
-	sp_group_changed(&w->groups, group);
-	if (!w->def->emit_final || (group->flags & SP_GROUP_FINAL) != 0)
-		sp_output_group(&w->output, group);
-}
-
-/* A session that is part of another one now. */
-static void
-settle_absorbed(SpWindow *w, SpSession *session)
-{
-	SpGroup    *group = session->group;
-
-	sp_group_changing(&w->groups, group);
-	group->flags &= ~SP_GROUP_TOUCHED;
-	sp_window_release_value(w, group);
-	if (session->rows != NULL)
-		sp_session_rows_free(w->sessions, session, false);
-	if (session->phase != SP_SESSION_NONE)
-		sp_session_leave(w->sessions, session);
-	sp_output_gone(w, group);
-}
-
-/* A session was touched; its own later fate comes later. */
-static void
-settle_touched(SpWindow *w, const SpSessionUndo *entry)
-{
-	SpSession  *was = (SpSession *) entry->value;
-	int			a;
-
-	for (a = 0; a < w->naggs; a++)
-		sp_aggregate_release(w->aggs[a], entry->value + w->agg_offset[a]);
-	if (entry->session->absorbed)
-		entry->session->first = was->first; /* as its result row has it */
-	else
-		settle_session(w, entry->session, was->first);
-}
-
-/* What was noted is for good. */
-static void
-settle_all(SpWindow *w)
-{
-	SpSessions *s = w->sessions;
-	int			i;
-
-	for (i = 0; i < s->nundo; i++)
-	{
-		SpSessionUndo *entry = &s->undo[i];
-
-		if (entry->change == SP_SESSION_ABSORBED)
-			settle_absorbed(w, entry->session);
-		else if (entry->change == SP_SESSION_TOUCHED)
-			settle_touched(w, entry);
-		else if (entry->change == SP_SESSION_BEGUN && !entry->session->absorbed)
-			settle_session(w, entry->session, entry->session->first);
-	}
-	s->nundo = 0;
 }
 
 /* ---- rows ---- */
@@ -477,7 +204,7 @@ begin(Work *work, int i, const Datum *keys, const bool *nulls, Spot *spot)
 	sp_session_key_insert(w->sessions, spot->key, session);
 	sp_session_key_count(w->sessions, session, true);
 	session->group->flags |= SP_GROUP_TOUCHED;
-	note(w->sessions, SP_SESSION_BEGUN, session);
+	sp_session_undo_note(w->sessions, SP_SESSION_BEGUN, session);
 	return session;
 }
 
@@ -528,7 +255,7 @@ absorb(Work *work, SpSession *session, SpSession *next, int *sqlstate)
 			return message;
 	}
 	sp_session_key_remove(w->sessions, next);
-	entry = note(w->sessions, SP_SESSION_ABSORBED, next);
+	entry = sp_session_undo_note(w->sessions, SP_SESSION_ABSORBED, next);
 	entry->by = session;
 	entry->last = session->last;
 	entry->counted = counted;
@@ -552,7 +279,7 @@ keep(Work *work, SpSession *session, int i, int *sqlstate)
 	message = sp_session_rows_add(s, session->rows, work->rows->time[i], work->ev, i, &index,
 								  sqlstate);
 	if (message == NULL)
-		note(s, SP_SESSION_KEPT, session)->index = index;
+		sp_session_undo_note(s, SP_SESSION_KEPT, session)->index = index;
 	return message;
 }
 
@@ -573,7 +300,7 @@ is_live(const SpWindow *w, const SpSession *session)
 					 w->def->grace_us) > sp_session_watermark(w);
 }
 
-/* Row i.  May throw, after which undo_all() is due; so it is with a message. */
+/* Row i.  May throw, after which sp_session_undo_all() is due; so it is with a message. */
 static const char *
 take_row(Work *work, int i, int *sqlstate)
 {
@@ -609,7 +336,7 @@ take_row(Work *work, int i, int *sqlstate)
 	session = spot.key->list[spot.position];
 	if (spot.touched > 1)
 		next = spot.key->list[spot.position + 1];
-	touch(work, session);
+	sp_session_undo_touch(work->window, work->rows->context, session);
 	message = advance(work, session, i, sqlstate);
 	if (message == NULL && next != NULL)
 		message = absorb(work, session, next, sqlstate);
@@ -672,11 +399,11 @@ apply_native(Work *work)
 		message = take_row(work, i, &sqlstate);
 		if (likely(message == NULL))
 		{
-			settle_all(w);
+			sp_session_settle_all(w);
 			report(work, i);
 			continue;
 		}
-		undo_all(w);
+		sp_session_undo_all(w);
 		reject(work, i, sqlstate, message);
 	}
 }
@@ -712,10 +439,10 @@ apply_guarded(Work *work, int first, int last, ErrorData **error)
 	work->last = last;
 	if (!sp_run_guarded(w->expressions, work->rows->context, take_rows, work, error))
 	{
-		undo_all(w);
+		sp_session_undo_all(w);
 		return false;
 	}
-	settle_all(w);
+	sp_session_settle_all(w);
 	for (i = first; i <= last; i++)
 		report(work, i);
 	return true;

@@ -2,7 +2,8 @@
  * session.h
  *	  What the files of session windows share.
  *
- *	session.c			rows into sessions, and back where one throws
+ *	session.c			rows into sessions
+ *	session_undo.c		and back where one throws, or for good
  *	session_close.c		what the watermark closes; forgetting; durable form
  *	session_key.c		the sessions of a key, in order of time
  *	session_row.c		the rows of a session, where they may be taken back
@@ -139,6 +140,13 @@ typedef struct SpSessions
 /* session.c */
 extern void sp_session_open(SpWindow *w);
 extern void sp_session_apply(SpWindow *w, SpRowSet *rows, SpEvaluated *ev);
+
+/* session_undo.c */
+extern SpSessionUndo *sp_session_undo_note(SpSessions *s, SpSessionChange change,
+										   SpSession *session);
+extern void sp_session_undo_touch(SpWindow *w, MemoryContext context, SpSession *session);
+extern void sp_session_undo_all(SpWindow *w);
+extern void sp_session_settle_all(SpWindow *w);
 extern SpSession *sp_session_make(SpWindow *w, const Datum *keys, const bool *nulls);
 extern SpSession *sp_session_move(SpWindow *w, SpSession *old, int64 first);
 extern bool sp_session_may_be_written(const SpWindow *w, const SpGroup *group);

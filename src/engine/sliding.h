@@ -6,7 +6,8 @@
  *	sliding_answer.c	the aggregates of an answer
  *	sliding_tree.c		the tree
  *	sliding_leaf.c		its leaves: where events come and go
- *	sliding_retract.c	events that are taken back, and answers that are given again
+ *	sliding_retract.c	events that are taken back
+ *	sliding_settle.c	the end of their transaction: answers that are given again
  */
 #ifndef SP_SLIDING_H
 #define SP_SLIDING_H
@@ -224,10 +225,15 @@ extern void sp_sliding_forget_key(SpSliding *s, SpSlidingKey *key);
 extern void sp_sliding_purge(SpSliding *s, int64 upto);
 
 /* sliding_retract.c */
+extern void sp_sliding_add_place(SpSliding *s, SpSlidingPlaces *places,
+								 const SpSlidingPlace *place);
 extern void sp_sliding_note(SpSliding *s, SpSlidingPlaces *places, SpSlidingKey *key,
 							const SpSlidingEvent *event);
 extern void sp_sliding_take_back(SpWindow *w, SpRowSet *rows, SpEvaluated *ev);
 extern void sp_sliding_truncate(SpWindow *w);
+extern void sp_sliding_fail(SpWindow *w, const char *problem);
+
+/* sliding_settle.c */
 extern void sp_sliding_settle(SpWindow *w, XLogRecPtr lsn, TimestampTz time);
 
 #endif
