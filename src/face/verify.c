@@ -11,7 +11,10 @@
  * Rows of a sliding window have no key: they are multisets of what is equal in time, keys
  * and what they carry.  The twin gives all of these the same answer, so that any pairs will
  * do; the window told each what was known when it came.  A difference is explained where a
- * row of the same key came into its window later.
+ * row of the same key came into its window later, or may have come later, for the group_filter
+ * has left it out, and nobody knows when.  So the twin is read without its condition, to know
+ * of those rows.  A window that counts its rows tells how many have come later, at most as
+ * many as may have, and where none has nothing else is another.
  */
 #include "postgres.h"
 
@@ -23,12 +26,17 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/ruleutils.h"
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
@@ -60,7 +68,11 @@ typedef struct Subject
 	const SpStreamDef *stream;
 	bool		complete;		/* it and what it reads have the rows older than they are */
 	bool		reads_window;	/* one of which the twin reads the twin */
+	char	   *answers;		/* of a sliding one: the twin's query without its condition, but
+								 * with a column "satisfies"; NULL: it has none */
+	int			count;			/* of a sliding one: which column is count(*); -1: there is none */
 	const SpWindowDef *sliding; /* whose result table the twin reads; NULL: the stream's table */
+	StringInfoData ids;			/* its own, and those of the windows whose twins its twin reads */
 } Subject;
 
 PG_FUNCTION_INFO_V1(sp_verify);
@@ -165,11 +177,14 @@ open_subject(FunctionCallInfo fcinfo, Subject *subject)
 	if (subject->window == NULL)
 		refuse_broken(definitions, &subject->object);
 	subject->complete = subject->window->backfill;
+	initStringInfo(&subject->ids);
+	appendStringInfo(&subject->ids, "%d", subject->object.id);
 	source = find_window(definitions, subject->window->o.source);
 	subject->reads_window = source != NULL && source->window_kind != SP_WINDOW_SLIDING;
 	while (source != NULL && source->window_kind != SP_WINDOW_SLIDING)
 	{
 		subject->complete &= source->backfill;
+		appendStringInfo(&subject->ids, ", %d", source->o.id);
 		source = find_window(definitions, source->o.source);
 	}
 	subject->sliding = source;
@@ -207,6 +222,80 @@ has_windows(const Columns *columns)
 	return columns->first_key > 1;
 }
 
+/* Is a row missing on the twin's side, or left out by its condition? */
+static const char *
+is_not_expected(const Subject *subject)
+{
+	return subject->answers != NULL ? "e.satisfies IS NOT TRUE" : "e.g IS NULL";
+}
+
+/* What the twin's column is computed by, in its query or the one that its condition is over. */
+static Node *
+find_expression(const Query *query, int column)
+{
+	TargetEntry *target = get_tle_by_resno(query->targetList, column);
+	Var		   *var = (Var *) (target != NULL ? target->expr : NULL);
+	RangeTblEntry *rte;
+
+	if (var == NULL || !IsA(var, Var))
+		return (Node *) var;
+	rte = rt_fetch(var->varno, query->rtable);
+	target = rte->rtekind == RTE_SUBQUERY ?
+		get_tle_by_resno(rte->subquery->targetList, var->varattno) : NULL;
+	return target != NULL ? (Node *) target->expr : NULL;
+}
+
+/* The number of the column that counts the rows of a window; -1: there is none. */
+static int
+find_count(const Query *query, const Columns *columns)
+{
+	for (int i = first_aggregate(columns); i < count_columns(columns); i++)
+	{
+		WindowFunc *function = (WindowFunc *) find_expression(query, columns->first_key + i);
+
+		if (function != NULL && IsA(function, WindowFunc) &&
+			function->winfnoid == F_COUNT_ && function->aggfilter == NULL)
+			return i;
+	}
+	return -1;
+}
+
+/* The query without its condition, which becomes a column. */
+static char *
+write_answers(Query *query)
+{
+	Expr	   *condition = (Expr *) query->jointree->quals;
+	BooleanTest *satisfies = makeNode(BooleanTest);
+
+	satisfies->arg = condition;
+	satisfies->booltesttype = IS_TRUE;
+	satisfies->location = -1;
+	query->jointree->quals = NULL;
+	query->targetList = lappend(query->targetList,
+								makeTargetEntry((Expr *) satisfies,
+												list_length(query->targetList) + 1,
+												pstrdup("satisfies"), false));
+	return pg_get_querydef(query, false);
+}
+
+/* What the twin of a sliding window tells of its answers. */
+static void
+read_twin(Subject *subject, const Columns *columns)
+{
+	Relation	view;
+	Query	   *query;
+
+	subject->count = -1;
+	if (subject->window->window_kind != SP_WINDOW_SLIDING)
+		return;
+	view = relation_open(subject->object.twin, AccessShareLock);
+	query = copyObject(get_view_query(view));
+	subject->count = find_count(query, columns);
+	if (query->jointree->quals != NULL)
+		subject->answers = write_answers(query);
+	relation_close(view, NoLock);
+}
+
 /* ", column AS c1, ...": keys, carry and aggregates by number. */
 static void
 append_columns(StringInfo sql, const Columns *columns, Oid relid)
@@ -233,7 +322,12 @@ append_side(StringInfo sql, const Subject *subject, const Columns *columns, bool
 		appendStringInfo(sql, ", %s AS lsn, %s AS ordinal",
 						 expected ? "NULL::pg_catalog.pg_lsn" : column_name(relid, final + 2),
 						 expected ? "NULL::pg_catalog.int8" : column_name(relid, final + 3));
-	appendStringInfo(sql, " FROM %s", sp_relation_quote(relid));
+	if (subject->answers != NULL)
+		appendStringInfo(sql, ", %s AS satisfies", expected ? "t.satisfies" : "true");
+	if (expected && subject->answers != NULL)
+		appendStringInfo(sql, " FROM (%s) t", subject->answers);
+	else
+		appendStringInfo(sql, " FROM %s", sp_relation_quote(relid));
 }
 
 /* ", c0, c1, ...", up to column n; where their type has no order, in that of their text. */
@@ -251,7 +345,7 @@ append_ordering(StringInfo sql, const Columns *columns, int n)
 /*
  * u: the rows of both sides.  Those with equal times, keys and carry have the same g.  Of a
  * sliding window: k numbers these, and is_old tells that a row of the same key has come into
- * the row's window after it.
+ * the row's window after it; nrows are in its window, of which nanswers have an answer.
  */
 static void
 append_rows(StringInfo sql, const Subject *subject, const Columns *columns)
@@ -261,11 +355,19 @@ append_rows(StringInfo sql, const Subject *subject, const Columns *columns)
 
 	appendStringInfoString(sql, "u AS MATERIALIZED (");
 	if (sliding)
+	{
+		const char *frame = psprintf("key_rank ORDER BY window_end RANGE BETWEEN %s PRECEDING AND "
+									 "CURRENT ROW",
+									 sp_twin_quote_us(window->size_us - (window->closed ? 0 : 1)));
+
 		appendStringInfo(sql, "SELECT *, pg_catalog.row_number() OVER (PARTITION BY is_expected, g) "
-						 "AS k, pg_catalog.max(arrival) OVER (PARTITION BY is_expected, key_rank "
-						 "ORDER BY window_end RANGE BETWEEN %s PRECEDING AND CURRENT ROW) "
-						 "OPERATOR(pg_catalog.>) arrival AS is_old FROM (",
-						 sp_twin_quote_us(window->size_us - (window->closed ? 0 : 1)));
+						 "AS k, pg_catalog.max(arrival) OVER (PARTITION BY is_expected, %s) "
+						 "OPERATOR(pg_catalog.>) arrival AS is_old, "
+						 "pg_catalog.count(*) FILTER (WHERE is_expected) OVER (PARTITION BY %s) "
+						 "AS nrows, "
+						 "pg_catalog.count(*) FILTER (WHERE NOT is_expected) OVER (PARTITION BY %s) "
+						 "AS nanswers FROM (", frame, frame, frame);
+	}
 	appendStringInfoString(sql, "SELECT pg_catalog.dense_rank() OVER "
 						   "(ORDER BY window_start, window_end");
 	append_ordering(sql, columns, first_aggregate(columns));
@@ -360,17 +462,33 @@ retracts(const Subject *subject)
 	return subject->stream->on_update == SP_ON_UPDATE_RETRACT;
 }
 
+/* "AND so many rows as the answer lacks may have come later", where it tells how many it lacks. */
+static const char *
+format_lacking(const Subject *subject, const char *most)
+{
+	if (subject->count < 0)
+		return "";
+	return psprintf("AND e.c%d OPERATOR(pg_catalog.-) a.c%d BETWEEN 1 AND %s ",
+					subject->count, subject->count, most);
+}
+
 /*
- * Of a sliding window: what came later than the answer.  Rows without one, for the group_filter
- * left them out, came nobody knows when.
+ * Of a sliding window: what came later than the answer.  Rows that have none came nobody knows
+ * when.  A row that the group_filter left out, and should not have, was not alone.
  */
 static void
 append_later_rows(StringInfo sql, const Subject *subject)
 {
-	appendStringInfo(sql, "WHEN e.g IS NOT NULL AND a.is_old THEN 'rows that arrived later' "
-					 "WHEN (SELECT d.group_filter IS NOT NULL FROM streamproc.window_definition d "
-					 "WHERE d.id OPERATOR(pg_catalog.=) %d) THEN 'rows that arrived later, maybe "
-					 "some that the group_filter leaves out' ", subject->window->o.id);
+	appendStringInfo(sql, "WHEN e.g IS NOT NULL AND a.is_old %sTHEN 'rows that arrived later' ",
+					 format_lacking(subject, "a.nanswers OPERATOR(pg_catalog.-) 1"));
+	if (subject->answers == NULL)
+		return;
+	appendStringInfo(sql, "WHEN e.g IS NOT NULL AND CASE WHEN a.g IS NULL "
+					 "THEN e.nrows OPERATOR(pg_catalog.>) 1 "
+					 "ELSE a.nrows OPERATOR(pg_catalog.>) a.nanswers %sEND THEN "
+					 "'rows that arrived later, maybe some that the group_filter leaves out' ",
+					 format_lacking(subject, "a.nrows OPERATOR(pg_catalog.-) CASE WHEN a.is_old "
+									"THEN 1 ELSE a.nanswers END"));
 }
 
 /* Does the twin read the stream's table? */
@@ -392,6 +510,8 @@ append_left_out(StringInfo sql, const Subject *subject, const char *text)
 	if (subject->window->window_kind == SP_WINDOW_SESSION || subject->reads_window ||
 		(reads_table(subject) && subject->stream->ndedup > 0))
 		appendStringInfoString(sql, "WHEN true ");
+	else if (subject->window->window_kind == SP_WINDOW_SLIDING)
+		appendStringInfoString(sql, "WHEN e.g IS NOT NULL ");
 	else
 		appendStringInfo(sql, "WHEN e.g IS NOT NULL OR (SELECT d.group_filter IS NOT NULL FROM "
 						 "streamproc.window_definition d WHERE d.id OPERATOR(pg_catalog.=) %d) ",
@@ -429,6 +549,21 @@ format_explanation(const Subject *subject)
 	return sql.data;
 }
 
+/* How often rows were changed in a way that the window, or what it reads, has not followed. */
+static const char *
+format_unfollowed(const Subject *subject)
+{
+	const char *condition = "d.source OPERATOR(pg_catalog.=) $1";
+
+	if (!retracts(subject))
+		return "p.updates OPERATOR(pg_catalog.+) p.deletes OPERATOR(pg_catalog.+) p.truncates";
+	/* results of an earlier life may be among those of a window that doesn't read history */
+	if (subject->complete)
+		condition = psprintf("d.id OPERATOR(pg_catalog.=) ANY (ARRAY[%s])", subject->ids.data);
+	return psprintf("(SELECT pg_catalog.max(i.ignored) FROM streamproc.window_definition d "
+					"JOIN streamproc.object_progress i USING (id) WHERE %s)", condition);
+}
+
 /* The stream's watermark as its times are. */
 static const char *
 format_watermark(const SpStreamDef *stream)
@@ -455,19 +590,14 @@ append_with(StringInfo sql, const Subject *subject, const Columns *columns)
 					 "c AS MATERIALIZED (SELECT pg_catalog.max(window_end) AS closed, "
 					 "greatest(pg_catalog.max(window_end), pg_catalog.max(s.watermark)) AS reached "
 					 "FROM u, s WHERE NOT is_expected AND is_final) ",
-					 retracts(subject) ?
-					 "(SELECT pg_catalog.max(i.ignored) FROM streamproc.window_definition d "
-					 "JOIN streamproc.object_progress i USING (id) "
-					 "WHERE d.source OPERATOR(pg_catalog.=) $1)" :
-					 "p.updates OPERATOR(pg_catalog.+) p.deletes OPERATOR(pg_catalog.+) p.truncates",
-					 format_watermark(subject->stream));
+					 format_unfollowed(subject), format_watermark(subject->stream));
 }
 
-/* "CASE WHEN side.g IS NOT NULL THEN its aggregates END" */
+/* "CASE WHEN it is there THEN its aggregates END" */
 static void
-append_values(StringInfo sql, const Columns *columns, const char *side)
+append_values(StringInfo sql, const Columns *columns, const char *side, const char *is_absent)
 {
-	appendStringInfo(sql, ", CASE WHEN %s.g IS NOT NULL THEN ", side);
+	appendStringInfo(sql, ", CASE WHEN %s THEN NULL ELSE ", is_absent);
 	append_json(sql, columns, side, first_aggregate(columns), count_columns(columns));
 	appendStringInfoString(sql, " END");
 }
@@ -505,24 +635,26 @@ write_query(const Subject *subject, const Columns *columns)
 
 	initStringInfo(&sql);
 	append_with(&sql, subject, columns);
-	appendStringInfo(&sql, "SELECT CASE WHEN a.g IS NULL THEN 'missing' WHEN e.g IS NULL "
+	appendStringInfo(&sql, "SELECT CASE WHEN a.g IS NULL THEN 'missing' WHEN %s "
 					 "THEN 'unexpected' ELSE 'different' END, %s, CASE WHEN e.g IS NULL THEN ",
-					 format_start(subject->stream, has_windows(columns)));
+					 is_not_expected(subject), format_start(subject->stream, has_windows(columns)));
 	append_json(&sql, columns, "a", 0, first_aggregate(columns));
 	appendStringInfoString(&sql, " ELSE ");
 	append_json(&sql, columns, "e", 0, first_aggregate(columns));
 	appendStringInfoString(&sql, " END");
-	append_values(&sql, columns, "e");
-	append_values(&sql, columns, "a");
+	append_values(&sql, columns, "e", is_not_expected(subject));
+	append_values(&sql, columns, "a", "a.g IS NULL");
 	appendStringInfo(&sql, ", %s FROM (SELECT * FROM u WHERE is_expected) e FULL JOIN "
 					 "(SELECT * FROM u WHERE NOT is_expected) a "
 					 "ON a.g OPERATOR(pg_catalog.=) e.g%s, c, s "
-					 "WHERE (e.g IS NULL OR a.g IS NULL OR NOT ",
+					 "WHERE (%s OR a.g IS NULL OR NOT ",
 					 format_explanation(subject),
 					 subject->window->window_kind == SP_WINDOW_SLIDING ?
-					 " AND a.k OPERATOR(pg_catalog.=) e.k" : "");
+					 " AND a.k OPERATOR(pg_catalog.=) e.k" : "", is_not_expected(subject));
 	append_comparison(&sql, columns);
 	appendStringInfoChar(&sql, ')');
+	if (subject->answers != NULL)
+		appendStringInfoString(&sql, " AND (e.satisfies OR a.g IS NOT NULL)");
 	append_scope(&sql, subject, columns);
 	appendStringInfoString(&sql, " ORDER BY coalesce(e.g, a.g)");
 	return sql.data;
@@ -580,12 +712,12 @@ sp_verify(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("row security of table \"%s\" applies to you", object->name),
 				 errdetail("All rows of a window are compared.")));
-	query = write_query(&subject, &columns);
-
 	sp_query_open(&scope, InvalidOid);
 	SetUserIdAndSecContext(subject.window->o.owner,
 						   scope.security | SECURITY_RESTRICTED_OPERATION);
 	apply_settings(subject.window->o.settings);
+	read_twin(&subject, &columns);
+	query = write_query(&subject, &columns);
 	sp_query_run(&scope, query, SPI_OK_SELECT, 1, &type, &source, NULL);
 	for (uint64 row = 0; row < SPI_processed; row++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[row]);
