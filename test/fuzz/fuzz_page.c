@@ -205,7 +205,7 @@ sp_page_store(int32 object, int32 page, const char *data, Size size)
 	appendBinaryStringInfo(&saved, data, size);
 }
 
-/* ---- what spill.c asks the server for: a file ---- */
+/* ---- what spill.c asks the server for: a file, and the time ---- */
 
 int			sp_guc_max_state_memory = 1024 * 1024;
 SpWorkerSlot *sp_my_worker = NULL;
@@ -240,6 +240,25 @@ FileRead(File file, char *buffer, int amount, off_t offset, uint32 wait_event_in
 	demand(file == 7 && offset + (off_t) amount <= (off_t) sizeof(file_bytes));
 	memcpy(buffer, file_bytes + offset, amount);
 	return amount;
+}
+
+/* What it tells, and when, is of no interest here. */
+TimestampTz
+GetCurrentTimestamp(void)
+{
+	return 0;
+}
+
+bool
+TimestampDifferenceExceeds(TimestampTz start_time, TimestampTz stop_time, int msec)
+{
+	return false;
+}
+
+char *
+pg_strerror(int number)
+{
+	return "no room";
 }
 
 /* ---- objects ---- */

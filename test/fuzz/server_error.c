@@ -120,6 +120,12 @@ FlushErrorState(void)
 {
 }
 
+void
+FreeErrorData(ErrorData *error)
+{
+	pfree(error);
+}
+
 /* Call a function; returns the SQLSTATE of the error that it raised, or 0. */
 int
 server_try(void (*function) (void *arg), void *arg)
