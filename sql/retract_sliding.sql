@@ -192,5 +192,52 @@ SELECT streamproc.wait_for();
 SELECT * FROM differences();
 SELECT streamproc.drop_stream('entry', cascade => true);
 
+-- ---- Thousands of one key and one time ----
+
+-- All is in one window, so that an answer has counted the rows before its own: each is numbered by them. The last ones have
+-- come, with an early time, after those from 8001 to 8400: neither counts the other.
+CREATE TABLE burst (id int, k int, x int, ts timestamptz);
+ALTER TABLE burst REPLICA IDENTITY FULL;
+SELECT streamproc.create_stream('burst', time_column => 'ts', watermark => '1 minute', idle_timeout => '1 day', on_update => 'retract');
+SELECT streamproc.create_window('numbered', 'burst', kind => 'sliding', size => '1 hour', keys => '{k}', carry => '{id AS id}',
+	aggregates => '{count(*) AS n, sum(x) AS total}');
+SELECT streamproc.create_window('alike', 'burst', kind => 'sliding', size => '1 hour', keys => '{k}', aggregates => '{count(*) AS n}');
+CREATE VIEW burst_differences AS
+WITH expected AS (
+	SELECT k, id, row_number() OVER earlier AS n, sum(x) OVER earlier AS total FROM burst WHERE id <= 8400
+	WINDOW earlier AS (PARTITION BY k ORDER BY id)
+	UNION ALL
+	SELECT * FROM (
+		SELECT k, id, row_number() OVER earlier AS n, sum(x) OVER earlier AS total FROM burst WHERE id NOT BETWEEN 8001 AND 8400
+		WINDOW earlier AS (PARTITION BY k ORDER BY id)) late
+	WHERE id > 8400),
+e AS (SELECT * FROM expected EXCEPT SELECT k, id, n, total FROM numbered),
+a AS (SELECT k, id, n, total FROM numbered EXCEPT SELECT * FROM expected),
+n AS (SELECT k, n FROM expected EXCEPT ALL SELECT k, n FROM alike),
+m AS (SELECT k, n FROM alike EXCEPT ALL SELECT k, n FROM expected)
+SELECT (SELECT count(*) FROM burst) AS rows, (SELECT count(*) FROM e) AS missing, (SELECT count(*) FROM a) AS wrong,
+	(SELECT count(*) FROM n) AS alike_missing, (SELECT count(*) FROM m) AS alike_wrong;
+SELECT streamproc.wait_for();
+INSERT INTO burst SELECT i, i % 2, i % 7, '2026-03-01 12:00+00' FROM generate_series(1, 8000) i;
+INSERT INTO burst SELECT i, i % 2, i % 7, timestamptz '2026-03-01 12:00+00' + (i - 8000) * interval '10 ms' FROM generate_series(8001, 8400) i;
+SELECT streamproc.wait_for();
+SELECT * FROM burst_differences;
+-- In the order in which they came, all but every tenth; the others backwards, and new ones in the same transaction.
+DELETE FROM burst WHERE id <= 7000 AND id % 10 > 1;
+SELECT streamproc.wait_for();
+SELECT * FROM burst_differences;
+BEGIN;
+DO $$ BEGIN
+	FOR i IN REVERSE 1000 .. 1 LOOP
+		DELETE FROM burst WHERE id = i * 7;
+	END LOOP;
+END $$;
+INSERT INTO burst SELECT i, i % 2, i % 7, '2026-03-01 12:00+00' FROM generate_series(8401, 9000) i;
+DELETE FROM burst WHERE id BETWEEN 7001 AND 8400 AND id % 3 = 0;
+COMMIT;
+SELECT streamproc.wait_for();
+SELECT * FROM burst_differences;
+SELECT streamproc.drop_stream('burst', cascade => true);
+
 SET client_min_messages = warning;
 DROP SCHEMA retract_sliding_test CASCADE;

@@ -153,6 +153,7 @@ typedef struct SpSliding
 	/* the transaction at work, where some of its rows are taken back */
 	SpSlidingPlaces fresh;		/* events that have come */
 	SpSlidingPlaces dead;		/* that were taken back */
+	SpSlidingPlace passed;		/* of its key and time, those up to it are dead; key NULL: none */
 
 	/* the row at work */
 	SpSlidingEvent *event;

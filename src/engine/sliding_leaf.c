@@ -263,22 +263,37 @@ sp_sliding_find(SpSliding *s, SpSlidingKey *key, int64 after, int *index)
 	return (SpSlidingLeaf *) node;
 }
 
-/* Where an event is that is there. */
+/* Does the last event below a node come before the place? */
+static bool
+is_before(SpSliding *s, const SpSlidingNode *node, const SpSlidingPlace *place)
+{
+	if (node->last != place->time)
+		return node->last < place->time;
+	while (node->level > 0)
+		node = ((const SpSlidingInner *) node)->children[node->n - 1];
+	return sp_sliding_event(s, (SpSlidingLeaf *) node, node->n - 1)->arrival < place->arrival;
+}
+
+/* Where an event is that is there; those of one time may fill many leaves. */
 SpSlidingLeaf *
 sp_sliding_locate(SpSliding *s, const SpSlidingPlace *place, int *index)
 {
-	SpSlidingLeaf *leaf = sp_sliding_find(s, place->key, place->time - 1, index);
+	SpSlidingNode *node = place->key->root;
+	int			i;
 
-	/* those of one time may fill many leaves */
-	while (leaf->next != NULL && leaf->next->node.first == place->time &&
-		   sp_sliding_event(s, leaf->next, 0)->arrival <= place->arrival)
+	while (node->level > 0)
 	{
-		leaf = leaf->next;
-		*index = 0;
+		SpSlidingInner *inner = (SpSlidingInner *) node;
+
+		for (i = 0; is_before(s, inner->children[i], place); i++)
+			;
+		node = inner->children[i];
 	}
-	while (sp_sliding_event(s, leaf, *index)->arrival != place->arrival)
-		(*index)++;
-	return leaf;
+	i = sp_sliding_first_after(s, (SpSlidingLeaf *) node, place->time - 1);
+	while (sp_sliding_event(s, (SpSlidingLeaf *) node, i)->arrival != place->arrival)
+		i++;
+	*index = i;
+	return (SpSlidingLeaf *) node;
 }
 
 /* Events of a leaf are others than before. */

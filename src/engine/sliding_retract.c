@@ -74,13 +74,26 @@ typedef struct BackWork
 	SpEvaluated *ev;
 } BackWork;
 
-/* The first event of that time that is like the row at work, and was not taken back; or NULL. */
+/*
+ * The first event of that time that is like the row at work, and was not taken back; or NULL.
+ * Rows that go together mostly go in the order in which they have come: those that the search
+ * would begin with are gone already, and are passed over.
+ */
 static SpSlidingEvent *
 find_event(SpSliding *s, SpSlidingKey *key, int64 time)
 {
+	SpSlidingPlace *passed = &s->passed;
+	bool		passes = true;
 	int			i;
-	SpSlidingLeaf *leaf = sp_sliding_find(s, key, time - 1, &i);
+	SpSlidingLeaf *leaf;
 
+	if (passed->key == key && passed->time == time)
+	{
+		leaf = sp_sliding_locate(s, passed, &i);
+		i++;
+	}
+	else
+		leaf = sp_sliding_find(s, key, time - 1, &i);
 	for (; leaf != NULL; leaf = leaf->next, i = 0)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -90,9 +103,15 @@ find_event(SpSliding *s, SpSlidingKey *key, int64 time)
 
 			if (event->time != time)
 				return NULL;
-			if (!(sp_sliding_row(s, event)->flags & SP_SLIDING_DEAD) &&
-				sp_columns_equal(&s->columns, event->columns, s->event->columns))
+			if (sp_sliding_row(s, event)->flags & SP_SLIDING_DEAD)
+			{
+				if (passes)
+					*passed = (SpSlidingPlace){key, time, event->arrival};
+				continue;
+			}
+			if (sp_columns_equal(&s->columns, event->columns, s->event->columns))
 				return event;
+			passes = false;
 		}
 	}
 	return NULL;

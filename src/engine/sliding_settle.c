@@ -558,4 +558,5 @@ sp_sliding_settle(SpWindow *w, XLogRecPtr lsn, TimestampTz time)
 		pfree(work.again.list);
 	clear_places(&s->fresh);
 	clear_places(&s->dead);
+	s->passed.key = NULL;
 }
