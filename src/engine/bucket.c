@@ -164,6 +164,8 @@ sp_bucket_shift(SpBuckets *list)
 		list->last = NULL;
 	list->first_open = Max(list->first_open, list->first);
 	list->first_unsealed = Max(list->first_unsealed, list->first);
+	if (bucket->pages != NULL)
+		pfree(bucket->pages);
 	pfree(bucket);
 	return true;
 }
@@ -194,7 +196,7 @@ compare_sequence(const ListCell *a, const ListCell *b)
 	return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
 }
 
-/* All groups that were loaded, in the order in which they were made. */
+/* All groups that were loaded, but for those of buckets' own pages, in the order of creation. */
 List *
 sp_bucket_sorted_groups(const SpGroups *groups)
 {
@@ -204,9 +206,13 @@ sp_bucket_sorted_groups(const SpGroups *groups)
 
 	for (p = 1; p < groups->npages; p++)
 	{
-		for (i = 0; groups->pages[p] != NULL && i < SP_PAGE_GROUPS; i++)
+		SpPage	   *page = groups->pages[p];
+
+		if (page == NULL || page->bucket != NULL)
+			continue;
+		for (i = 0; i < SP_PAGE_GROUPS; i++)
 		{
-			SpGroup    *group = sp_page_group(groups, groups->pages[p], i);
+			SpGroup    *group = sp_page_group(groups, page, i);
 
 			if (group != NULL)
 				loaded = lappend(loaded, group);

@@ -12,6 +12,9 @@
  *	purged		end + grace is behind the largest event time too, and every result row is
  *				written: its groups are forgotten
  *
+ * Where there are many groups most of them stand on pages of the bucket's own, which may be
+ * spilled: bucket_page.c.
+ *
  * The watermark may be ahead of the data, when the clock moved it.  So a row newer than
  * all before it is never late: its bucket has not been purged.
  */
@@ -224,7 +227,9 @@ remove_group(SpWindow *w, SpGroup *group)
 {
 	sp_group_changing(&w->groups, group);
 	sp_window_release_value(w, group);
-	if (group->bucket != NULL)
+	if (w->groups.pages[group->page]->bucket != NULL)
+		sp_bucket_page_leave(&w->groups, group);
+	else if (group->bucket != NULL)
 		sp_bucket_detach(group);
 	sp_group_remove(&w->groups, group);
 }
@@ -295,6 +300,7 @@ finish_bucket(SpWindow *w, SpBucket *bucket)
 		group->flags |= SP_GROUP_FINAL;
 		sp_bucket_window_changed(w, group);
 	}
+	sp_bucket_page_finish(w, bucket);
 	if (w->def->fill_zero && find_next(w, bucket, &at, &start, &end))
 		sp_fill_carry(w, bucket, at, start, end);
 }
@@ -383,6 +389,7 @@ purge_windows(SpWindow *w, int64 data_watermark)
 			break;
 		dlist_foreach_modify(iter, &bucket->groups)
 			remove_group(w, dlist_container(SpGroup, node, iter.cur));
+		sp_bucket_page_drop_all(&w->groups, bucket);
 		(void) sp_bucket_shift(list);
 	}
 }
@@ -415,7 +422,21 @@ get_bounds(SpWindow *w, SpGroup *group, int64 *start, int64 *end)
 
 /* ---- loading ---- */
 
-/* Groups that may be spilled stand in no bucket. */
+/* The bucket at a place, made when there is none. */
+SpBucket *
+sp_bucket_window_get(SpWindow *w, int64 at)
+{
+	int64		start = at;
+	int64		end = at;
+
+	if (w->steps != NULL)
+		(void) sp_steps_window_start(w->steps, end, &start);
+	else if (!is_global(w))
+		(void) sp_tumbling_assign(&w->tumbling, at, &start, &end);
+	return sp_bucket_get(&w->buckets, at, start, end);
+}
+
+/* Groups that stand in no bucket. */
 static void
 note_unwritten(SpWindow *w)
 {
@@ -446,7 +467,7 @@ all_loaded(SpWindow *w)
 	ListCell   *lc;
 	int			i;
 
-	if (w->groups.read != NULL)
+	if (!sp_window_has_buckets(w))
 	{
 		note_unwritten(w);
 		return;
@@ -455,14 +476,8 @@ all_loaded(SpWindow *w)
 	foreach(lc, loaded)
 	{
 		SpGroup    *group = lfirst(lc);
-		int64		start = group->start;
-		int64		end = group->start;
 
-		if (w->steps != NULL)
-			(void) sp_steps_window_start(w->steps, end, &start);
-		else if (!is_global(w))
-			(void) sp_tumbling_assign(&w->tumbling, group->start, &start, &end);
-		sp_bucket_attach(&w->buckets, sp_bucket_get(&w->buckets, group->start, start, end), group);
+		sp_bucket_attach(&w->buckets, sp_bucket_window_get(w, group->start), group);
 		if (group->flags & SP_GROUP_DIRTY)
 		{
 			group->flags &= ~SP_GROUP_DIRTY;
@@ -471,8 +486,10 @@ all_loaded(SpWindow *w)
 	}
 	for (i = w->buckets.first; i < w->buckets.n; i++)
 	{
-		if (!is_global(w))
-			sp_bucket_mark(w->buckets.array[i]);
+		if (is_global(w))
+			continue;
+		sp_bucket_mark(w->buckets.array[i]);
+		sp_bucket_page_all_loaded(w->buckets.array[i]);
 	}
 	list_free(loaded);
 }

@@ -330,6 +330,7 @@ load_stream_page(int32 page, const char *data, Size size, void *arg)
 	{
 		if (s->dedup != NULL)
 			sp_group_load_page(&s->dedup->groups, page, data, size, NULL, s->dedup);
+		sp_spill_run();
 		return;
 	}
 	(void) read_head(data, size, &head, sizeof(head));
@@ -362,11 +363,15 @@ load_window_page(int32 page, const char *data, Size size, void *arg)
 			elog(ERROR, "state page %d of a window without panes", page);
 		sp_group_load_page(&w->results, page - SP_RESULT_PAGES, data, size,
 						   sp_window_read_value, w);
+		sp_spill_run();
 		return;
 	}
 	if (page > 0)
 	{
 		sp_group_load_page(&w->groups, page, data, size, w->ops->read_value, w);
+		if (w->groups.own_only)
+			sp_bucket_page_loaded(w, w->groups.pages[page]);
+		sp_spill_run();
 		return;
 	}
 	p = read_head(data, size, &head, sizeof(head));
@@ -392,6 +397,7 @@ load_detector_page(int32 page, const char *data, Size size, void *arg)
 	if (page > 0)
 	{
 		sp_group_load_page(&d->groups, page, data, size, sp_detector_read_value, d);
+		sp_spill_run();
 		return;
 	}
 	(void) read_head(data, size, &head, sizeof(head));

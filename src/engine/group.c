@@ -5,6 +5,10 @@
  * A group belongs to one page from its creation to its removal; a page holds at most
  * SP_PAGE_GROUPS of them.  Pages are numbered from 1.  How they come to disk and back is
  * in group_page.c.
+ *
+ * Mostly a page has groups of whatever place has room for them.  A page that somebody has asked
+ * for when it was empty (sp_group_empty_page()) has those that are added to it, and goes as a
+ * whole; where it is a bucket's own, too, it is never on a list of pages with room.
  */
 #include "engine/internal.h"
 
@@ -274,18 +278,35 @@ sp_group_ensure_page(SpGroups *groups, int32 number)
 	return groups->pages[number];
 }
 
-/* Put a page on the list of those with room, once. */
+/* Put a page on the list of those with room, or of the empty ones, once. */
 void
 sp_group_note_room(SpGroups *groups, SpPage *page)
 {
 	MemoryContext old;
 
-	if (page->has_room)
+	if (page->has_room || page->bucket != NULL || (groups->form != NULL && page->n > 0))
 		return;
 	old = MemoryContextSwitchTo(groups->context);
 	page->has_room = true;
-	groups->pages_with_room = lappend(groups->pages_with_room, page);
+	if (page->n == 0)
+		groups->empty_pages = lappend(groups->empty_pages, page);
+	else
+		groups->pages_with_room = lappend(groups->pages_with_room, page);
 	MemoryContextSwitchTo(old);
+}
+
+/* A page without groups, whose caller remembers that it has room. */
+SpPage *
+sp_group_empty_page(SpGroups *groups)
+{
+	SpPage	   *page;
+
+	if (groups->empty_pages == NIL)
+		return sp_group_ensure_page(groups, Max(1, groups->npages));
+	page = llast(groups->empty_pages);
+	page->has_room = false;
+	groups->empty_pages = list_delete_last(groups->empty_pages);
+	return page;
 }
 
 /* A page with room. */
@@ -293,6 +314,7 @@ static SpPage *
 find_room(SpGroups *groups)
 {
 	SpPage	   *page;
+	MemoryContext old;
 
 	while (groups->pages_with_room != NIL)
 	{
@@ -302,8 +324,11 @@ find_room(SpGroups *groups)
 		page->has_room = false;
 		groups->pages_with_room = list_delete_last(groups->pages_with_room);
 	}
-	page = sp_group_ensure_page(groups, Max(1, groups->npages));
-	sp_group_note_room(groups, page);
+	page = sp_group_empty_page(groups);
+	page->has_room = true;
+	old = MemoryContextSwitchTo(groups->context);
+	groups->pages_with_room = lappend(groups->pages_with_room, page);
+	MemoryContextSwitchTo(old);
 	return page;
 }
 
@@ -346,6 +371,7 @@ sp_group_make(SpGroups *groups, SpPage *page, int slot, uint32 hash, int64 start
 		sp_group_make_room(groups, page, SP_PAGE_GROUPS * groups->group_size);
 	group = (SpGroup *) (page->groups + (Size) slot * groups->group_size);
 	memset(group, 0, groups->group_size);
+	group->bucket = page->bucket;
 	group->start = start;
 	group->hash = hash;
 	group->page = page->number;
@@ -376,27 +402,11 @@ sp_group_make(SpGroups *groups, SpPage *page, int slot, uint32 hash, int64 start
 	return group;
 }
 
-/* A page without groups, whose caller remembers that it has room. */
-SpPage *
-sp_group_empty_page(SpGroups *groups)
-{
-	while (groups->pages_with_room != NIL)
-	{
-		SpPage	   *page = llast(groups->pages_with_room);
-
-		page->has_room = false;
-		groups->pages_with_room = list_delete_last(groups->pages_with_room);
-		if (page->n == 0 && page->spilled_size == 0)
-			return page;
-	}
-	return sp_group_ensure_page(groups, Max(1, groups->npages));
-}
-
-/* Add a group that isn't there.  Its value is zeroed. */
+/* Add a group that isn't there, to a page with room.  Its value is zeroed. */
 SpGroup *
-sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
+sp_group_add_to(SpGroups *groups, SpPage *page, uint32 hash, int64 start, const Datum *keys,
+				const bool *nulls)
 {
-	SpPage	   *page = find_room(groups);
 	SpGroup    *group;
 
 	sp_group_keep(groups, page);
@@ -405,6 +415,13 @@ sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, cons
 	group->sequence = groups->next_sequence++;
 	sp_group_page_changed(groups, page);
 	return group;
+}
+
+/* Add a group that isn't there.  Its value is zeroed. */
+SpGroup *
+sp_group_add(SpGroups *groups, uint32 hash, int64 start, const Datum *keys, const bool *nulls)
+{
+	return sp_group_add_to(groups, find_room(groups), hash, start, keys, nulls);
 }
 
 /* How many there are. */
@@ -457,6 +474,46 @@ sp_group_remove(SpGroups *groups, SpGroup *group)
 
 	sp_group_keep(groups, page);
 	sp_group_release(groups, group);
+	sp_group_page_changed(groups, page);
+	sp_group_note_room(groups, page);
+}
+
+/*
+ * Forget all groups of a page.  What their values refer to is given up here where they can be
+ * spilled; else they must refer to nothing.
+ */
+void
+sp_group_drop_page(SpGroups *groups, SpPage *page)
+{
+	SpGroup    *group;
+	int			i;
+
+	if (page->spilled_size > 0)
+		sp_spill_bring_page(groups, page);
+	sp_group_keep(groups, page);
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		if ((group = sp_page_group(groups, page, i)) != NULL)
+			sp_group_prefetch_chain(groups, group->hash);
+	}
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		if ((group = sp_page_group(groups, page, i)) != NULL)
+			sp_group_prefetch_first(groups, group->hash);
+	}
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		if ((group = sp_page_group(groups, page, i)) == NULL)
+			continue;
+		if (groups->release != NULL)
+			groups->release(groups->write_arg, group);
+		sp_group_release(groups, group);
+	}
+	if (page->groups != NULL)
+		sp_group_free_room(groups, page);
+	page->bucket = NULL;
+	page->marks = 0;
+	page->ntotal = page->nfinal = page->nsealed = 0;
 	sp_group_page_changed(groups, page);
 	sp_group_note_room(groups, page);
 }

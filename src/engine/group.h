@@ -68,16 +68,34 @@ struct SpPage
 	uint64		used;			/* bits: which of them there are */
 	int32		number;
 	int16		n;
-	bool		stored;			/* there may be rows for it */
-	bool		has_room;		/* on the list of pages with room */
-	bool		touched;		/* since spilling has last come by */
+	bool stored : 1;   /* there may be rows for it */
+	bool has_room : 1; /* on the list of pages with room, or of empty ones */
+	bool touched : 1;  /* since spilling has last come by */
+	uint8		marks;			/* SP_PAGE_* */
+	int8		ntotal;			/* of a bucket's own: groups, in memory or not; of these: */
+	int8		nfinal;
+	int8		nsealed;
 	uint32		dirty;			/* the epoch in which it was changed; 0: it is as stored */
 	int32		spilled_size;	/* 0: it is in memory */
+	int32		filled;			/* bytes, of rows in dedup_page.c's form */
 	int64		spilled_at;
-	/* of rows in dedup_page.c's form */
-	int32		filled;			/* bytes */
-	int64		latest;			/* the time behind all */
+	int64		latest;			/* the time behind all on it (dedup.c); or the sequence of the
+								 * first on it (bucket_page.c) */
+	SpBucket   *bucket;			/* whose own it is; NULL: nobody's */
 };
+
+/*
+ * What is said of all groups of a page that is a bucket's own (bucket_page.c), durable with
+ * it.  The last four are for groups that are out of memory: they become the groups' own when
+ * the page comes back.
+ */
+#define SP_PAGE_OWN			0x01
+#define SP_PAGE_UNWRITTEN	0x02	/* but for dirty ones they wait to be written: the page is listed */
+#define SP_PAGE_FINAL		0x04
+#define SP_PAGE_SEALED		0x08
+#define SP_PAGE_REVISED		0x10	/* they were written once more than they tell */
+#define SP_PAGE_WRITTEN		0x20	/* result rows are, or may be, in the table */
+#define SP_PAGE_ALL			0x3f
 
 #define sp_page_group(set, page, i) \
 	(((page)->used >> (i)) & 1 ? \
@@ -90,6 +108,7 @@ typedef struct SpPageImage
 	int32		page;
 	Size		size;			/* 0: there was nothing on it */
 	int64		spilled_at;		/* SP_NOT_SPILLED: it is here */
+	uint8		marks;			/* of the page */
 	char		data[FLEXIBLE_ARRAY_MEMBER];
 } SpPageImage;
 
@@ -132,7 +151,8 @@ typedef struct SpGroups
 	int32		first_page;		/* the object's page that is number 0 here */
 	int32		npages;
 	int32		pages_allocated;
-	List	   *pages_with_room;	/* of SpPage *, used as a stack */
+	List	   *pages_with_room;	/* of SpPage *, used as a stack; none is a bucket's own */
+	List	   *empty_pages;	/* likewise: those that were empty by then */
 
 	/* what a checkpoint must write: see group_page.c */
 	bool		any_dirty;		/* a page, or what the object has on page 0 */
@@ -154,6 +174,7 @@ typedef struct SpGroups
 	dlist_node	node;			/* among all sets of groups */
 	Size		bytes;			/* of pages in memory, and what their groups' keys refer to */
 	bool		can_spill;
+	bool		own_only;		/* of these only pages that are a bucket's own */
 	SpValueRead read;
 	SpValueRelease release;		/* give up what a value refers to; NULL: nothing */
 	MemoryContext value_context;	/* what values refer to is there, in it or below */
@@ -227,6 +248,12 @@ extern bool sp_group_has_keys(SpGroups *groups, SpGroup *group, const Datum *key
 							  const bool *nulls);
 extern void sp_group_enter(SpGroups *groups, SpGroup *group);
 extern SpPage *sp_group_empty_page(SpGroups *groups);
+extern SpGroup *sp_group_add_to(SpGroups *groups, SpPage *page, uint32 hash, int64 start,
+								const Datum *keys, const bool *nulls);
+extern void sp_group_drop_page(SpGroups *groups, SpPage *page);
+extern void sp_group_mark_page(SpGroups *groups, SpPage *page, uint8 marks);
+extern void sp_group_unmark_page(SpGroups *groups, SpPage *page, uint8 marks);
+extern void sp_group_take_marks(SpGroups *groups, SpPage *page);
 extern void sp_group_hide(SpGroups *groups, SpGroup *group);
 extern void sp_group_remove(SpGroups *groups, SpGroup *group);
 extern uint64 sp_group_count(const SpGroups *groups);
@@ -260,8 +287,8 @@ extern void sp_group_note_room(SpGroups *groups, SpPage *page);
 extern void sp_group_page_changed(SpGroups *groups, SpPage *page);
 extern bool sp_group_keep_spilled(SpGroups *groups, SpPage *page, int64 at, int32 size);
 extern void sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf);
-extern void sp_group_read_page(SpGroups *groups, SpPage *page, const char *data, Size size,
-							   SpValueRead read, void *arg);
+extern uint8 sp_group_read_page(SpGroups *groups, SpPage *page, const char *data, Size size,
+								SpValueRead read, void *arg);
 extern void sp_group_write_key(StringInfo buf, const SpKeyColumn *key, Datum value, bool isnull);
 extern Datum sp_group_read_key(const char **p, const char *end, const SpKeyColumn *key,
 							   bool *isnull);

@@ -2,9 +2,12 @@
  * group_page.c
  *	  Pages of groups: which are dirty, how a checkpoint writes them, how they come back.
  *
- * Durable form of a page: uint32 count, then for each group
+ * Durable form of a page: uint16 count, uint16 marks (SP_PAGE_*), then for each group
  *	uint64 sequence, int64 start, int32 revision, uint8 flags, tid,
  *	per key: uint8 null, then uint32 length and bytes; then the object's value.
+ *
+ * A page that is out of memory gets new marks all the same.  What the file has is the page as
+ * it was when it went; its marks are put in whenever these bytes are used.
  *
  * Changing a group marks its page dirty, and a checkpoint writes the dirty pages, so that
  * its cost follows what has changed.  It does so while rows keep coming, and yet writes what
@@ -59,27 +62,103 @@ write_group(SpGroups *groups, SpGroup *group, SpValueWrite write, void *arg, Str
 	write(arg, group, buf);
 }
 
+/* ---- marks ---- */
+
+/* Let a page's bytes have these marks. */
+static void
+set_marks(const SpGroups *groups, StringInfo buf, uint8 marks)
+{
+	uint16		all = marks;
+
+	if (groups->form != NULL)
+		return;					/* another form has none */
+	memcpy(buf->data + sizeof(uint16), &all, sizeof(all));
+}
+
+/* What the marks say of a group becomes its own; a dirty one is written for itself. */
+static void
+take_marks(SpGroup *group, uint8 marks)
+{
+	if (marks & SP_PAGE_FINAL)
+		group->flags |= SP_GROUP_FINAL;
+	if (marks & SP_PAGE_SEALED)
+		group->flags |= SP_GROUP_SEALED;
+	if (group->flags & SP_GROUP_DIRTY)
+		return;
+	if ((marks & SP_PAGE_REVISED) && (group->flags & SP_GROUP_ABSENT))
+		group->flags &= ~SP_GROUP_WRITTEN;
+	else if (marks & SP_PAGE_REVISED)
+	{
+		group->revision++;
+		group->flags |= SP_GROUP_WRITTEN;
+	}
+	if (marks & SP_PAGE_WRITTEN)
+		group->flags |= SP_GROUP_WRITTEN;
+}
+
+/* The page is in memory: what its marks say of its groups becomes their own. */
+void
+sp_group_take_marks(SpGroups *groups, SpPage *page)
+{
+	uint8		marks = page->marks & ~(SP_PAGE_OWN | SP_PAGE_UNWRITTEN);
+	int			i;
+
+	if (marks == 0)
+		return;
+	page->marks &= ~marks;
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		SpGroup    *group = sp_page_group(groups, page, i);
+
+		if (group != NULL)
+			take_marks(group, marks);
+	}
+}
+
+/* Say something of all groups of a page, in memory or not. */
+void
+sp_group_mark_page(SpGroups *groups, SpPage *page, uint8 marks)
+{
+	sp_group_keep(groups, page);
+	page->marks |= marks;
+	if (page->spilled_size == 0)
+		sp_group_take_marks(groups, page);
+	sp_group_page_changed(groups, page);
+}
+
+/* Say it no more. */
+void
+sp_group_unmark_page(SpGroups *groups, SpPage *page, uint8 marks)
+{
+	sp_group_keep(groups, page);
+	page->marks &= ~marks;
+	sp_group_page_changed(groups, page);
+}
+
+/* ---- writing ---- */
+
 /* The durable form of a page, nothing for an empty one. */
 void
 sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf)
 {
-	uint32		n = page->n;
+	uint16		head[2] = {page->n, page->marks};
 	int			i;
 
 	resetStringInfo(buf);
 	if (page->spilled_size > 0)
 	{
 		sp_spill_read(groups, page->spilled_at, page->spilled_size, buf);
+		set_marks(groups, buf, page->marks);
 		return;
 	}
-	if (n == 0)
+	if (page->n == 0)
 		return;
 	if (groups->form != NULL)
 	{
 		groups->form->write(groups->write_arg, page, buf);
 		return;
 	}
-	appendBinaryStringInfo(buf, (char *) &n, sizeof(n));
+	appendBinaryStringInfo(buf, (char *) head, sizeof(head));
 	for (i = 0; i < SP_PAGE_GROUPS; i++)
 	{
 		SpGroup    *group = sp_page_group(groups, page, i);
@@ -87,7 +166,7 @@ sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf)
 		if (group != NULL)
 			write_group(groups, group, groups->write, groups->write_arg, buf);
 	}
-	sp_spill_note_size(groups, n, buf->len);
+	sp_spill_note_size(groups, page->n, buf->len);
 }
 
 /* ---- what is dirty ---- */
@@ -164,6 +243,7 @@ keep_image(SpGroups *groups, SpPage *page, const char *data, Size size, int64 sp
 	image = MemoryContextAllocHuge(groups->context, space);
 	groups->bytes += GetMemoryChunkSpace(image);
 	image->page = page->number;
+	image->marks = page->marks;
 	image->size = size;
 	image->spilled_at = spilled_at;
 	if (spilled_at == SP_NOT_SPILLED)
@@ -230,6 +310,7 @@ save_image(SpGroups *groups)
 	{
 		initStringInfo(&buf);
 		sp_spill_read(groups, image->spilled_at, image->size, &buf);
+		set_marks(groups, &buf, image->marks);
 		store_page(groups, page, buf.data, buf.len);
 		pfree(buf.data);
 	}
@@ -353,8 +434,8 @@ sp_group_read_key(const char **p, const char *end, const SpKeyColumn *key, bool 
 	return PointerGetDatum(copy);
 }
 
-/* Bring the groups of a page, which is empty, into memory. */
-static void
+/* Bring the groups of a page, which is empty, into memory; returns the marks. */
+static uint8
 read_groups(SpGroups *groups, SpPage *page, const char *data, Size size,
 			SpValueRead read, void *arg)
 {
@@ -362,15 +443,19 @@ read_groups(SpGroups *groups, SpPage *page, const char *data, Size size,
 	const char *end = data + size;
 	Datum	   *keys = palloc(sizeof(Datum) * Max(1, groups->nkeys));
 	bool	   *nulls = palloc(Max(1, groups->nkeys));
-	uint32		n;
-	uint32		i;
+	uint16		counted[2];		/* groups, marks */
+	int			i;
 
-	sp_read_bytes(&p, end, &n, sizeof(n));
-	if (n > SP_PAGE_GROUPS)
+	sp_read_bytes(&p, end, counted, sizeof(counted));
+	if (counted[0] > SP_PAGE_GROUPS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("a state page claims to hold %u groups", n)));
-	for (i = 0; i < n; i++)
+				 errmsg("a state page claims to hold %u groups", counted[0])));
+	if (counted[1] & ~SP_PAGE_ALL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a state page has impossible marks: %x", counted[1])));
+	for (i = 0; i < counted[0]; i++)
 	{
 		SpGroup		head;
 		SpGroup    *group;
@@ -394,31 +479,51 @@ read_groups(SpGroups *groups, SpPage *page, const char *data, Size size,
 		groups->next_sequence = Max(groups->next_sequence, head.sequence + 1);
 		read(arg, group, &p, end);
 	}
-	if (n < SP_PAGE_GROUPS)
-		sp_group_note_room(groups, page);
 	pfree(keys);
 	pfree(nulls);
+	return counted[1];
 }
 
-/* Bring what is on a page, which is empty, into memory. */
-void
+/* Bring what is on a page, which is empty, into memory; returns the marks. */
+uint8
 sp_group_read_page(SpGroups *groups, SpPage *page, const char *data, Size size,
 				   SpValueRead read, void *arg)
 {
-	if (groups->form != NULL)
-		groups->form->read(arg, page, data, size);
-	else
-		read_groups(groups, page, data, size, read, arg);
+	if (groups->form == NULL)
+		return read_groups(groups, page, data, size, read, arg);
+	groups->form->read(arg, page, data, size);
+	return 0;
 }
 
-/* Load a page. */
+/* A page that can't be a bucket's own here is like any other: its groups tell for themselves. */
+static void
+disown_page(SpGroups *groups, SpPage *page)
+{
+	bool		unwritten = (page->marks & SP_PAGE_UNWRITTEN) != 0;
+	int			i;
+
+	page->marks = 0;
+	for (i = 0; unwritten && i < SP_PAGE_GROUPS; i++)
+	{
+		SpGroup    *group = sp_page_group(groups, page, i);
+
+		if (group != NULL)
+			group->flags |= SP_GROUP_DIRTY;
+	}
+}
+
+/* Load a page; one that is a bucket's own doesn't know yet of which. */
 void
 sp_group_load_page(SpGroups *groups, int32 number, const char *data, Size size,
 				   SpValueRead read, void *arg)
 {
 	SpPage	   *page = sp_group_ensure_page(groups, number);
 
-	sp_group_read_page(groups, page, data, size, read, arg);
+	page->marks = sp_group_read_page(groups, page, data, size, read, arg);
 	page->stored = true;
-	sp_spill_run();
+	sp_group_take_marks(groups, page);
+	if (!groups->own_only)
+		disown_page(groups, page);
+	if (!(page->marks & SP_PAGE_OWN) && page->n < SP_PAGE_GROUPS)
+		sp_group_note_room(groups, page);
 }

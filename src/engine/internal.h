@@ -21,6 +21,9 @@
  * back).  Its result row is then deleted as others are updated: sp_output_gone() hides the
  * group, so that nothing finds it any more and its key may begin anew as another group; it
  * stays on its page, with what tells its row, until the deletion is committed.
+ *
+ * Where a window is closed that has more groups than memory holds, whole pages wait to be written
+ * rather than groups: see bucket_page.c.
  */
 #ifndef SP_ENGINE_INTERNAL_H
 #define SP_ENGINE_INTERNAL_H
@@ -126,6 +129,10 @@ struct SpOutput
 	int			ngroups;
 	int			groups_allocated;
 	bool		any_gone;		/* among the dirty groups */
+	SpPage	  **pages;			/* all of whose other groups are to be written, too */
+	int			npages;
+	int			pages_allocated;
+	uint64		npage_groups;	/* on them */
 	SpInserts  *inserts;		/* result rows that never change; NULL: there are no such */
 	uint64		ninserts;
 	XLogRecPtr	output_lsn;		/* results are written up to here, as last committed */
@@ -195,8 +202,13 @@ struct SpBucket
 	bool		sealed;			/* and so are all its groups */
 	bool		entered;		/* its groups are in the hash table, where that is done late */
 	int			ngroups;
-	int			ndirty;			/* groups not written yet */
-	dlist_head	groups;			/* in order of creation */
+	int			ndirty;			/* groups not written yet, or more */
+	dlist_head	groups;			/* in order of creation: all, or the first */
+	SpPage	  **pages;			/* that are its own: see bucket_page.c */
+	int			npages;
+	int			pages_allocated;
+	int			first_open_page;	/* index: on all before it all groups are final */
+	int			first_unsealed_page;	/* index: likewise sealed */
 };
 
 /* Buckets in order of "at" (bucket.c). */
@@ -412,6 +424,9 @@ extern void sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,
 extern void sp_output_dead_partly(SpOutput *output, const SpRowSet *rows, int i,
 								  const char *message, int64 missed_until);
 extern void sp_output_group(SpOutput *output, SpGroup *group);
+extern void sp_output_page(SpOutput *output, SpPage *page);
+extern bool sp_output_has(const SpOutput *output, const SpGroup *group);
+extern void sp_output_committed(SpOutput *output);
 extern void sp_output_gone(SpWindow *w, SpGroup *group);
 extern void sp_output_sort(SpOutput *output);
 extern bool sp_output_is_empty(const SpOutput *output);
@@ -451,6 +466,13 @@ extern void sp_window_place(SpWindow *w, SpRowSet *rows, SpEvaluated *ev,
 							const SpPlacement *placements, int n);
 
 #define sp_window_tally(w, group) ((SpTally *) sp_group_value(&(w)->groups, group))
+
+/* Do its groups stand in buckets? */
+static inline bool
+sp_window_has_buckets(const SpWindow *w)
+{
+	return !w->groups.can_spill || w->groups.own_only;
+}
 
 /* A value without its head: the tally, if there is one, and the aggregates. */
 static inline Size
@@ -523,6 +545,17 @@ extern const SpWindowOps sp_pane_ops;
 /* bucket_window.c: windows whose groups stand in buckets, one for each window */
 extern const SpWindowOps sp_bucket_window_ops;
 extern void sp_bucket_window_changed(SpWindow *w, SpGroup *group);
+extern SpBucket *sp_bucket_window_get(SpWindow *w, int64 at);
+
+/* bucket_page.c: pages that are a bucket's own */
+extern bool sp_bucket_page_is_next(const SpBucket *bucket);
+extern SpGroup *sp_bucket_page_add(SpGroups *groups, SpBucket *bucket, uint32 hash,
+								   const Datum *keys, const bool *nulls);
+extern void sp_bucket_page_leave(SpGroups *groups, SpGroup *group);
+extern void sp_bucket_page_finish(SpWindow *w, SpBucket *bucket);
+extern void sp_bucket_page_drop_all(SpGroups *groups, SpBucket *bucket);
+extern void sp_bucket_page_loaded(SpWindow *w, SpPage *page);
+extern void sp_bucket_page_all_loaded(SpBucket *bucket);
 
 /* sliding.c: an answer for each event */
 extern const SpWindowOps sp_sliding_ops;
@@ -579,6 +612,10 @@ extern bool sp_write_alone(SpWindow *w, SpDetector *d);
 extern void sp_write_position(XLogRecPtr upto, XLogRecPtr state_lsn, int64 generation);
 extern bool sp_write_holds_back_checkpoint(void);
 extern TimestampTz sp_write_next_due(void);
+
+/* write_window.c */
+extern uint64 sp_write_window_groups(SpWindow *w);
+extern uint64 sp_write_window_inserts(SpWindow *w);
 
 /* memory.c */
 extern void sp_memory_watch(void);

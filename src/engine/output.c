@@ -86,11 +86,21 @@ sp_output_dead_partly(SpOutput *output, const SpRowSet *rows, int i, const char 
 	dlist_tail_element(SpDeadLetter, node, &output->dead)->missed_until = missed_until;
 }
 
+/* Is the group's result row to be written? */
+bool
+sp_output_has(const SpOutput *output, const SpGroup *group)
+{
+	if (group->flags & SP_GROUP_DIRTY)
+		return true;
+	return output->npages > 0 &&
+		(output->window->result_groups->pages[group->page]->marks & SP_PAGE_UNWRITTEN) != 0;
+}
+
 /* The group's result row must be written. */
 void
 sp_output_group(SpOutput *output, SpGroup *group)
 {
-	if (group->flags & SP_GROUP_DIRTY)
+	if (sp_output_has(output, group))
 		return;
 	if (output->ngroups == output->groups_allocated)
 	{
@@ -103,6 +113,32 @@ sp_output_group(SpOutput *output, SpGroup *group)
 	group->flags |= SP_GROUP_DIRTY;
 	if (group->bucket != NULL)
 		group->bucket->ndirty++;
+	note_change(output);
+}
+
+/* So must those of all groups of a page that is a bucket's own; it may be marked already. */
+void
+sp_output_page(SpOutput *output, SpPage *page)
+{
+	if (!(page->marks & SP_PAGE_UNWRITTEN))
+		sp_group_mark_page(output->window->result_groups, page, SP_PAGE_UNWRITTEN);
+	if (output->npages == output->pages_allocated)
+	{
+		int			allocated = Max(INITIAL_GROUPS, output->pages_allocated * 2);
+		SpPage	  **pages = MemoryContextAllocHuge(output->window->context,
+												   sizeof(SpPage *) * (Size) allocated);
+
+		if (output->pages != NULL)
+		{
+			memcpy(pages, output->pages, sizeof(SpPage *) * output->npages);
+			pfree(output->pages);
+		}
+		output->pages = pages;
+		output->pages_allocated = allocated;
+	}
+	output->pages[output->npages++] = page;
+	output->npage_groups += page->ntotal;
+	page->bucket->ndirty += page->ntotal;
 	note_change(output);
 }
 
@@ -153,7 +189,8 @@ sp_output_sort(SpOutput *output)
 uint64
 sp_output_count(const SpOutput *output)
 {
-	return output->ngroups + output->ninserts + output->ndead + output->nalerts;
+	return output->ngroups + output->npage_groups + output->ninserts + output->ndead +
+		output->nalerts;
 }
 
 /* Nothing waits to be written. */
@@ -183,12 +220,49 @@ clear_group(SpOutput *output, SpGroup *group)
 		group->flags |= SP_GROUP_WRITTEN;
 }
 
-/* All has been written and committed, or is in the tables already. */
+/* The same of the groups of a page. */
+static void
+clear_page(SpOutput *output, SpPage *page)
+{
+	SpGroups   *groups = output->window->result_groups;
+
+	if (output->replaying)
+		sp_group_mark_page(groups, page, SP_PAGE_WRITTEN);
+	sp_group_unmark_page(groups, page, SP_PAGE_UNWRITTEN);
+	page->bucket->ndirty -= page->ntotal;
+}
+
+/* All has been written and committed: groups are one revision further, and clean. */
+void
+sp_output_committed(SpOutput *output)
+{
+	int			i;
+
+	for (i = 0; i < output->npages; i++)
+		sp_group_mark_page(output->window->result_groups, output->pages[i], SP_PAGE_REVISED);
+	for (i = 0; i < output->ngroups; i++)
+	{
+		SpGroup    *group = output->groups[i];
+
+		sp_group_changing(output->window->result_groups, group);
+		if (!(group->flags & SP_GROUP_ABSENT))
+			group->revision++;
+		sp_group_changed(output->window->result_groups, group);
+	}
+	sp_output_clear(output);
+}
+
+/* Nothing is to be written any more, for it was, or is in the tables already. */
 void
 sp_output_clear(SpOutput *output)
 {
 	int			i;
 
+	/* before the dirty groups on them are clean */
+	for (i = 0; i < output->npages; i++)
+		clear_page(output, output->pages[i]);
+	output->npages = 0;
+	output->npage_groups = 0;
 	for (i = 0; i < output->ngroups; i++)
 		clear_group(output, output->groups[i]);
 	output->ngroups = 0;

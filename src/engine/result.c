@@ -65,7 +65,7 @@ make_row(SpWindow *w, SpGroup *group, Datum *values, bool *nulls)
 	values[n] = BoolGetDatum((group->flags & SP_GROUP_FINAL) != 0);
 	nulls[n++] = false;
 	/* a row that is written already has its number */
-	values[n] = Int32GetDatum(group->revision + ((group->flags & SP_GROUP_DIRTY) ? 1 : 0));
+	values[n] = Int32GetDatum(group->revision + (sp_output_has(&w->output, group) ? 1 : 0));
 	nulls[n] = false;
 }
 
@@ -264,12 +264,38 @@ sp_result_feed_group(SpFeed *feed, SpGroup *group)
 		feed->groups[feed->n++] = group;
 }
 
+/* The groups of a page that is a bucket's own; it comes back only if somebody reads them. */
+static void
+seal_page(SpFeed *feed, SpPage *page)
+{
+	SpGroups   *groups = feed->window->result_groups;
+	int			i;
+
+	if (page->nsealed == page->ntotal)
+		return;
+	/* not amid the page, which might go then */
+	if (feed->n + SP_PAGE_GROUPS > SP_ROWSET_MAX)
+		flush(feed);
+	if (feed->wanted && page->spilled_size > 0)
+		sp_spill_bring_page(groups, page);
+	for (i = 0; feed->wanted && i < SP_PAGE_GROUPS; i++)
+	{
+		SpGroup    *group = sp_page_group(groups, page, i);
+
+		if (group != NULL && !(group->flags & SP_GROUP_SEALED))
+			sp_result_feed_group(feed, group);
+	}
+	sp_group_mark_page(groups, page, SP_PAGE_SEALED);
+	page->nsealed = page->ntotal;
+}
+
 /* Nothing amends what is in the bucket any more: whoever reads the window gets each row, once. */
 void
 sp_result_seal(SpFeed *feed, SpBucket *bucket)
 {
 	SpGroups   *groups = feed->window->result_groups;
 	dlist_iter	iter;
+	int			i;
 
 	bucket->sealed = true;
 	dlist_foreach(iter, &bucket->groups)
@@ -283,6 +309,13 @@ sp_result_seal(SpFeed *feed, SpBucket *bucket)
 		sp_group_changed(groups, group);
 		sp_result_feed_group(feed, group);
 	}
+	for (i = bucket->first_unsealed_page; i < bucket->npages; i++)
+	{
+		if (feed->window->def->o.state == SP_STATE_FAILED)
+			return;
+		seal_page(feed, bucket->pages[i]);
+	}
+	bucket->first_unsealed_page = Max(0, bucket->npages - 1);
 }
 
 /* That was all. */

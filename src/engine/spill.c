@@ -9,8 +9,9 @@
  * pages it may be; a page comes back as a whole.  A dirty page may be spilled, too: a
  * checkpoint then writes what is in the file.
  *
- * Only sets whose groups nothing points at are spilled, and of these only pages without
- * results that aren't written.  The others count all the same.
+ * Only groups that nothing points at are spilled: those of some sets, and in others those on
+ * pages that are a bucket's own; and of these only pages without dirty groups, which wait to be
+ * written.  The others count all the same.
  */
 #include "engine/internal.h"
 
@@ -35,6 +36,7 @@
 #define MOST_BLOCKED	1024	/* pages that can't go, in a row: give up for now */
 #define DIRECTORY_MOST	80		/* per cent */
 #define DIRECTORY_GROWTH 25		/* per cent */
+#define ENOUGH_BACK		256		/* pages that came back since: try again */
 #define TELL_AGAIN_MS	60000	/* that the file can't be written */
 
 /* Pieces of the file that are free, of one size. */
@@ -60,6 +62,7 @@ static int64 spilled_pages;		/* of all */
 static bool is_tight;			/* hardly any memory is left */
 static Size most_held;			/* bytes of pages and the like that malloc() may still hold */
 static bool is_stuck;			/* nothing more can go for now */
+static int	nback;				/* pages that came back since nothing could */
 static bool is_blocked;			/* because results aren't written */
 static bool is_full;			/* the file can't be made or written: no more until the next try */
 static TimestampTz told_full;	/* when the log last said so */
@@ -93,8 +96,8 @@ sp_spill_register(SpGroups *groups)
 }
 
 /*
- * Nothing but their pages points at the groups, and reading a value back runs nothing that a
- * user wrote.
+ * Nothing but their pages points at the groups, at least where a page is a bucket's own, and
+ * reading a value back runs nothing that a user wrote.
  */
 void
 sp_spill_allow(SpGroups *groups, SpValueWrite write, SpValueRead read, SpValueRelease release,
@@ -342,14 +345,20 @@ sp_spill_forget(SpGroups *groups, int64 at, int32 size)
 
 /* ---- out and back ---- */
 
-/* Can the page go? */
+/* Is the page one of those that go? */
+static inline bool
+is_movable(const SpGroups *groups, const SpPage *page)
+{
+	return page != NULL && page->groups != NULL && page->n > 0 &&
+		(!groups->own_only || page->bucket != NULL);
+}
+
+/* Can it go now? */
 static bool
 can_go(SpGroups *groups, SpPage *page)
 {
 	int			i;
 
-	if (page->n == 0 || page->spilled_size > 0)
-		return false;
 	for (i = 0; i < SP_PAGE_GROUPS; i++)
 	{
 		SpGroup    *group = sp_page_group(groups, page, i);
@@ -410,8 +419,8 @@ read_spilled(SpGroups *groups, SpPage *page)
 	page->spilled_size = 0;
 	spill->npages--;
 	spilled_pages--;
-	sp_group_read_page(groups, page, spill->buf.data, spill->buf.len, groups->read,
-					   groups->write_arg);
+	(void) sp_group_read_page(groups, page, spill->buf.data, spill->buf.len, groups->read,
+							  groups->write_arg);
 	for (i = 0; i < SP_PAGE_GROUPS; i++)
 	{
 		SpGroup    *group = sp_page_group(groups, page, i);
@@ -421,6 +430,11 @@ read_spilled(SpGroups *groups, SpPage *page)
 	}
 	if (!sp_group_keep_spilled(groups, page, page->spilled_at, size))
 		give_space(groups, page->spilled_at, units_of(size));
+	sp_group_take_marks(groups, page);
+	if (page->n < SP_PAGE_GROUPS)
+		sp_group_note_room(groups, page);
+	if (++nback == ENOUGH_BACK)
+		is_stuck = false;
 }
 
 /*
@@ -485,7 +499,7 @@ spill_some(SpGroups *groups, Size wanted)
 		if (++groups->hand >= groups->npages)
 			groups->hand = 1;
 		page = groups->pages[groups->hand];
-		if (page == NULL || page->groups == NULL)
+		if (!is_movable(groups, page))
 			continue;
 		if (page->touched)
 		{
@@ -495,7 +509,7 @@ spill_some(SpGroups *groups, Size wanted)
 		if (can_go(groups, page))
 			gone = spill_page(groups, page);
 		else
-			is_blocked |= page->n > 0;
+			is_blocked = true;
 		freed += gone;
 		blocked = gone > 0 ? 0 : blocked + 1;
 	}
@@ -561,6 +575,7 @@ sp_spill_run(void)
 		excess -= freed;
 	}
 	is_stuck = excess > 0;
+	nback = 0;
 	/* the helper's are not shown */
 	if (sp_my_worker != NULL && sp_engine.helper != NULL)
 		pg_atomic_write_u64(&sp_my_worker->spilled_pages, spilled_pages);

@@ -118,10 +118,19 @@ SpGroup *
 sp_window_add_group(SpWindow *w, uint32 hash, const SpPlacement *p, const Datum *keys,
 					const bool *nulls)
 {
-	SpGroup    *group = sp_group_add(&w->groups, hash, p->at, keys, nulls);
+	SpBucket   *bucket = NULL;
+	SpGroup    *group;
 
-	if (w->groups.read == NULL)
-		sp_bucket_attach(&w->buckets, sp_bucket_get(&w->buckets, p->at, p->start, p->end), group);
+	if (sp_window_has_buckets(w))
+		bucket = sp_bucket_get(&w->buckets, p->at, p->start, p->end);
+	if (w->groups.own_only && sp_bucket_page_is_next(bucket))
+		group = sp_bucket_page_add(&w->groups, bucket, hash, keys, nulls);
+	else
+	{
+		group = sp_group_add(&w->groups, hash, p->at, keys, nulls);
+		if (bucket != NULL)
+			sp_bucket_attach(&w->buckets, bucket, group);
+	}
 	sp_window_init_value(w, group);
 	w->ops->added(w, group);
 	return group;
@@ -166,7 +175,7 @@ is_full(SpWindow *w, const SpPlacement *p)
 
 	if (sp_guc_max_keys == 0 || sp_group_count(&w->groups) < sp_guc_max_keys)
 		return false;
-	if (w->groups.read != NULL)
+	if (!sp_window_has_buckets(w))
 		return true;
 	bucket = sp_bucket_find(&w->buckets, p->at);
 	return bucket != NULL && bucket->ngroups >= sp_guc_max_keys;

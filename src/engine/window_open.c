@@ -245,10 +245,11 @@ sp_window_open(SpWindowDef *def, SpStream *stream, SpWindow *upstream)
 				  (w->ops->has_partials ? sp_window_partial_size(w) : 0));
 	if (!w->groups.builtin)
 		w->native = false;
-	/* TRUNCATE takes all groups back, whatever they are: they are found by their bucket */
-	if (!w->retracts && def->window_kind == SP_WINDOW_GLOBAL)
+	/* TRUNCATE takes all groups back, one by one, and so does fill => 'zero' look at each */
+	if (w->ops == &sp_bucket_window_ops && !w->retracts && !def->fill_zero)
 		sp_spill_allow(&w->groups, w->ops->write_value, w->ops->read_value,
 					   w->native ? NULL : sp_window_release_any, context, w);
+	w->groups.own_only = w->groups.can_spill && def->window_kind != SP_WINDOW_GLOBAL;
 	w->ops->open(w);
 	describe_result(w);
 	sp_output_init(&w->output, context);

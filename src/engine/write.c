@@ -148,83 +148,6 @@ write_dead(SpOutput *output, const SpObjectDef *def, Oid source)
 	return output->ndead;
 }
 
-/* The result row of one group, which is in the slot. */
-static void
-write_group(SpWindow *w, SpWriter *writer, SpGroup *group)
-{
-	bool		may_exist = w->output.lookup || w->output.failures > 0 ||
-		(group->flags & SP_GROUP_WRITTEN) != 0;
-
-	sp_writer_set_lookup(writer, may_exist);
-	if (!(group->flags & (SP_GROUP_GONE | SP_GROUP_ABSENT)))
-		sp_writer_upsert(writer, &group->tid);
-	else if (may_exist || ItemPointerIsValid(&group->tid))
-		sp_writer_delete(writer, &group->tid);
-}
-
-/* Changed result rows of a window. */
-static uint64
-write_window(SpWindow *w)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamproc write",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	SpWriter   *writer = sp_writer_open(w->def->o.relid, w->natts, w->types,
-										w->nresult_keys, w->result_keys);
-	MemoryContext rows_context = AllocSetContextCreate(context, "streamproc rows",
-													   ALLOCSET_DEFAULT_SIZES);
-	TupleTableSlot *slot = sp_writer_slot(writer);
-	Datum	   *values = palloc(sizeof(Datum) * w->natts * SP_ROWSET_MAX);
-	bool	   *nulls = palloc(sizeof(bool) * w->natts * SP_ROWSET_MAX);
-	uint64		n;
-	int			i,
-				j;
-
-	sp_writer_log(writer, w->def->changes, sp_starting_position(&w->def->o));
-	sp_output_sort(&w->output);
-	for (i = 0; i < w->output.ngroups; i += SP_ROWSET_MAX)
-	{
-		int			chunk = Min(SP_ROWSET_MAX, w->output.ngroups - i);
-
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextSwitchTo(rows_context);
-		sp_result_rows(w, w->output.groups + i, chunk, values, nulls);
-		MemoryContextSwitchTo(context);
-		for (j = 0; j < chunk; j++)
-		{
-			ExecClearTuple(slot);
-			memcpy(slot->tts_values, values + (Size) j * w->natts, sizeof(Datum) * w->natts);
-			memcpy(slot->tts_isnull, nulls + (Size) j * w->natts, sizeof(bool) * w->natts);
-			ExecStoreVirtualTuple(slot);
-			write_group(w, writer, w->output.groups[i + j]);
-		}
-		MemoryContextReset(rows_context);
-	}
-	sp_writer_close(writer);
-	n = w->output.ngroups;
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	return n;
-}
-
-/* Result rows of a window that answers each row. */
-static uint64
-write_inserts(SpWindow *w)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamproc write",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	SpWriter   *writer = sp_writer_open(w->def->o.relid, w->natts, w->types,
-										w->retracts ? w->nresult_keys : 0, w->result_keys);
-
-	sp_writer_log(writer, w->def->changes, sp_starting_position(&w->def->o));
-	sp_inserts_write(&w->output, writer);
-	sp_writer_close(writer);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	return w->output.ninserts;
-}
-
 /* Result rows of a detector, and its notifications. */
 static uint64
 write_detector(SpDetector *d, uint64 *alerts)
@@ -282,10 +205,10 @@ write_object(Writable *x)
 		write_dead(x->output, x->def, x->source);
 		pg_atomic_fetch_add_u64(&sp_my_worker->dead, x->output->ndead);
 	}
-	if (x->window != NULL && x->output->ngroups > 0)
-		rows = write_window(x->window);
+	if (x->window != NULL && (x->output->ngroups > 0 || x->output->npages > 0))
+		rows = sp_write_window_groups(x->window);
 	if (x->window != NULL && x->output->ninserts > 0)
-		rows += write_inserts(x->window);
+		rows += sp_write_window_inserts(x->window);
 	if (x->detector != NULL && x->output->nalerts > 0)
 		rows = write_detector(x->detector, &alerts);
 	if (x->output->reported)
@@ -299,18 +222,7 @@ write_object(Writable *x)
 static void
 output_committed(Writable *x, XLogRecPtr upto)
 {
-	int			i;
-
-	for (i = 0; x->window != NULL && i < x->output->ngroups; i++)
-	{
-		SpGroup    *group = x->output->groups[i];
-
-		sp_group_changing(x->window->result_groups, group);
-		if (!(group->flags & SP_GROUP_ABSENT))
-			group->revision++;
-		sp_group_changed(x->window->result_groups, group);
-	}
-	sp_output_clear(x->output);
+	sp_output_committed(x->output);
 	x->output->reported = false;
 	x->output->output_lsn = Max(x->output->output_lsn, upto);
 }
@@ -614,7 +526,6 @@ void
 sp_write_backfill(SpWindow *w, SpDetector *d)
 {
 	Writable	x = make_writable(w, d);
-	int			i;
 
 	if (sp_output_is_empty(x.output))
 		return;
@@ -624,13 +535,7 @@ sp_write_backfill(SpWindow *w, SpDetector *d)
 	write_object(&x);
 	PopActiveSnapshot();
 	/* the transaction's fate is the object's: it is forgotten when this is rolled back */
-	for (i = 0; w != NULL && i < x.output->ngroups; i++)
-	{
-		sp_group_changing(w->result_groups, x.output->groups[i]);
-		x.output->groups[i]->revision++;
-		sp_group_changed(w->result_groups, x.output->groups[i]);
-	}
-	sp_output_clear(x.output);
+	sp_output_committed(x.output);
 }
 
 /* Is anything unwritten that a checkpoint must not pass over? */

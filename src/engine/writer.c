@@ -250,6 +250,13 @@ sp_writer_delete(SpWriter *writer, ItemPointer tid)
 	end_row(writer, found);
 }
 
+/* Write what waits. */
+void
+sp_writer_flush(SpWriter *writer)
+{
+	sp_table_flush(writer->table);
+}
+
 /* Let the rows that were written be looked up. */
 void
 sp_writer_refresh(SpWriter *writer)

@@ -75,6 +75,9 @@ extern void sp_writer_insert(SpWriter *writer);
 /* Delete the row with the key in the slot, if there; *tid becomes invalid. */
 extern void sp_writer_delete(SpWriter *writer, ItemPointer tid);
 
+/* Have all that was written so far in the table, and the positions set that were to be. */
+extern void sp_writer_flush(SpWriter *writer);
+
 /* Let rows be looked up that this writer has inserted, of which no TID was remembered. */
 extern void sp_writer_refresh(SpWriter *writer);
 

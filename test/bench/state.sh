@@ -1,7 +1,8 @@
 # State of many keys: the pause of rows by checkpoints, their WAL, memory, and recovery after kill -9.
 #
 # usage: test/bench/run state         KEYS (default 1000000)
-#                                     KINDS  of objects, each with so many keys (default "global detector"; also: tumbling)
+#                                     KINDS  of objects, each with so many keys (default "global detector"; also: tumbling,
+#                                     final: one window in time, which is closed at last)
 #                                     MEMORY of them, for streamproc.max_state_memory (default: as it comes)
 #                                     CHANGED  how many keys change again, in an order without any locality (default: all)
 set -euo pipefail
@@ -32,19 +33,25 @@ set_interval() { ask -c "ALTER SYSTEM SET streamproc.checkpoint_interval = $1" -
 aggregates="ARRAY['count(*) AS n', 'sum(value) AS total', 'min(value) AS low', 'max(value) AS high']"
 ask >/dev/null <<SQL
 CREATE TABLE visit (key int, value float8, ts timestamptz) USING streamproc;
-SELECT streamproc.create_stream('visit', time_column => 'ts', idle_timeout => '1 day');
+SELECT streamproc.create_stream('visit', time_column => 'ts', idle_timeout => '1 day', max_future => '4000 days');
 SQL
 ! has global || ask -c "SELECT streamproc.create_window('visit_total', 'visit', kind => 'global', keys => ARRAY['key'],
 	aggregates => $aggregates, trigger => '5 seconds')" >/dev/null
 # one window of all rows
 ! has tumbling || ask -c "SELECT streamproc.create_window('visit_year', 'visit', kind => 'tumbling', size => '1 year',
 	keys => ARRAY['key'], aggregates => $aggregates, trigger => '5 seconds')" >/dev/null
+! has final || ask -c "SELECT streamproc.create_window('visit_final', 'visit', kind => 'tumbling', size => '1 year',
+	keys => ARRAY['key'], aggregates => $aggregates, emit => 'final')" >/dev/null
 ! has detector || ask -c "SELECT streamproc.create_detector('visit_score', 'visit', method => 'ewma', value => 'value',
 	keys => ARRAY['key'])" >/dev/null
 ask -c 'SELECT streamproc.wait_for()' >/dev/null
-echo 0 >"$BENCH_DIR/bench/most"
-watch_memory "$(worker)" &
-watcher=$!
+watcher=
+watch() {
+	echo 0 >"$BENCH_DIR/bench/most"
+	watch_memory "$(worker)" &
+	watcher=$!
+}
+watch
 trap 'kill $watcher 2>/dev/null || true' EXIT
 
 # load ROWS FIRST ORDER: so many keys, each once, in commits of 5000 rows
@@ -110,9 +117,18 @@ done
 echo "  kill -9 of the worker, to caught up: $(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN {printf "%.1f s", b - a}')," \
 	"memory then $(anon "$(worker)") MB"
 set_interval 10
-for window in $(! has global || echo visit_total) $(! has tumbling || echo visit_year); do
+if has tumbling || has final; then
+	kill $watcher 2>/dev/null || true
+	watch
+	start=$(date +%s.%N)
+	ask -c "INSERT INTO visit VALUES (0, 1, '2027-06-01')" >/dev/null
+	processed
+	echo "  closed and written: $(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN {printf "%.1f s", b - a}')"
+	report 'closed'
+fi
+for window in $(! has global || echo visit_total) $(! has tumbling || echo visit_year) $(! has final || echo visit_final); do
 	echo "  $window: keys, and those with a wrong count: $(ask -F ' ' -c "SELECT count(w.n), count(*) FILTER (WHERE w.n IS DISTINCT FROM e.n)
-		FROM $window w FULL JOIN (SELECT key, count(*) AS n FROM (
+		FROM (SELECT key, n FROM $window $([ $window = visit_total ] || echo WHERE is_final)) w FULL JOIN (SELECT key, count(*) AS n FROM (
 			SELECT g AS key FROM generate_series(0, $keys - 1) g
 			UNION ALL SELECT g * 7919::bigint % $keys FROM generate_series(0, $changed - 1) g
 			UNION ALL SELECT g * 7907::bigint % $keys FROM generate_series(0, $changed - 1) g) rows GROUP BY key) e USING (key)")"

@@ -2,7 +2,8 @@
  * fuzz_page.c
  *	  State pages: whatever the bytes of a page are, loading it gives groups or the error that
  *	  it is damaged, and reads nothing outside of it; what was loaded is saved and loaded
- *	  again as the same groups; and a checkpoint writes what was there when it began.
+ *	  again as the same groups; a checkpoint writes what was there when it began; and what is
+ *	  said of a page that is spilled is said of its groups, whether it comes back or is saved.
  *
  * An input says of what types keys and aggregates are, and then has the page, or what to
  * make one of whose lengths agree with one another more often than not.  A page's checksum
@@ -317,6 +318,7 @@ make_object(FuzzInput *in)
 	sp_group_init(&object->groups, AllocSetContextCreate(CurrentMemoryContext, "groups",
 														 ALLOCSET_DEFAULT_SIZES),
 				  object->nkeys, pointers, value_size);
+	object->groups.own_only = take_below(in, 2) == 1;
 	return object;
 }
 
@@ -406,29 +408,12 @@ undo_saving(Object *object)
 	demand(groups->pages[1]->dirty == groups->epoch && groups->ndirty == 1);
 }
 
-/* Move the page out of memory and save it from there; find its first group, and save it again. */
 static void
-spill_page(Object *object, const StringInfoData *first)
+try_to_spill(void)
 {
-	SpGroups   *groups = &object->groups;
-	uint32		hash = first_group(object)->hash;
-	uint64		n = groups->n;
-
-	sp_spill_allow(groups, write_value, read_value, release_value, TopMemoryContext, object);
 	sp_guc_max_state_memory = 0;
 	sp_spill_try_again();
 	sp_guc_max_state_memory = 1024 * 1024;
-	if (groups->pages[1]->spilled_size == 0)
-		return;					/* it has unwritten groups */
-	demand(groups->n == 0 && sp_group_count(groups) == n && groups->bytes == 0);
-	save_page(object, false);
-	demand(saved.len == first->len && memcmp(saved.data, first->data, saved.len) == 0);
-	demand(!sp_spill_bring_back(groups, hash + 1) || groups->n == n);
-	demand(sp_spill_bring_back(groups, hash) == (groups->n == 0) || groups->n == n);
-	demand(groups->n == n && sp_group_count(groups) == n);
-	demand(!sp_spill_bring_back(groups, hash));
-	save_page(object, false);
-	demand(saved.len == first->len && memcmp(saved.data, first->data, saved.len) == 0);
 }
 
 typedef struct LoadCall
@@ -441,10 +426,67 @@ typedef struct LoadCall
 static void
 load_page(void *arg)
 {
+	static SpBucket bucket;
 	LoadCall   *call = arg;
+	SpPage	   *page;
 
 	sp_group_load_page(&call->object->groups, 1, call->data, call->size, read_value,
 					   call->object);
+	page = call->object->groups.pages[1];
+	demand((page->marks & ~(SP_PAGE_OWN | SP_PAGE_UNWRITTEN)) == 0);
+	demand(call->object->groups.own_only || page->marks == 0);
+	if (page->marks & SP_PAGE_OWN)
+		page->bucket = &bucket;
+}
+
+/* Say something of all groups of the page, which is spilled; twin: an object of the same kind. */
+static void
+mark_page(Object *object, Object *twin)
+{
+	SpGroups   *groups = &object->groups;
+	LoadCall	call = {twin};
+	StringInfoData back;
+
+	sp_group_mark_page(groups, groups->pages[1],
+					   SP_PAGE_FINAL | SP_PAGE_SEALED | SP_PAGE_REVISED);
+	save_page(object, false);
+	call.data = saved.data;
+	call.size = saved.len;
+	sp_spill_bring_page(groups, groups->pages[1]);
+	demand((first_group(object)->flags & SP_GROUP_SEALED) != 0);
+	save_page(object, false);
+	back = saved;
+	demand(server_try(load_page, &call) == 0);
+	save_page(twin, false);
+	demand(saved.len == back.len && memcmp(saved.data, back.data, back.len) == 0);
+}
+
+/* Move the page out of memory and save it from there; find its first group, and save it again. */
+static void
+spill_page(Object *object, const StringInfoData *first, Object *twin)
+{
+	SpGroups   *groups = &object->groups;
+	uint32		hash = first_group(object)->hash;
+	uint64		n = groups->n;
+
+	sp_spill_allow(groups, write_value, read_value, release_value, TopMemoryContext, object);
+	try_to_spill();
+	if (groups->pages[1]->spilled_size == 0)
+		return;					/* it has unwritten groups, or is nobody's own */
+	demand(groups->n == 0 && sp_group_count(groups) == n && groups->bytes == 0);
+	save_page(object, false);
+	demand(saved.len == first->len && memcmp(saved.data, first->data, saved.len) == 0);
+	demand(!sp_spill_bring_back(groups, hash + 1) || groups->n == n);
+	demand(sp_spill_bring_back(groups, hash) == (groups->n == 0) || groups->n == n);
+	demand(groups->n == n && sp_group_count(groups) == n);
+	demand(!sp_spill_bring_back(groups, hash));
+	save_page(object, false);
+	demand(saved.len == first->len && memcmp(saved.data, first->data, saved.len) == 0);
+	if (!groups->own_only)
+		return;
+	try_to_spill();
+	demand(groups->pages[1]->spilled_size > 0);
+	mark_page(object, twin);
 }
 
 /* Look at what a state by reference has outside of its group. */
@@ -609,11 +651,13 @@ build_state(FuzzInput *in, const SpAggregate *agg, StringInfo buf)
 static void
 build_page(FuzzInput *in, Object *object, StringInfo buf)
 {
-	uint32		n = take_below(in, 8) == 1 ? take_byte(in) : take_below(in, MAX_GROUPS);
+	uint16		n = take_below(in, 8) == 1 ? take_byte(in) : take_below(in, MAX_GROUPS);
+	uint16		marks = take_below(in, 4) == 1 ? take_byte(in) : SP_PAGE_OWN;
 	char		bytes[sizeof(uint64) + sizeof(int64) + sizeof(int32) + 1 + sizeof(ItemPointerData)];
 
 	initStringInfo(buf);
 	appendBinaryStringInfo(buf, (char *) &n, sizeof(n));
+	appendBinaryStringInfo(buf, (char *) &marks, sizeof(marks));
 	while (n-- > 0)
 	{
 		take_bytes(in, bytes, sizeof(bytes));
@@ -644,6 +688,7 @@ fuzz_one(const uint8_t *data, size_t size)
 {
 	FuzzInput	in = {data, data + size};
 	FuzzInput	same = in;
+	FuzzInput	again = in;
 	StringInfoData built;
 	LoadCall	call;
 	int			sqlstate;
@@ -676,7 +721,7 @@ fuzz_one(const uint8_t *data, size_t size)
 		save_page(call.object, true);
 		demand(saved.len == first.len && memcmp(saved.data, first.data, first.len) == 0);
 		undo_saving(call.object);
-		spill_page(call.object, &first);
+		spill_page(call.object, &first, make_object(&again));
 		remove_groups(call.object);
 
 		call.object = make_object(&same);

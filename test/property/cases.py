@@ -4,9 +4,12 @@ A case is a table with rows, made from a seed, and windows over it of one defini
 Rows may be repeated (dedup_key), or updated, deleted and truncated (on_update 'retract'). Results must be those of the
 plain-SQL twin (verify() finds nothing that isn't explained) and of the model (model.py), which knows what is late; what
 is read must have come once; applying the feed must give the table. And all of it the same whatever the trigger, and
-whether the worker was stopped or killed on the way. Many cases share a round: their tables are loaded side by side.
+whether the worker was stopped or killed on the way, and whether there was memory for it. Many cases share a round: their
+tables are loaded side by side.
 
-usage: cases.py --cases N [--seed S] [--round R] [--crash PERCENT] [--only KIND]
+usage: cases.py --cases N [--seed S] [--round R] [--crash PERCENT] [--spill PERCENT] [--only KIND]
+
+--crash: in so many rounds the worker is killed. --spill: so many have next to no memory, so that what can be spilled is.
 
 Connects like psql, by the environment. Prints a line for each case that fails, with its seed, and at the end
 "N passed, N failed". A case can be run again alone: --cases 1 --seed S.
@@ -96,6 +99,7 @@ class Case:
         self.dedup = None
         self.within = 0
         self.make_windows()
+        self.many = self.make_many()
         if r.random() < 0.4:
             self.on_update = "retract"
             self.parameters.pop("fill", None)
@@ -159,9 +163,23 @@ class Case:
         self.stacked = self.kind != "global" and r.random() < 0.3
         self.scored = self.kind != "global" and r.random() < 0.4
 
+    def make_many(self):
+        """Some have many keys, so that a window fills pages of its own; all else is as it would be without."""
+        r = random.Random(f"many {self.seed}")
+        if r.random() < 0.7:
+            return False
+        self.parameters["keys"] = [f"id % {r.choice([100, 200, 400])} AS many"] + r.choice([[], ["g"]])
+        if self.kind in ("tumbling", "hopping", "cumulative") and "seconds" in self.parameters["size"]:
+            slides = r.choice([1, 1, 3]) if "slide" in self.parameters else 1
+            self.parameters["size"] = f"{self.step * 200 * slides} seconds"
+            if "slide" in self.parameters:
+                self.parameters["slide"] = f"{self.step * 200} seconds"
+        return True
+
     def make_rows(self):
         r = self.rng
         n = r.choice([30, 120, 300])
+        n = 600 if self.many else n
         self.start = r.choice(["2026-03-29 00:30", "2026-10-25 00:10", "2026-01-01 00:00", "0044-03-15 12:00 BC"])
         self.order = r.choice(["sorted", "shuffled", "late", "same"])
         self.endless = r.random() < 0.1  # some times are infinite
@@ -476,9 +494,11 @@ def kill_worker(server):
         server.wait_until_up()
 
 
-def run_round(server, rng, cases, crash):
+def run_round(server, rng, cases, crash, spill):
     """Returns the number of cases that failed."""
     quiet = "SET client_min_messages = warning; SET statement_timeout = '300s'; SET TimeZone = 'UTC';\n"
+    server.run(f"ALTER SYSTEM SET streamproc.max_state_memory = '{'64kB' if spill else '1GB'}'")
+    server.run("SELECT pg_reload_conf()")
     server.run(quiet + "".join(c.table_sql() for c in cases))
     hasty = rng.random() < 0.2
     if not hasty and any(c.watched for c in cases):
@@ -516,6 +536,7 @@ def main():
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--round", type=int, default=20)
     parser.add_argument("--crash", type=int, default=25)
+    parser.add_argument("--spill", type=int, default=40)
     parser.add_argument("--only", choices=KINDS)
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 30)
@@ -525,7 +546,8 @@ def main():
     passed = failed = 0
     for first in range(0, options.cases, options.round):
         cases = [Case(seed + i, options.only) for i in range(first, min(first + options.round, options.cases))]
-        bad = run_round(server, rng, cases, rng.randrange(100) < options.crash)
+        spill = random.Random(f"spill {seed + first}").randrange(100) < options.spill
+        bad = run_round(server, rng, cases, rng.randrange(100) < options.crash, spill)
         failed += bad
         passed += len(cases) - bad
     print(f"{passed} passed, {failed} failed")

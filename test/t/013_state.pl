@@ -193,7 +193,7 @@ load();
 results_ok('with little memory');
 cmp_ok($node->safe_psql('postgres', 'SELECT spilled_pages FROM streamproc.worker'), '>', 20, 'pages are spilled');
 
-# Windows in time stay in memory: it is told how much that is too much.
+# What isn't counted by pages, and the first keys of each window in time, stay in memory: it is told how much that is too much.
 my $excess = 0;
 for (1 .. 1000)
 {
