@@ -10,6 +10,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The kernel's calls with one value. */
+static void
+score_value(const SpEwma *state, const SpEwmaParams *params, double x, SpDirection direction,
+			SpScore *score)
+{
+	SpSetup		setup = {params, 1, direction, SP_EWMA_THRESHOLD};
+	SpPoint		point = {0, 0, &x};
+
+	sp_kernel_ewma.score(state, &setup, &point, score, NULL);
+}
+
+static bool
+learn_value(SpEwma *state, const SpEwmaParams *params, double x)
+{
+	SpSetup		setup = {params, 1, SP_DIRECTION_BOTH, SP_EWMA_THRESHOLD};
+	SpPoint		point = {0, 0, &x};
+
+	return sp_kernel_ewma.learn(state, &setup, &point);
+}
+
+static double
+p_value(SpDirection direction, const SpScore *score)
+{
+	SpSetup		setup = {NULL, 1, direction, SP_EWMA_THRESHOLD};
+
+	return sp_kernel_ewma.p_value(&setup, score->score);
+}
+
+static void
+init(SpEwma *state)
+{
+	memset(state, 0, sizeof(*state));
+}
+
 /* Mean and variance of x[0..n-1] with normalized weights, in long double. */
 static void
 brute_force(const double *x, int n, double alpha, double *mean, double *variance)
@@ -58,14 +92,14 @@ test_recursion(double alpha, double offset, double scale)
 	uint64_t	random = 42;
 	int			i;
 
-	sp_ewma_init(&state, &params);
+	init(&state);
 	for (i = 0; i < N; i++)
 	{
 		double		mean,
 					variance;
 
 		x[i] = offset + scale * next_normal(&random) + (i > N / 2 ? 5 * scale : 0);
-		check(sp_ewma_learn(&state, &params, x[i]));
+		check(learn_value(&state, &params, x[i]));
 		if (i > 100 && i % 97 != 0)
 			continue;
 		brute_force(x, i + 1, alpha, &mean, &variance);
@@ -93,14 +127,14 @@ test_drift(void)
 	uint64_t	random = 7;
 	int			i;
 
-	sp_ewma_init(&state, &params);
+	init(&state);
 	for (i = 0; i < N; i++)
 	{
 		double		x = 1000.0 + 10.0 * sin(i * 1e-3) + next_uniform(&random);
 
 		if (i >= N - KEPT)
 			last[i - (N - KEPT)] = x;
-		sp_ewma_learn(&state, &params, x);
+		learn_value(&state, &params, x);
 	}
 	brute_force(last, KEPT, params.alpha, &mean, &variance);
 	check_near(state.mean, mean, 1e-12 * 1000.0);
@@ -117,17 +151,17 @@ test_warmup(void)
 	SpScore		score;
 	int			i;
 
-	sp_ewma_init(&state, &params);
-	check(sp_ewma_score(&state, &params, 1e9, SP_DIRECTION_BOTH, 3.0, &score));
-	check(score.score == 0.0 && score.p_value == 1.0 && isnan(score.expected));
+	init(&state);
+	score_value(&state, &params, 1e9, SP_DIRECTION_BOTH, &score);
+	check(score.score == 0.0 && !score.ready && isnan(score.expected));
 	for (i = 0; i < 5; i++)
 	{
-		check(sp_ewma_score(&state, &params, 1e9, SP_DIRECTION_BOTH, 3.0, &score));
-		check(score.score == 0.0 && score.p_value == 1.0 && isnan(score.lower_bound));
-		sp_ewma_learn(&state, &params, i);
+		score_value(&state, &params, 1e9, SP_DIRECTION_BOTH, &score);
+		check(score.score == 0.0 && !score.ready && isnan(score.lower_bound));
+		learn_value(&state, &params, i);
 	}
-	check(sp_ewma_score(&state, &params, 1e9, SP_DIRECTION_BOTH, 3.0, &score));
-	check(score.score == SP_SCORE_MAX && score.p_value == 0.0);
+	score_value(&state, &params, 1e9, SP_DIRECTION_BOTH, &score);
+	check(score.score == SP_SCORE_MAX && p_value(SP_DIRECTION_BOTH, &score) == 0.0);
 	check(score.lower_bound < score.expected && score.expected < score.upper_bound);
 }
 
@@ -135,7 +169,8 @@ test_warmup(void)
 static void
 set_state(SpEwma *state, const SpEwmaParams *params)
 {
-	sp_ewma_init(state, params);
+	(void) params;
+	init(state);
 	state->count = 100;
 	state->weight = 10.0;
 	state->mean = 10.0;
@@ -150,22 +185,22 @@ test_directions(void)
 	SpScore		score;
 
 	set_state(&state, &params);
-	check(sp_ewma_score(&state, &params, 16.0, SP_DIRECTION_BOTH, 3.0, &score));
+	score_value(&state, &params, 16.0, SP_DIRECTION_BOTH, &score);
 	check(score.score == 3.0 && score.expected == 10.0);
 	check(score.lower_bound == 4.0 && score.upper_bound == 16.0);
-	check_near(score.p_value, 0.0026997960632601866, 1e-15);
-	sp_ewma_score(&state, &params, 4.0, SP_DIRECTION_BOTH, 3.0, &score);
+	check_near(p_value(SP_DIRECTION_BOTH, &score), 0.0026997960632601866, 1e-15);
+	score_value(&state, &params, 4.0, SP_DIRECTION_BOTH, &score);
 	check(score.score == 3.0);
-	sp_ewma_score(&state, &params, 16.0, SP_DIRECTION_HIGH, 3.0, &score);
+	score_value(&state, &params, 16.0, SP_DIRECTION_HIGH, &score);
 	check(score.score == 3.0);
-	check_near(score.p_value, 0.0013498980316300933, 1e-15);
-	sp_ewma_score(&state, &params, 16.0, SP_DIRECTION_LOW, 3.0, &score);
+	check_near(p_value(SP_DIRECTION_HIGH, &score), 0.0013498980316300933, 1e-15);
+	score_value(&state, &params, 16.0, SP_DIRECTION_LOW, &score);
 	check(score.score == -3.0);
-	check_near(score.p_value, 1.0 - 0.0013498980316300933, 1e-15);
-	sp_ewma_score(&state, &params, 4.0, SP_DIRECTION_LOW, 3.0, &score);
+	check_near(p_value(SP_DIRECTION_LOW, &score), 1.0 - 0.0013498980316300933, 1e-15);
+	score_value(&state, &params, 4.0, SP_DIRECTION_LOW, &score);
 	check(score.score == 3.0);
-	sp_ewma_score(&state, &params, 10.0, SP_DIRECTION_BOTH, 3.0, &score);
-	check(score.score == 0.0 && score.p_value == 1.0);
+	score_value(&state, &params, 10.0, SP_DIRECTION_BOTH, &score);
+	check(score.score == 0.0 && p_value(SP_DIRECTION_BOTH, &score) == 1.0);
 }
 
 static void
@@ -176,107 +211,84 @@ test_constant(void)
 	SpScore		score;
 	int			i;
 
-	sp_ewma_init(&state, &params);
+	init(&state);
 	for (i = 0; i < 100000; i++)
-		sp_ewma_learn(&state, &params, 0.1);
+		learn_value(&state, &params, 0.1);
 	check(state.mean == 0.1 && state.variance == 0.0);
-	sp_ewma_score(&state, &params, 0.1, SP_DIRECTION_BOTH, 3.0, &score);
-	check(score.score == 0.0 && score.p_value == 1.0);
+	score_value(&state, &params, 0.1, SP_DIRECTION_BOTH, &score);
+	check(score.score == 0.0 && p_value(SP_DIRECTION_BOTH, &score) == 1.0);
 	check(score.lower_bound == 0.1 && score.upper_bound == 0.1);
-	sp_ewma_score(&state, &params, 0.1 + DBL_EPSILON / 16, SP_DIRECTION_BOTH, 3.0, &score);
+	score_value(&state, &params, 0.1 + DBL_EPSILON / 16, SP_DIRECTION_BOTH, &score);
 	check(score.score == 0.0);	/* rounding */
 
 	/* the first departure, and the way back */
-	sp_ewma_score(&state, &params, 0.2, SP_DIRECTION_BOTH, 3.0, &score);
-	check(score.score == SP_SCORE_MAX && score.p_value == 0.0);
-	sp_ewma_score(&state, &params, 0.2, SP_DIRECTION_LOW, 3.0, &score);
-	check(score.score == -SP_SCORE_MAX && score.p_value == 1.0);
-	sp_ewma_score(&state, &params, 0.0, SP_DIRECTION_LOW, 3.0, &score);
+	score_value(&state, &params, 0.2, SP_DIRECTION_BOTH, &score);
+	check(score.score == SP_SCORE_MAX && p_value(SP_DIRECTION_BOTH, &score) == 0.0);
+	score_value(&state, &params, 0.2, SP_DIRECTION_LOW, &score);
+	check(score.score == -SP_SCORE_MAX && p_value(SP_DIRECTION_LOW, &score) == 1.0);
+	score_value(&state, &params, 0.0, SP_DIRECTION_LOW, &score);
 	check(score.score == SP_SCORE_MAX);
-	sp_ewma_learn(&state, &params, 0.2);
+	learn_value(&state, &params, 0.2);
 	for (i = 0; i < 100000; i++)
 	{
-		sp_ewma_score(&state, &params, 0.1, SP_DIRECTION_BOTH, 3.0, &score);
+		score_value(&state, &params, 0.1, SP_DIRECTION_BOTH, &score);
 		check(score.score < 3.0);
-		sp_ewma_learn(&state, &params, 0.1);
+		learn_value(&state, &params, 0.1);
 	}
 
 	/* a series of zeros */
-	sp_ewma_init(&state, &params);
+	init(&state);
 	for (i = 0; i < 100; i++)
-		sp_ewma_learn(&state, &params, 0.0);
-	sp_ewma_score(&state, &params, -0.0, SP_DIRECTION_BOTH, 3.0, &score);
+		learn_value(&state, &params, 0.0);
+	score_value(&state, &params, -0.0, SP_DIRECTION_BOTH, &score);
 	check(score.score == 0.0);
-	sp_ewma_score(&state, &params, DBL_MIN, SP_DIRECTION_BOTH, 3.0, &score);
+	score_value(&state, &params, DBL_MIN, SP_DIRECTION_BOTH, &score);
 	check(score.score == SP_SCORE_MAX);
 }
 
 static void
 test_bad_values(void)
 {
-	static const double bad[] = {NAN, INFINITY, -INFINITY};
 	SpEwmaParams params = {0.1, 2};
 	SpEwma		state,
 				before;
 	SpScore		score;
-	size_t		i;
 
 	set_state(&state, &params);
 	before = state;
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-	{
-		check(!sp_ewma_score(&state, &params, bad[i], SP_DIRECTION_BOTH, 3.0, &score));
-		check(!sp_ewma_learn(&state, &params, bad[i]));
-	}
-	check(!sp_ewma_learn(&state, &params, DBL_MAX));	/* its square is infinite */
+	check(!learn_value(&state, &params, DBL_MAX));	/* its square is infinite */
 	check(memcmp(&state, &before, sizeof(state)) == 0);
-	check(sp_ewma_score(&state, &params, DBL_MAX, SP_DIRECTION_BOTH, 3.0, &score));
+	score_value(&state, &params, DBL_MAX, SP_DIRECTION_BOTH, &score);
 	check(score.score == SP_SCORE_MAX);
-	sp_ewma_init(&state, &params);
+	init(&state);
 	state.mean = -DBL_MAX;
 	state.count = 2;
-	check(sp_ewma_score(&state, &params, DBL_MAX, SP_DIRECTION_HIGH, 3.0, &score));
-	check(score.score == SP_SCORE_MAX && score.p_value == 0.0);
-
-	/* the count saturates */
-	set_state(&state, &params);
-	state.count = UINT32_MAX;
-	check(sp_ewma_learn(&state, &params, 10.0) && state.count == UINT32_MAX);
+	score_value(&state, &params, DBL_MAX, SP_DIRECTION_HIGH, &score);
+	check(score.score == SP_SCORE_MAX && p_value(SP_DIRECTION_HIGH, &score) == 0.0);
 }
 
 static void
-test_durable_form(void)
+test_soundness(void)
 {
 	SpEwmaParams params = {0.1, 5};
+	SpSetup		setup = {&params, 1, SP_DIRECTION_BOTH, SP_EWMA_THRESHOLD};
 	SpEwma		state,
-				read,
 				damaged;
-	char		buf[SP_EWMA_WRITTEN_SIZE];
 
 	set_state(&state, &params);
-	check(sp_ewma_write(&state, buf) == buf + sizeof(buf));
-	check(sp_ewma_read(&read, buf, buf + sizeof(buf)) == buf + sizeof(buf));
-	check(memcmp(&read, &state, sizeof(state)) == 0);
-	check(sp_ewma_read(&read, buf, buf + sizeof(buf) - 1) == NULL);
-	check(sp_ewma_read(&read, buf, buf) == NULL);
+	check(sp_kernel_ewma.is_sound(&state, &setup));
 
 #define check_refused(field, bad) \
 	do { \
 		damaged = state; \
 		damaged.field = (bad); \
-		sp_ewma_write(&damaged, buf); \
-		check(sp_ewma_read(&read, buf, buf + sizeof(buf)) == NULL); \
+		check(!sp_kernel_ewma.is_sound(&damaged, &setup)); \
 	} while (0)
-	check_refused(version, 2);
 	check_refused(mean, NAN);
 	check_refused(variance, -1.0);
 	check_refused(variance, INFINITY);
 	check_refused(weight, 0.5);
 	check_refused(count, 0);
-
-	sp_ewma_init(&state, &params);
-	sp_ewma_write(&state, buf);
-	check(sp_ewma_read(&read, buf, buf + sizeof(buf)) != NULL);
 }
 
 int
@@ -284,7 +296,7 @@ main(void)
 {
 	SpEwmaParams params;
 
-	sp_ewma_default_params(&params);
+	sp_online_defaults(&sp_kernel_ewma, &params);
 	check(params.alpha == 0.05 && params.warmup == 30);
 	test_recursion(0.05, 0.0, 1.0);
 	test_recursion(0.3, 100.0, 1.0);
@@ -296,6 +308,6 @@ main(void)
 	test_directions();
 	test_constant();
 	test_bad_values();
-	test_durable_form();
+	test_soundness();
 	return failures > 0;
 }

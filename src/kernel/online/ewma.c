@@ -6,152 +6,126 @@
  */
 #include "kernel/online/ewma.h"
 
-#include <float.h>
 #include <math.h>
-#include <string.h>
 
-/* A difference from the mean of that many units in the last place is rounding. */
-#define ROUNDING_ULPS	8
+#include "kernel/online/normal.h"
 
-typedef char state_has_padding[sizeof(SpEwma) == SP_EWMA_WRITTEN_SIZE ? 1 : -1];
-
-const SpParam sp_ewma_param_table[SP_EWMA_NPARAMS] = {
+static const SpParam param_table[] = {
 	{"alpha", SP_PARAM_FLOAT, offsetof(SpEwmaParams, alpha), 0.05, 1e-6, 0.9,
-		"weight of the newest value; a value loses half its weight in about 0.7 / alpha values"},
+	"weight of the newest value; a value loses half its weight in about 0.7 / alpha values",
+	NULL, NULL},
 	{"warmup", SP_PARAM_INT, offsetof(SpEwmaParams, warmup), 30, 2, 1000000000,
-		"values to learn before the first score"}
+	"values to learn before the first score", NULL, NULL}
 };
 
-/* Fill in the defaults of the table. */
-void
-sp_ewma_default_params(SpEwmaParams *params)
-{
-	params->alpha = sp_ewma_param_table[0].default_value;
-	params->warmup = (int32_t) sp_ewma_param_table[1].default_value;
-}
-
-/* A state that has learned nothing. */
-void
-sp_ewma_init(SpEwma *state, const SpEwmaParams *params)
+static double
+get_threshold(const void *params, int n)
 {
 	(void) params;
-	state->version = SP_EWMA_VERSION;
-	state->count = 0;
-	state->weight = 0.0;
-	state->mean = 0.0;
-	state->variance = 0.0;
+	(void) n;
+	return SP_EWMA_THRESHOLD;
 }
 
-/* (x - mean) / sd, within +-SP_SCORE_MAX, defined also for a constant series. */
-static double
-standardize(const SpEwma *state, double sd, double x)
+static size_t
+get_state_size(const void *params, int n)
 {
-	double		difference = x - state->mean;	/* may overflow to infinity */
-	double		z;
-
-	if (fabs(difference) <= ROUNDING_ULPS * DBL_EPSILON * fabs(state->mean))
-		return 0.0;
-	if (sd == 0.0)
-		return copysign(SP_SCORE_MAX, difference);
-	z = difference / sd;
-	return z > SP_SCORE_MAX ? SP_SCORE_MAX : z < -SP_SCORE_MAX ? -SP_SCORE_MAX : z;
+	(void) params;
+	(void) n;
+	return sizeof(SpEwma);
 }
 
-/* Score x against what was learned before. */
-bool
-sp_ewma_score(const SpEwma *state, const SpEwmaParams *params, double x,
-			  SpDirection direction, double threshold, SpScore *result)
+/* A zeroed state has learned nothing. */
+static void
+init(void *state, const SpSetup *setup)
 {
-	double		sd;
-	double		z;
+	(void) state;
+	(void) setup;
+}
 
-	if (!isfinite(x))
-		return false;
+static void
+score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *result,
+	  SpExplanation *why)
+{
+	const SpEwma *s = state;
+	const SpEwmaParams *params = setup->params;
 
-	result->score = 0.0;
-	result->p_value = 1.0;
-	result->expected = state->count > 0 ? state->mean : NAN;
-	result->lower_bound = NAN;
-	result->upper_bound = NAN;
-	if (state->count < (uint32_t) params->warmup)
-		return true;
-
-	sd = sqrt(state->variance);
-	z = standardize(state, sd, x);
-	switch (direction)
+	if (s->count >= (uint64_t) params->warmup)
 	{
-		case SP_DIRECTION_BOTH:
-			result->score = fabs(z);
-			result->p_value = erfc(fabs(z) * M_SQRT1_2);
-			break;
-		case SP_DIRECTION_HIGH:
-			result->score = z;
-			result->p_value = 0.5 * erfc(z * M_SQRT1_2);
-			break;
-		case SP_DIRECTION_LOW:
-			result->score = -z;
-			result->p_value = 0.5 * erfc(-z * M_SQRT1_2);
-			break;
+		sp_normal_score(setup, point->x[0], s->mean, sqrt(s->variance), result, why);
+		return;
 	}
-	result->lower_bound = state->mean - threshold * sd;
-	result->upper_bound = state->mean + threshold * sd;
-	return true;
+	sp_online_clear_score(result);
+	if (s->count > 0)
+		result->expected = s->mean;
 }
 
-/* Learn x. */
-bool
-sp_ewma_learn(SpEwma *state, const SpEwmaParams *params, double x)
+static bool
+learn(void *state, const SpSetup *setup, const SpPoint *point)
 {
-	double		weight = (1.0 - params->alpha) * state->weight + 1.0;
+	SpEwma	   *s = state;
+	const SpEwmaParams *params = setup->params;
+	double		weight = (1.0 - params->alpha) * s->weight + 1.0;
 	double		r = 1.0 / weight;
-	double		d = x - state->mean;
-	double		mean = state->mean + r * d;
-	double		variance = (1.0 - r) * (state->variance + r * d * d);
+	double		d = point->x[0] - s->mean;
+	double		mean = s->mean + r * d;
+	double		variance = (1.0 - r) * (s->variance + r * d * d);
 
-	/* Infinite or NaN when x is, and when the difference or its square overflows. */
+	/* the difference or its square overflows */
 	if (!isfinite(mean) || !isfinite(variance))
 		return false;
 
-	state->weight = weight;
-	state->mean = mean;
-	state->variance = variance;
-	if (state->count < UINT32_MAX)
-		state->count++;
+	s->weight = weight;
+	s->mean = mean;
+	s->variance = variance;
+	s->count++;
 	return true;
 }
 
-/* Write the durable form; returns its end. */
-char *
-sp_ewma_write(const SpEwma *state, char *to)
+static int64_t
+get_learned(const void *state, const SpSetup *setup)
 {
-	memcpy(to, state, SP_EWMA_WRITTEN_SIZE);
-	return to + SP_EWMA_WRITTEN_SIZE;
+	(void) setup;
+	return (int64_t) ((const SpEwma *) state)->count;
 }
 
-/* Could a sequence of values have led here? */
+static int64_t
+get_needed(const void *params, int n)
+{
+	(void) n;
+	return ((const SpEwmaParams *) params)->warmup;
+}
+
 static bool
-is_sound(const SpEwma *state)
+is_sound(const void *state, const SpSetup *setup)
 {
-	if (state->version != SP_EWMA_VERSION)
+	const SpEwma *s = state;
+
+	(void) setup;
+	if (!isfinite(s->mean) || !isfinite(s->weight) || !isfinite(s->variance))
 		return false;
-	if (!isfinite(state->mean) || !isfinite(state->weight) || !isfinite(state->variance))
+	if (s->variance < 0.0 || s->count > INT64_MAX / 2)
 		return false;
-	if (state->variance < 0.0)
-		return false;
-	return state->count == 0 ? state->weight == 0.0 : state->weight >= 1.0;
+	return s->count == 0 ? s->weight == 0.0 : s->weight >= 1.0;
 }
 
-/* Read the durable form; returns its end, or NULL when it isn't one. */
-const char *
-sp_ewma_read(SpEwma *state, const char *from, const char *end)
-{
-	SpEwma		read;
-
-	if (from > end || end - from < SP_EWMA_WRITTEN_SIZE)
-		return NULL;
-	memcpy(&read, from, SP_EWMA_WRITTEN_SIZE);
-	if (!is_sound(&read))
-		return NULL;
-	*state = read;
-	return from + SP_EWMA_WRITTEN_SIZE;
-}
+const SpKernel sp_kernel_ewma = {
+	.name = "ewma",
+	.summary = "deviation from an exponentially weighted mean, in standard deviations",
+	.reference = "Roberts 1959; West 1979; Finch 2009",
+	.takes = SP_TAKES_VALUE,
+	.has_direction = true,
+	.sums_up = true,
+	.version = 2,
+	.nparams = sizeof(param_table) / sizeof(param_table[0]),
+	.param_table = param_table,
+	.params_size = sizeof(SpEwmaParams),
+	.threshold = get_threshold,
+	.state_size = get_state_size,
+	.init = init,
+	.score = score,
+	.learn = learn,
+	.p_value = sp_normal_p_value,
+	.learned = get_learned,
+	.needed = get_needed,
+	.is_sound = is_sound
+};

@@ -20,14 +20,15 @@
  * low, |z| for both; it lies within +-SP_SCORE_MAX.  Where var is 0 (the series was
  * constant) a value equal to the mean, up to rounding, scores 0, and any other
  * +-SP_SCORE_MAX.  The p-value is that of the normal distribution.  Until warmup values
- * are learned the score is 0, the p-value 1 and the bounds NaN.
+ * are learned the score is 0 and the bounds NaN.
+ *
+ * A value so far away that the variance would be infinite can't be learned.
  */
 #ifndef SP_EWMA_H
 #define SP_EWMA_H
 
 #include "kernel/online/online.h"
 
-#define SP_EWMA_VERSION		1
 #define SP_EWMA_THRESHOLD	3.0 /* Roberts' usual control limits */
 
 typedef struct SpEwmaParams
@@ -38,39 +39,12 @@ typedef struct SpEwmaParams
 
 typedef struct SpEwma
 {
-	uint32_t	version;		/* SP_EWMA_VERSION */
-	uint32_t	count;			/* values learned; stays at UINT32_MAX */
+	uint64_t	count;			/* values learned */
 	double		weight;			/* W */
 	double		mean;
 	double		variance;
 } SpEwma;
 
-#define SP_EWMA_NPARAMS 2
-extern const SpParam sp_ewma_param_table[SP_EWMA_NPARAMS];
-
-extern void sp_ewma_default_params(SpEwmaParams *params);
-
-extern void sp_ewma_init(SpEwma *state, const SpEwmaParams *params);
-
-/*
- * Score x against what was learned before.  threshold: for the bounds only.  Returns
- * false, with no result, when x is NaN or infinite.
- */
-extern bool sp_ewma_score(const SpEwma *state, const SpEwmaParams *params, double x,
-						  SpDirection direction, double threshold, SpScore *result);
-
-/*
- * Learn x.  Returns false, with the state unchanged, when x is NaN or infinite or so far
- * away that the variance would be infinite.
- */
-extern bool sp_ewma_learn(SpEwma *state, const SpEwmaParams *params, double x);
-
-/*
- * Durable form: SP_EWMA_WRITTEN_SIZE bytes.  sp_ewma_read() returns the end of what it
- * has read, or NULL when the bytes before end aren't a state.
- */
-#define SP_EWMA_WRITTEN_SIZE 32
-extern char *sp_ewma_write(const SpEwma *state, char *to);
-extern const char *sp_ewma_read(SpEwma *state, const char *from, const char *end);
+extern const SpKernel sp_kernel_ewma;
 
 #endif

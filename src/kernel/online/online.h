@@ -1,11 +1,18 @@
 /*
  * online.h
- *	  What the online detectors' kernels have in common.
+ *	  What online detectors' kernels are, and what they have in common.
  *
- * A kernel keeps the state of one key in a struct of fixed size, scores a value against
- * it, and learns from a value; the two are apart, because what was flagged need not be
- * learned.  The same calls in the same order give the same bits, in the worker and in a
- * query.
+ * A kernel scores the points of one series (one key), one by one, against what it has learned
+ * from those before, and learns from them; the two are apart, because what was flagged need not
+ * be learned.  The same calls in the same order give the same bits, in the worker, in a query
+ * and in the shield.
+ *
+ * Its state is a piece of memory of the caller's, aligned to 8 bytes, of a size that only the
+ * parameters and the number of features decide.  It holds no pointers, so that it can be copied
+ * and written as it is.  Kernels allocate nothing, have no globals and raise no errors.
+ *
+ * The points are finite: who calls makes sure, see sp_online_is_finite().  Times may be those of
+ * earlier points again, or go back.
  */
 #ifndef SP_ONLINE_H
 #define SP_ONLINE_H
@@ -17,6 +24,9 @@
 /* A score never goes beyond, so that scores stay finite and can be compared. */
 #define SP_SCORE_MAX	1e6
 
+#define SP_MAX_FEATURES	64
+#define SP_MAX_PARTS	(SP_MAX_FEATURES + 16)
+
 typedef enum SpDirection
 {
 	SP_DIRECTION_BOTH,			/* far from what is expected is anomalous */
@@ -24,32 +34,185 @@ typedef enum SpDirection
 	SP_DIRECTION_LOW			/* only below */
 } SpDirection;
 
-/* NaN stands for "not known" in the last three. */
+/* One event. */
+typedef struct SpPoint
+{
+	int64_t		time;			/* microseconds since 2000-01-01 UTC */
+	int64_t		local;			/* the same on a clock of the detector's time zone */
+	const double *x;			/* [n of the setup] */
+} SpPoint;
+
+/* What a detector's calls have in common. */
+typedef struct SpSetup
+{
+	const void *params;			/* the kernel's */
+	int			n;				/* features; 1 where a kernel takes a value; 0: there is none */
+	SpDirection direction;
+	double		threshold;		/* above it a score is an anomaly; here for the bounds */
+} SpSetup;
+
 typedef struct SpScore
 {
-	double		score;			/* higher = more anomalous */
-	double		p_value;		/* probability of such a score, or a higher one, without cause */
-	double		expected;
-	double		lower_bound;	/* where the score reaches the threshold, in either direction */
-	double		upper_bound;
+	double		score;			/* higher = more anomalous, within +-SP_SCORE_MAX */
+	double		expected;		/* NaN: not known, or there is more than one feature */
+	double		lower_bound;	/* where the score reaches the threshold, in either direction; */
+	double		upper_bound;	/* likewise */
+	bool		ready;			/* enough was learned; else the score is 0 */
 } SpScore;
+
+/* A part of a score. */
+typedef struct SpPart
+{
+	const char *name;			/* constant; NULL: the feature's */
+	int			feature;		/* of that number */
+	double		amount;
+} SpPart;
+
+/* Why a score is what it is. */
+typedef struct SpExplanation
+{
+	int			nparts;
+	SpPart		parts[SP_MAX_PARTS];	/* their sum is the score where kernels say so */
+	double		expected[SP_MAX_FEATURES];	/* by feature; NaN: not known */
+	double		lower[SP_MAX_FEATURES];
+	double		upper[SP_MAX_FEATURES];
+} SpExplanation;
+
+/* ---- parameters ---- */
 
 typedef enum SpParamType
 {
 	SP_PARAM_FLOAT,				/* a double in the params struct */
-	SP_PARAM_INT				/* an int32_t */
+	SP_PARAM_INT,				/* an int32_t */
+	SP_PARAM_BOOL,				/* an int32_t */
+	SP_PARAM_CHOICE,			/* an int32_t: the number of one of the choices */
+	SP_PARAM_INTERVAL			/* an int64_t: microseconds */
 } SpParamType;
 
-/* One parameter of a method, for parsing, checking and documentation. */
+/* One parameter of a kernel, for parsing, checking and documentation. */
 typedef struct SpParam
 {
 	const char *name;
 	SpParamType type;
-	size_t		offset;			/* in the method's params struct */
-	double		default_value;
-	double		min;			/* both inclusive */
+	size_t		offset;			/* in the kernel's params struct */
+	double		default_value;	/* the number of a choice; NaN: see default_text */
+	double		min;			/* both inclusive; not of choices */
 	double		max;
 	const char *meaning;
+	const char *const *choices; /* NULL at the end */
+	const char *default_text;	/* what it is where no number is given; NULL: the default is one */
 } SpParam;
+
+/* ---- kernels ---- */
+
+typedef enum SpTakes
+{
+	SP_TAKES_VALUE,				/* one number */
+	SP_TAKES_ANY_VALUE,			/* or none at all */
+	SP_TAKES_FEATURES			/* 1 to SP_MAX_FEATURES */
+} SpTakes;
+
+typedef struct SpKernel
+{
+	const char *name;
+	const char *summary;		/* a line */
+	const char *reference;		/* where it is published */
+	SpTakes		takes;
+	bool		has_direction;	/* high and low mean something */
+	bool		uses_time;		/* points need a finite event time */
+	bool		sums_up;		/* the parts of an explanation add up to the score */
+	uint32_t	version;		/* of the state's form */
+
+	int			nparams;
+	const SpParam *param_table;
+	size_t		params_size;
+
+	/* NULL, or why these parameters don't go together; optional. */
+	const char *(*conflict) (const void *params, int n);
+
+	/* The threshold where the user gives none. */
+	double		(*threshold) (const void *params, int n);
+
+	/* Bytes of a state. */
+	size_t		(*state_size) (const void *params, int n);
+
+	/* The state is zeroed before. */
+	void		(*init) (void *state, const SpSetup *setup);
+
+	/*
+	 * Score a point against what was learned; the state stays as it is.  why: NULL, or to be
+	 * filled in if the score is above the threshold.
+	 */
+	void		(*score) (const void *state, const SpSetup *setup, const SpPoint *point,
+						  SpScore *result, SpExplanation *why);
+
+	/* Learn a point.  False, with the state unchanged: it can't be (it would be infinite). */
+	bool		(*learn) (void *state, const SpSetup *setup, const SpPoint *point);
+
+	/*
+	 * Both at once, with the same results to the last bit, and the same state; optional, for
+	 * where that is cheaper.  Where learn() would return false, so does this.
+	 */
+	bool		(*step) (void *state, const SpSetup *setup, const SpPoint *point,
+						 SpScore *result, SpExplanation *why);
+
+	/*
+	 * The point was scored and isn't to be learned, but it came; optional.
+	 */
+	void		(*pass) (void *state, const SpSetup *setup, const SpPoint *point);
+
+	/* The probability of such a score or a higher one without cause, by theory; optional. */
+	double		(*p_value) (const SpSetup *setup, double score);
+
+	/* How many points were learned, of how many that it takes to be ready. */
+	int64_t		(*learned) (const void *state, const SpSetup *setup);
+	int64_t		(*needed) (const void *params, int n);
+
+	/*
+	 * Could points have led to this state?  Whatever bytes it says yes to, all of the above are
+	 * safe on them, and scores are within their range.
+	 */
+	bool		(*is_sound) (const void *state, const SpSetup *setup);
+} SpKernel;
+
+/* All of them, in the order in which they are shown; NULL at the end. */
+extern const SpKernel *const sp_online_kernels[];
+
+extern const SpKernel *sp_online_find(const char *name);
+
+/* The defaults; where there is no number 0, of a float NaN. */
+extern void sp_online_defaults(const SpKernel *kernel, void *params);
+
+/* Zero a state and initialize it. */
+extern void sp_online_init(const SpKernel *kernel, void *state, const SpSetup *setup);
+
+/* Score and learn; false: it can't be learned. */
+extern bool sp_online_step(const SpKernel *kernel, void *state, const SpSetup *setup,
+						   const SpPoint *point, SpScore *result, SpExplanation *why);
+
+/* Are all n numbers finite? */
+extern bool sp_online_is_finite(const double *x, int n);
+
+/*
+ * Durable form: version and size, 4 bytes each, then the state.  write returns the end of what
+ * it has written; read the end of what it has read, or NULL when the bytes before end aren't a
+ * state of this kernel under this setup (then the state is undefined).
+ */
+extern size_t sp_online_written_size(const SpKernel *kernel, const SpSetup *setup);
+extern char *sp_online_write(const SpKernel *kernel, const void *state, const SpSetup *setup,
+							 char *to);
+extern const char *sp_online_read(const SpKernel *kernel, void *state, const SpSetup *setup,
+								  const char *from, const char *end);
+
+/* For kernels: nothing is known. */
+extern void sp_online_clear_score(SpScore *result);
+extern void sp_online_clear_explanation(SpExplanation *why, int n);
+
+/* A score within its range. */
+static inline double
+sp_online_limit(double score)
+{
+	return score > SP_SCORE_MAX ? SP_SCORE_MAX : score < -SP_SCORE_MAX ? -SP_SCORE_MAX : score;
+}
 
 #endif

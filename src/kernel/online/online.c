@@ -1,0 +1,144 @@
+/*
+ * online.c
+ *	  The list of online kernels, and what is the same for all of them.
+ */
+#include "kernel/online/online.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernel/online/ewma.h"
+
+#define HEADER_SIZE (2 * sizeof(uint32_t))
+
+const SpKernel *const sp_online_kernels[] = {
+	&sp_kernel_ewma,
+	NULL
+};
+
+/* The kernel of that name, or NULL. */
+const SpKernel *
+sp_online_find(const char *name)
+{
+	for (const SpKernel *const *k = sp_online_kernels; *k != NULL; k++)
+	{
+		if (strcmp((*k)->name, name) == 0)
+			return *k;
+	}
+	return NULL;
+}
+
+/* Fill in the defaults of a kernel's table. */
+void
+sp_online_defaults(const SpKernel *kernel, void *params)
+{
+	memset(params, 0, kernel->params_size);
+	for (int i = 0; i < kernel->nparams; i++)
+	{
+		const SpParam *p = &kernel->param_table[i];
+		char	   *to = (char *) params + p->offset;
+
+		if (p->type == SP_PARAM_FLOAT)
+			*(double *) to = p->default_value;
+		else if (isnan(p->default_value))
+			continue;
+		else if (p->type == SP_PARAM_INTERVAL)
+			*(int64_t *) to = (int64_t) p->default_value;
+		else
+			*(int32_t *) to = (int32_t) p->default_value;
+	}
+}
+
+/* Zero a state and initialize it. */
+void
+sp_online_init(const SpKernel *kernel, void *state, const SpSetup *setup)
+{
+	memset(state, 0, kernel->state_size(setup->params, setup->n));
+	kernel->init(state, setup);
+}
+
+/* Score and learn. */
+bool
+sp_online_step(const SpKernel *kernel, void *state, const SpSetup *setup, const SpPoint *point,
+			   SpScore *result, SpExplanation *why)
+{
+	if (kernel->step != NULL)
+		return kernel->step(state, setup, point, result, why);
+	kernel->score(state, setup, point, result, why);
+	return kernel->learn(state, setup, point);
+}
+
+/* Are all n numbers finite? */
+bool
+sp_online_is_finite(const double *x, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (!isfinite(x[i]))
+			return false;
+	}
+	return true;
+}
+
+/* ---- durable form ---- */
+
+size_t
+sp_online_written_size(const SpKernel *kernel, const SpSetup *setup)
+{
+	return HEADER_SIZE + kernel->state_size(setup->params, setup->n);
+}
+
+/* Write the durable form; returns its end. */
+char *
+sp_online_write(const SpKernel *kernel, const void *state, const SpSetup *setup, char *to)
+{
+	uint32_t	size = (uint32_t) kernel->state_size(setup->params, setup->n);
+
+	memcpy(to, &kernel->version, sizeof(uint32_t));
+	memcpy(to + sizeof(uint32_t), &size, sizeof(uint32_t));
+	memcpy(to + HEADER_SIZE, state, size);
+	return to + HEADER_SIZE + size;
+}
+
+/* Read the durable form; returns its end, or NULL when it isn't one. */
+const char *
+sp_online_read(const SpKernel *kernel, void *state, const SpSetup *setup, const char *from,
+			   const char *end)
+{
+	size_t		expected = kernel->state_size(setup->params, setup->n);
+	uint32_t	version;
+	uint32_t	size;
+
+	if (from > end || (size_t) (end - from) < HEADER_SIZE + expected)
+		return NULL;
+	memcpy(&version, from, sizeof(uint32_t));
+	memcpy(&size, from + sizeof(uint32_t), sizeof(uint32_t));
+	if (version != kernel->version || size != expected)
+		return NULL;
+	memcpy(state, from + HEADER_SIZE, size);
+	if (!kernel->is_sound(state, setup))
+		return NULL;
+	return from + HEADER_SIZE + size;
+}
+
+/* ---- for kernels ---- */
+
+/* Nothing is known. */
+void
+sp_online_clear_score(SpScore *result)
+{
+	result->score = 0.0;
+	result->expected = NAN;
+	result->lower_bound = NAN;
+	result->upper_bound = NAN;
+	result->ready = false;
+}
+
+/* Nothing is known of n features. */
+void
+sp_online_clear_explanation(SpExplanation *why, int n)
+{
+	why->nparts = 0;
+	for (int i = 0; i < n; i++)
+		why->expected[i] = why->lower[i] = why->upper[i] = NAN;
+}
