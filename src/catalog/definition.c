@@ -407,8 +407,21 @@ load_windows(SpDefinitions *definitions, const SpQueryScope *scope, MemoryContex
 
 /* Labels are the names of the view's last columns; false when it was dropped meanwhile. */
 static bool
-load_rule_labels(SpDetectorDef *detector, int ncolumns)
+load_names(SpDetectorDef *detector, int ncolumns)
 {
+	int			first = ncolumns - detector->nrules - detector->nfeatures + 1;
+
+	detector->feature_names = palloc0(detector->nfeatures * sizeof(char *));
+	for (int i = 0; i < detector->nfeatures; i++)
+	{
+		char	   *name = get_attname(detector->o.expressions, first + i, true);
+
+		if (name == NULL)
+			return false;
+		detector->feature_names[i] = name + (strncmp(name, SP_FEATURE_PREFIX,
+													 strlen(SP_FEATURE_PREFIX)) == 0 ?
+											 strlen(SP_FEATURE_PREFIX) : 0);
+	}
 	detector->rule_labels = palloc0(detector->nrules * sizeof(char *));
 	for (int i = 0; i < detector->nrules; i++)
 	{
@@ -428,6 +441,14 @@ parse_direction(const char *direction)
 	return strcmp(direction, "high") == 0 ? 1 : -1;
 }
 
+static SpLearn
+parse_learn(const char *learn)
+{
+	if (strcmp(learn, "all") == 0)
+		return SP_LEARN_ALL;
+	return strcmp(learn, "normal") == 0 ? SP_LEARN_NORMAL : SP_LEARN_CAPPED;
+}
+
 static SpDetectorDef *
 load_detector(uint64 row)
 {
@@ -445,7 +466,7 @@ load_detector(uint64 row)
 	detector->direction = parse_direction(field_text(row, "direction"));
 	detector->min_effect = field_float(row, "min_effect", 0);
 	detector->cooldown_us = field_us(row, "cooldown", 0);
-	detector->learn_normal = strcmp(field_text(row, "learn"), "normal") == 0;
+	detector->learn = parse_learn(field_text(row, "learn"));
 	detector->trigger_us = field_us(row, "trigger", 0);
 	detector->store_all = strcmp(field_text(row, "store"), "all") == 0;
 	detector->notify = field_text(row, "notify");
@@ -465,7 +486,7 @@ check_detector(const SpDefinitions *definitions, SpDetectorDef *detector)
 	if (reason != NULL)
 		return reason;
 	if (sp_intact_view(&detector->o, ncolumns, 0) == NULL ||
-		!load_rule_labels(detector, ncolumns))
+		!load_names(detector, ncolumns))
 		return sp_intact_describe_view(&detector->o);
 	return NULL;
 }

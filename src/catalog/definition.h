@@ -147,6 +147,17 @@ typedef struct SpWindowDef
 	Oid			changes;		/* the change feed, may be gone; invalid: none */
 } SpWindowDef;
 
+/* Whether flagged values train the model. */
+typedef enum SpLearn
+{
+	SP_LEARN_ALL,
+	SP_LEARN_NORMAL,			/* they don't */
+	SP_LEARN_CAPPED				/* as far as the bounds */
+} SpLearn;
+
+/* What the names of feature columns begin with: they may be those of keys or of what is carried. */
+#define SP_FEATURE_PREFIX "feature "
+
 typedef struct SpDetectorDef
 {
 	SpObjectDef o;
@@ -156,13 +167,14 @@ typedef struct SpDetectorDef
 	int			ncarry;
 	int			nfeatures;
 	int			nrules;
+	char	  **feature_names;	/* nfeatures; names of the view's feature columns, see below */
 	char	  **rule_labels;	/* nrules; names of the view's rule columns */
 	char	   *params;			/* jsonb as text */
 	double		threshold;		/* NaN: the method's default */
 	int			direction;		/* -1 low, 0 both, 1 high */
 	double		min_effect;
 	int64		cooldown_us;
-	bool		learn_normal;	/* learn = 'normal': flagged values don't train */
+	SpLearn		learn;
 	int64		trigger_us;
 	bool		store_all;
 	char	   *notify;			/* NULL: none */

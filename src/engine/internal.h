@@ -353,12 +353,13 @@ struct SpDetector
 	SpStream   *stream;			/* one of the two */
 	SpWindow   *window;
 	const struct SpMethod *method;
-	void	   *params;			/* of the method */
+	struct SpExplanation *explanation;	/* room for that of the row at work */
 	SpExpressions *expressions;
 	SpExpression **evaluated;	/* all columns: [value,] keys, carry, features, rules */
 	int			nevaluated;
 	int			first_key;
 	int			first_carry;
+	int			first_feature;
 	int			first_rule;
 	bool		keyed;			/* has state by key: the method's, or the cooldown's */
 	SpGroups	groups;

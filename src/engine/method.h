@@ -1,44 +1,47 @@
 /*
  * method.h
- *	  The methods that detectors can use: a kernel and what the engine must know of it.
+ *	  The methods that detectors can use: rules, or one of the online kernels.
  */
 #ifndef SP_METHOD_H
 #define SP_METHOD_H
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "kernel/online/online.h"
+#include "pgtime.h"
 #include "utils/jsonb.h"
 
+/* A method with its parameters. */
 typedef struct SpMethod
 {
 	const char *name;
-	bool		takes_value;	/* else it is made of rules */
-	double		default_threshold;
-	int			nparams;
-	const SpParam *param_table;
-	Size		params_size;
-	Size		state_size;		/* 0: no state */
-	Size		written_size;
-	void		(*init) (void *state, const void *params);
-	bool		(*score) (const void *state, const void *params, double x,
-						  SpDirection direction, double threshold, SpScore *result);
-	bool		(*warm) (const void *state, const void *params);
-	bool		(*learn) (void *state, const void *params, double x);
-	char	   *(*write) (const void *state, char *to);
-	const char *(*read) (void *state, const char *from, const char *end);
+	const SpKernel *kernel;		/* NULL: it is made of rules */
+	SpSetup		setup;			/* of the kernel; of rules the threshold only */
+	Size		state_size;		/* of a key; 0: none */
+	pg_tz	   *zone;			/* of the kernel's local clock; NULL: UTC */
+	int32		escape;			/* so many flagged in a row are learned all the same; 0: never */
 } SpMethod;
 
-/* NULL: there is no such method. */
-extern const SpMethod *sp_method_find(const char *name);
+/* False: there is no such method.  *kernel: NULL for rules. */
+extern bool sp_method_find(const char *name, const SpKernel **kernel);
 
 /* The names of all methods, separated by commas. */
 extern const char *sp_method_names(void);
 
 /*
- * The params struct for what the user gave; an error that names the parameter, its value
- * and what is allowed.  In the current memory context.
+ * The method with what the user gave: n features, parameters, threshold (NaN: the method's own).
+ * An error names the parameter, its value and what is allowed.  In the current memory context.
  */
-extern void *sp_method_params(const SpMethod *method, Jsonb *given);
+extern SpMethod *sp_method_open(const char *name, int n, Jsonb *given, SpDirection direction,
+								double threshold);
+
+/* A parameter's type, default and range, for people. */
+extern char *sp_method_param_type(const SpParam *param);
+extern char *sp_method_param_default(const SpParam *param);
+extern char *sp_method_param_range(const SpParam *param);
+
+/* The event time, an instant, on the method's local clock. */
+extern int64 sp_method_local_time(const SpMethod *method, TimestampTz time);
 
 #endif

@@ -139,7 +139,7 @@ name_clause(SpClause *clause, ResTarget *target)
 	}
 	else if (clause->name == NULL &&
 			 (clause->role == SP_CLAUSE_KEY || clause->role == SP_CLAUSE_CARRY ||
-			  clause->role == SP_CLAUSE_GATHER))
+			  clause->role == SP_CLAUSE_GATHER || clause->role == SP_CLAUSE_FEATURE))
 		clause->name = column_name(clause->raw);
 	if (clause->name == NULL && clause->role != SP_CLAUSE_RULE)
 		sp_clause_require_name(clause);
@@ -186,7 +186,7 @@ make_target(const SpClause *clause)
 	if (clause->role == SP_CLAUSE_GATHER)
 		target->val = (Node *) makeFuncCall(SystemFuncName("array_agg"), list_make1(target->val),
 											COERCE_EXPLICIT_CALL, -1);
-	if (clause->role == SP_CLAUSE_VALUE)
+	if (clause->role == SP_CLAUSE_VALUE || clause->role == SP_CLAUSE_FEATURE)
 		type = "float8";
 	else if (clause->role == SP_CLAUSE_RULE && clause->type != BOOLOID)
 		type = "text";

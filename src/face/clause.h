@@ -18,6 +18,7 @@ typedef enum SpClauseRole
 	SP_CLAUSE_GATHER,			/* likewise, beside aggregates: the query has array_agg() of it */
 	SP_CLAUSE_RULE,				/* 'boolean AS label', or text */
 	SP_CLAUSE_VALUE,			/* a number, without a name */
+	SP_CLAUSE_FEATURE,			/* a number, 'expression AS name', or a column */
 	SP_CLAUSE_FILTER,			/* a boolean, without a name */
 	SP_CLAUSE_HAVING			/* likewise, over keys and aggregates */
 } SpClauseRole;

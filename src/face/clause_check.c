@@ -330,6 +330,7 @@ sp_clause_check(ParseState *pstate, const SpClause *clause, List *keys, bool has
 			check_column_type(&context, clause);
 			break;
 		case SP_CLAUSE_VALUE:
+		case SP_CLAUSE_FEATURE:
 			check_value_type(&context, clause);
 			break;
 		case SP_CLAUSE_RULE:

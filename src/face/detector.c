@@ -14,7 +14,9 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "parser/scansup.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
@@ -69,12 +71,14 @@ typedef struct Draft
 {
 	SpRelationName name;
 	SpObject	source;
-	const SpMethod *method;
+	const SpKernel *kernel;		/* NULL: made of rules */
+	char	   *method;
 	Oid			time_type;		/* of event_time */
 	List	   *key_texts;
 	SpClause   *value;			/* or NULL */
 	List	   *keys;
 	List	   *carry;
+	List	   *features;
 	List	   *rules;
 	SpClause   *filter;			/* or NULL */
 } Draft;
@@ -84,27 +88,44 @@ PG_FUNCTION_INFO_V1(sp_drop_detector);
 
 /* ---- Parameters. ---- */
 
-static const SpMethod *
-read_method(FunctionCallInfo fcinfo)
+static void
+read_method(FunctionCallInfo fcinfo, Draft *draft)
 {
-	const SpMethod *method;
-	char	   *name;
-
 	sp_parameter_require(fcinfo, METHOD, "method");
-	name = sp_parameter_text(fcinfo, METHOD, "method");
-	method = sp_method_find(name);
-	if (method == NULL && strcmp(name, "records") == 0)
-		sp_parameter_not_yet_value("method", name, sp_method_names());
-	if (method == NULL)
+	draft->method = sp_parameter_text(fcinfo, METHOD, "method");
+	if (!sp_method_find(draft->method, &draft->kernel))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for parameter \"method\": \"%s\"", name),
+				 errmsg("invalid value for parameter \"method\": \"%s\"", draft->method),
 				 errhint("There is %s.", sp_method_names())));
-	return method;
+}
+
+/* A parameter that the method can do nothing with. */
+static void
+refuse_for_method(FunctionCallInfo fcinfo, const Draft *draft, int n, const char *name,
+				  const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("parameter \"%s\" has no meaning for method \"%s\": %s", name,
+					draft->method, sp_parameter_value(fcinfo, n)),
+			 errhint("%s", hint)));
+}
+
+/* A parameter that the method can't do without. */
+static void
+require_for_method(FunctionCallInfo fcinfo, const Draft *draft, int n, const char *name,
+				   const char *example)
+{
+	if (PG_ARGISNULL(n) || (n != VALUE && sp_parameter_strings(fcinfo, n, name) == NIL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" needs parameter \"%s\"", draft->method, name),
+				 errhint("For example, %s.", example)));
 }
 
 static void
-read_choices(FunctionCallInfo fcinfo)
+read_choices(FunctionCallInfo fcinfo, const Draft *draft)
 {
 	static const char *const directions[] = {"both", "high", "low", NULL};
 	static const char *const learns[] = {"all", "normal", "capped", NULL};
@@ -112,11 +133,16 @@ read_choices(FunctionCallInfo fcinfo)
 	static const char *const stores[] = {"anomalies", "all", NULL};
 	char	   *choice;
 
-	sp_parameter_choice(fcinfo, DIRECTION, "direction", directions);
+	choice = sp_parameter_choice(fcinfo, DIRECTION, "direction", directions);
+	if (strcmp(choice, "both") != 0 && draft->kernel != NULL && !draft->kernel->has_direction)
+		refuse_for_method(fcinfo, draft, DIRECTION, "direction",
+						  "Its scores don't tell high from low.");
 	sp_parameter_choice(fcinfo, STORE, "store", stores);
 	choice = sp_parameter_choice(fcinfo, LEARN, "learn", learns);
-	if (strcmp(choice, "capped") == 0)
-		sp_parameter_not_yet_value("learn", choice, "\"all\" and \"normal\"");
+	if (strcmp(choice, "capped") == 0 && draft->kernel != NULL &&
+		draft->kernel->takes == SP_TAKES_FEATURES)
+		refuse_for_method(fcinfo, draft, LEARN, "learn",
+						  "There is no bound of one value: use 'all' or 'normal'.");
 	choice = sp_parameter_choice(fcinfo, SAMPLE, "sample", samples);
 	if (strcmp(choice, "update") == 0)
 		sp_parameter_not_yet_value("sample", choice, "\"final\"");
@@ -151,9 +177,11 @@ check_notify(FunctionCallInfo fcinfo)
 }
 
 static void
-check_params(FunctionCallInfo fcinfo, const SpMethod *method)
+check_params(FunctionCallInfo fcinfo, const Draft *draft)
 {
 	Jsonb	   *params;
+	int			n = PG_ARGISNULL(VALUE) ?
+		list_length(sp_parameter_strings(fcinfo, FEATURES, "features")) : 1;
 
 	sp_parameter_require(fcinfo, PARAMS, "params");
 	params = PG_GETARG_JSONB_P(PARAMS);
@@ -163,43 +191,46 @@ check_params(FunctionCallInfo fcinfo, const SpMethod *method)
 				 errmsg("parameter \"params\" must be a JSON object: %s",
 						sp_parameter_value(fcinfo, PARAMS)),
 				 errhint("For example, params => '{\"alpha\": 0.1}'.")));
-	(void) sp_method_params(method, params);
+	(void) sp_method_open(draft->method, n, params, SP_DIRECTION_BOTH, get_float8_nan());
 }
 
-/* A method is made of rules, or scores a value. */
+/* A method is made of rules, or scores a value, or features. */
 static void
 check_method(FunctionCallInfo fcinfo, const Draft *draft)
 {
-	const char *name = draft->method->name;
-	bool		has_rules = sp_parameter_strings(fcinfo, RULES, "rules") != NIL;
+	List	   *features = sp_parameter_strings(fcinfo, FEATURES, "features");
+	bool		takes_features = draft->kernel != NULL &&
+		draft->kernel->takes == SP_TAKES_FEATURES;
 
-	if (draft->method->takes_value && PG_ARGISNULL(VALUE))
+	if (draft->kernel == NULL)
+		require_for_method(fcinfo, draft, RULES, "rules", "rules => '{amount > 10000 AS large}'");
+	else if (takes_features)
+		require_for_method(fcinfo, draft, FEATURES, "features", "features => '{amount, quantity}'");
+	else if (draft->kernel->takes == SP_TAKES_VALUE)
+		require_for_method(fcinfo, draft, VALUE, "value", "value => 'amount'");
+	if (draft->kernel != NULL && sp_parameter_strings(fcinfo, RULES, "rules") != NIL)
+		refuse_for_method(fcinfo, draft, RULES, "rules",
+						  "Rules are a method of their own: method => 'rule'.");
+	if (takes_features && !PG_ARGISNULL(VALUE))
+		refuse_for_method(fcinfo, draft, VALUE, "value", "It is one of the features, if any.");
+	if (!takes_features && features != NIL)
+		refuse_for_method(fcinfo, draft, FEATURES, "features", draft->kernel == NULL ?
+						  "Rules are expressions of their own." : "It takes a value.");
+	if (list_length(features) > SP_MAX_FEATURES)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("method \"%s\" needs parameter \"value\"", name),
-				 errhint("For example, value => 'amount'.")));
-	if (draft->method->takes_value && has_rules)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("parameter \"rules\" has no meaning for method \"%s\": %s", name,
-						sp_parameter_value(fcinfo, RULES)),
-				 errhint("Rules are a method of their own: method => 'rule'.")));
-	if (!draft->method->takes_value && !has_rules)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("method \"%s\" needs parameter \"rules\"", name),
-				 errhint("For example, rules => '{amount > 10000 AS large}'.")));
-	check_params(fcinfo, draft->method);
+				(errcode(ERRCODE_TOO_MANY_ARGUMENTS),
+				 errmsg("there are %d features: parameter \"features\" takes at most %d",
+						list_length(features), SP_MAX_FEATURES)));
+	check_params(fcinfo, draft);
 }
 
 static void
 read_parameters(FunctionCallInfo fcinfo, Draft *draft)
 {
-	draft->method = read_method(fcinfo);
-	sp_parameter_not_yet(fcinfo, FEATURES, "features");
+	read_method(fcinfo, draft);
 	sp_parameter_not_yet(fcinfo, HISTORY, "history");
 	check_method(fcinfo, draft);
-	read_choices(fcinfo);
+	read_choices(fcinfo, draft);
 	if (!PG_ARGISNULL(THRESHOLD))
 		check_number(fcinfo, THRESHOLD, "threshold", true);
 	sp_parameter_require(fcinfo, MIN_EFFECT, "min_effect");
@@ -249,7 +280,24 @@ list_clauses(const Draft *draft)
 
 	clauses = list_concat(clauses, draft->keys);
 	clauses = list_concat(clauses, draft->carry);
+	clauses = list_concat(clauses, draft->features);
 	return list_concat(clauses, draft->rules);
+}
+
+/* Their columns in the expressions view have names of their own kind. */
+static void
+mark_features(List *features)
+{
+	ListCell   *cell;
+
+	foreach(cell, features)
+	{
+		SpClause   *clause = lfirst(cell);
+		char	   *name = psprintf(SP_FEATURE_PREFIX "%s", clause->name);
+
+		truncate_identifier(name, strlen(name), false);
+		clause->name = name;
+	}
 }
 
 static void
@@ -264,6 +312,11 @@ read_expressions(FunctionCallInfo fcinfo, Draft *draft)
 										sp_parameter_strings(fcinfo, CARRY, "carry"), source);
 	draft->rules = sp_clause_parse_list(SP_CLAUSE_RULE, "rules",
 										sp_parameter_strings(fcinfo, RULES, "rules"), source);
+	draft->features = sp_clause_parse_list(SP_CLAUSE_FEATURE, "features",
+										   sp_parameter_strings(fcinfo, FEATURES, "features"),
+										   source);
+	sp_clause_check_names(draft->features, no_names);
+	mark_features(draft->features);
 	if (value != NULL)
 		draft->value = sp_clause_parse(SP_CLAUSE_VALUE, "value", value, source);
 	if (filter != NULL)

@@ -1,0 +1,58 @@
+/*
+ * detector.h
+ *	  A detector's row at work: from its values to a verdict (detector_judge.c) and a result row
+ *	  (detector_result.c).
+ *
+ * Private to the engine's detector*.c.
+ */
+#ifndef SP_ENGINE_DETECTOR_H
+#define SP_ENGINE_DETECTOR_H
+
+#include "engine/internal.h"
+#include "engine/method.h"
+
+#define SP_NEVER_ALERTED	PG_INT64_MIN
+
+/* A group's value: this, then the kernel's state. */
+typedef struct SpKeyState
+{
+	int64		last_alert;		/* event time; SP_NEVER_ALERTED */
+	int32		run;			/* so many flagged ones in a row, below what is expected negative */
+	int32		unused;			/* 0 */
+} SpKeyState;
+
+/* A row, and what becomes of it. */
+typedef struct SpVerdict
+{
+	SpPoint		point;
+	double		x[SP_MAX_FEATURES];
+	double		value;			/* NaN: none */
+	bool		scored;			/* there was something to score */
+	bool		is_anomaly;
+	bool		in_cooldown;	/* an anomaly of an episode that was alerted already */
+	SpScore		score;
+	List	   *alerts;			/* of char * */
+	SpExplanation *why;			/* of an anomaly; not of rules */
+} SpVerdict;
+
+static inline SpKeyState *
+sp_detector_key(SpDetector *d, SpGroup *group)
+{
+	return (SpKeyState *) sp_group_value(&d->groups, group);
+}
+
+static inline void *
+sp_detector_state(SpDetector *d, SpGroup *group)
+{
+	return sp_group_value(&d->groups, group) + sizeof(SpKeyState);
+}
+
+/* detector_judge.c: score, decide, learn.  In a memory context that doesn't last. */
+extern void sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i,
+							  SpGroup *group, SpVerdict *v);
+
+/* detector_result.c: keep the result row until it is written. */
+extern void sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i,
+								   const SpVerdict *v);
+
+#endif

@@ -1,0 +1,222 @@
+/*
+ * detector_judge.c
+ *	  A row of a detector: score it against what was learned before, decide, then learn.
+ *
+ * What was flagged trains the model as it is (learn 'all'), not at all ('normal'), or as far as
+ * the bound that it has crossed ('capped').  A series that has moved for good would be flagged
+ * for ever by the last two: the so many-th flagged row on one side in a row (escape), and those
+ * after it, are learned as they are.
+ */
+#include "engine/detector.h"
+
+#include <math.h>
+
+#include "base/compat.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* Which rules hold. */
+static void
+judge_rules(SpDetector *d, const SpEvaluated *ev, int i, SpVerdict *v)
+{
+	int			r;
+
+	for (r = 0; r < d->def->nrules; r++)
+	{
+		SpExpression *e = d->evaluated[d->first_rule + r];
+		NullableDatum *result = &ev->result[d->first_rule + r][i];
+
+		if (result->isnull)
+			continue;
+		if (e->type != BOOLOID)
+			v->alerts = lappend(v->alerts, TextDatumGetCString(result->value));
+		else if (DatumGetBool(result->value))
+			v->alerts = lappend(v->alerts, d->def->rule_labels[r]);
+	}
+	v->scored = true;
+	sp_online_clear_score(&v->score);
+	v->score.score = list_length(v->alerts);
+	v->is_anomaly = v->score.score >= d->method->setup.threshold;
+}
+
+/* ---- methods with a kernel ---- */
+
+/* The numbers to score; false: there are none, or they are none that can be scored. */
+static bool
+get_point(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpVerdict *v)
+{
+	const SpMethod *method = d->method;
+	int			n = method->setup.n;
+	int			first = d->def->has_value ? 0 : d->first_feature;
+	int			f;
+
+	for (f = 0; f < n; f++)
+	{
+		NullableDatum *result = &ev->result[first + f][i];
+
+		if (result->isnull && method->kernel->takes != SP_TAKES_ANY_VALUE)
+			return false;
+		v->x[f] = result->isnull ? 0 : DatumGetFloat8(result->value);
+	}
+	v->point.x = v->x;
+	if (!sp_online_is_finite(v->x, n))
+	{
+		sp_output_dead(&d->output, rows, i, "not_finite", "22003",
+					   d->def->has_value ? "the detector's value is NaN or infinite" :
+					   "a feature of the detector is NaN or infinite");
+		return false;
+	}
+	if (!method->kernel->uses_time)
+		return true;
+	if (TIMESTAMP_NOT_FINITE(rows->time[i]))
+	{
+		sp_output_dead(&d->output, rows, i, "time_range", "22008",
+					   "the detector's method needs an event time that is finite");
+		return false;
+	}
+	v->point.time = sp_time_to_utc(rows->time[i], rows->time_type, rows->zone);
+	v->point.local = rows->time_type == TIMESTAMPTZOID || method->zone != NULL ?
+		sp_method_local_time(method, v->point.time) : rows->time[i];
+	return true;
+}
+
+/* On which side is the value?  -1, 0 or 1. */
+static int
+get_side(const SpVerdict *v)
+{
+	if (isnan(v->value) || isnan(v->score.expected))
+		return 0;
+	return (v->value > v->score.expected) - (v->value < v->score.expected);
+}
+
+static void
+decide(SpDetector *d, SpVerdict *v)
+{
+	v->is_anomaly = v->score.ready && v->score.score > d->method->setup.threshold &&
+		!(fabs(v->value - v->score.expected) < d->def->min_effect);
+}
+
+/* Count flagged rows on one side; is it time to believe them? */
+static bool
+escapes(SpDetector *d, SpKeyState *key, const SpVerdict *v)
+{
+	bool		below = get_side(v) < 0;
+
+	if (!v->is_anomaly)
+	{
+		key->run = 0;
+		return false;
+	}
+	if (below)
+		key->run = key->run > 0 ? -1 : Max(key->run - 1, PG_INT32_MIN / 2);
+	else
+		key->run = key->run < 0 ? 1 : Min(key->run + 1, PG_INT32_MAX / 2);
+	return d->method->escape > 0 && abs(key->run) >= d->method->escape;
+}
+
+/* Learn a flagged point as far as it is to be. */
+static void
+learn_flagged(SpDetector *d, void *state, const SpVerdict *v)
+{
+	const SpKernel *kernel = d->method->kernel;
+	double		capped = Min(Max(v->value, v->score.lower_bound), v->score.upper_bound);
+	SpPoint		point = v->point;
+
+	if (d->def->learn == SP_LEARN_CAPPED && d->method->setup.n == 1 && isfinite(capped))
+	{
+		point.x = &capped;
+		(void) kernel->learn(state, &d->method->setup, &point);
+	}
+	else if (kernel->pass != NULL)
+		kernel->pass(state, &d->method->setup, &point);
+}
+
+/* Where not everything is learned: score and learn are apart. */
+static void
+judge_carefully(SpDetector *d, SpGroup *group, SpVerdict *v)
+{
+	const SpKernel *kernel = d->method->kernel;
+	void	   *state = sp_detector_state(d, group);
+
+	kernel->score(state, &d->method->setup, &v->point, &v->score, v->why);
+	decide(d, v);
+	if (escapes(d, sp_detector_key(d, group), v) || !v->is_anomaly)
+		(void) kernel->learn(state, &d->method->setup, &v->point);
+	else
+		learn_flagged(d, state, v);
+}
+
+/* "value 7 is above the expected 3 to 5, score 4.2" */
+static char *
+describe(const SpDetector *d, const SpVerdict *v)
+{
+	int			side = get_side(v);
+
+	if (d->method->setup.n != 1 || side == 0)
+		return psprintf("score %.3g is above %.3g", v->score.score, d->method->setup.threshold);
+	if (isnan(v->score.lower_bound) || isnan(v->score.upper_bound))
+		return psprintf("value %g is %s the expected %g, score %.3g", v->value,
+						side > 0 ? "above" : "below", v->score.expected, v->score.score);
+	return psprintf("value %g is %s the expected %g to %g, score %.3g", v->value,
+					side > 0 ? "above" : "below", v->score.lower_bound, v->score.upper_bound,
+					v->score.score);
+}
+
+/* How far is the point from what is expected? */
+static void
+judge_point(SpDetector *d, SpGroup *group, SpVerdict *v)
+{
+	const SpMethod *method = d->method;
+
+	v->why = d->explanation;
+	v->why->nparts = 0;
+	if (d->def->learn == SP_LEARN_ALL)
+	{
+		(void) sp_online_step(method->kernel, sp_detector_state(d, group), &method->setup,
+							  &v->point, &v->score, v->why);
+		decide(d, v);
+	}
+	else
+		judge_carefully(d, group, v);
+	sp_group_changed(&d->groups, group);
+	v->scored = true;
+	if (v->is_anomaly)
+		v->alerts = list_make1(describe(d, v));
+}
+
+/* One alert an episode: is this anomaly part of one that was alerted? */
+static void
+apply_cooldown(SpDetector *d, SpGroup *group, int64 time, SpVerdict *v)
+{
+	SpKeyState *key = sp_detector_key(d, group);
+
+	if (!v->is_anomaly || d->def->cooldown_us == 0)
+		return;
+	if (key->last_alert != SP_NEVER_ALERTED && time - d->def->cooldown_us < key->last_alert)
+		v->in_cooldown = true;
+	else
+	{
+		key->last_alert = time;
+		sp_group_changed(&d->groups, group);
+	}
+}
+
+/* Row i. */
+void
+sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup *group,
+				  SpVerdict *v)
+{
+	v->scored = v->is_anomaly = v->in_cooldown = false;
+	v->alerts = NIL;
+	v->why = NULL;
+	v->value = NAN;
+	if (d->def->has_value && !ev->result[0][i].isnull)
+		v->value = DatumGetFloat8(ev->result[0][i].value);
+	if (d->method->kernel == NULL)
+		judge_rules(d, ev, i, v);
+	else if (get_point(d, rows, ev, i, v))
+		judge_point(d, group, v);
+	if (v->scored && group != NULL)
+		apply_cooldown(d, group, rows->time[i], v);
+}
