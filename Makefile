@@ -82,6 +82,8 @@ SCRIPT_PARTS = \
 	src/face/duplicate.sql \
 	src/face/window.sql \
 	src/face/detector.sql \
+	src/face/methods.sql \
+	src/face/score_online.sql \
 	src/face/lifecycle.sql \
 	src/face/operate.sql \
 	src/face/views.sql

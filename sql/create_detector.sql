@@ -47,9 +47,10 @@ SELECT value FROM streamproc.detector_definition WHERE relation = 'odd'::regclas
 SELECT streamproc.create_detector('totals', 'totals', 'ewma', value => 'n', replace => true);
 
 -- what a method needs
-SELECT streamproc.create_detector('d', 'payments');
+\set VERBOSITY terse
 SELECT streamproc.create_detector('d', 'payments', 'sorcery');
 SELECT streamproc.create_detector('d', 'payments', 'rule');
+\set VERBOSITY default
 SELECT streamproc.create_detector('d', 'payments', 'ewma');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', rules => '{amount > 1 AS x}');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', params => '{"alpha": 0}');
@@ -99,7 +100,6 @@ SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', no
 -- not yet
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', features => '{amount}');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', history => '1 day');
-SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', learn => 'capped');
 SELECT streamproc.create_detector('d', 'payments', 'ewma', value => 'amount', sample => 'update');
 
 -- all detectors together; each sees those that one may read

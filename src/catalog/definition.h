@@ -50,6 +50,7 @@
 #include "access/attnum.h"
 #include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
+#include "kernel/online/judge.h"
 #include "nodes/pg_list.h"
 
 typedef enum SpObjectKind
@@ -146,14 +147,6 @@ typedef struct SpWindowDef
 	bool		backfill;
 	Oid			changes;		/* the change feed, may be gone; invalid: none */
 } SpWindowDef;
-
-/* Whether flagged values train the model. */
-typedef enum SpLearn
-{
-	SP_LEARN_ALL,
-	SP_LEARN_NORMAL,			/* they don't */
-	SP_LEARN_CAPPED				/* as far as the bounds */
-} SpLearn;
 
 /* What the names of feature columns begin with: they may be those of keys or of what is carried. */
 #define SP_FEATURE_PREFIX "feature "

@@ -50,6 +50,14 @@ open_method(SpDetectorDef *def)
 {
 	const SpKernel *kernel;
 	Datum		params;
+	SpMethodUse use = {
+		.n = def->has_value ? 1 : def->nfeatures,
+		.direction = def->direction == 0 ? SP_DIRECTION_BOTH :
+		def->direction > 0 ? SP_DIRECTION_HIGH : SP_DIRECTION_LOW,
+		.threshold = def->threshold,
+		.min_effect = def->min_effect,
+		.learn = def->learn
+	};
 
 	if (!sp_method_find(def->method, &kernel))
 		ereport(ERROR,
@@ -57,11 +65,7 @@ open_method(SpDetectorDef *def)
 				 errmsg("detector %s uses method \"%s\", which this version doesn't have",
 						def->o.name, def->method)));
 	params = DirectFunctionCall1(jsonb_in, CStringGetDatum(def->params));
-	return sp_method_open(def->method, def->has_value ? 1 : def->nfeatures,
-						  DatumGetJsonbP(params),
-						  def->direction == 0 ? SP_DIRECTION_BOTH :
-						  def->direction > 0 ? SP_DIRECTION_HIGH : SP_DIRECTION_LOW,
-						  def->threshold);
+	return sp_method_open(def->method, DatumGetJsonbP(params), &use);
 }
 
 /* Bring a detector to life, without state.  One of stream and window is given. */
@@ -134,8 +138,8 @@ get_group(SpDetector *d, const SpEvaluated *ev, int i)
 		group = sp_group_add(&d->groups, hash, 0, keys, nulls);
 		memset(sp_detector_key(d, group), 0, sizeof(SpKeyState));
 		sp_detector_key(d, group)->last_alert = SP_NEVER_ALERTED;
-		if (d->method->kernel != NULL)
-			sp_online_init(d->method->kernel, sp_detector_state(d, group), &d->method->setup);
+		if (d->method->judge.kernel != NULL)
+			sp_online_init(d->method->judge.kernel, sp_detector_state(d, group), &d->method->judge.setup);
 	}
 	return group;
 }
@@ -250,14 +254,14 @@ void
 sp_detector_write_value(void *detector, SpGroup *group, StringInfo buf)
 {
 	SpDetector *d = detector;
-	const SpKernel *kernel = d->method->kernel;
+	const SpKernel *kernel = d->method->judge.kernel;
 	char	   *to;
 
 	appendBinaryStringInfo(buf, (char *) sp_detector_key(d, group), sizeof(SpKeyState));
 	if (kernel == NULL)
 		return;
-	enlargeStringInfo(buf, sp_online_written_size(kernel, &d->method->setup));
-	to = sp_online_write(kernel, sp_detector_state(d, group), &d->method->setup,
+	enlargeStringInfo(buf, sp_online_written_size(kernel, &d->method->judge.setup));
+	to = sp_online_write(kernel, sp_detector_state(d, group), &d->method->judge.setup,
 						 buf->data + buf->len);
 	buf->len = to - buf->data;
 	buf->data[buf->len] = '\0';
@@ -268,12 +272,12 @@ void
 sp_detector_read_value(void *detector, SpGroup *group, const char **p, const char *end)
 {
 	SpDetector *d = detector;
-	const SpKernel *kernel = d->method->kernel;
+	const SpKernel *kernel = d->method->judge.kernel;
 
 	sp_read_bytes(p, end, sp_detector_key(d, group), sizeof(SpKeyState));
 	if (kernel == NULL)
 		return;
-	*p = sp_online_read(kernel, sp_detector_state(d, group), &d->method->setup, *p, end);
+	*p = sp_online_read(kernel, sp_detector_state(d, group), &d->method->judge.setup, *p, end);
 	if (*p == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),

@@ -1,11 +1,6 @@
 /*
  * detector_judge.c
- *	  A row of a detector: score it against what was learned before, decide, then learn.
- *
- * What was flagged trains the model as it is (learn 'all'), not at all ('normal'), or as far as
- * the bound that it has crossed ('capped').  A series that has moved for good would be flagged
- * for ever by the last two: the so many-th flagged row on one side in a row (escape), and those
- * after it, are learned as they are.
+ *	  A row of a detector: which rules hold, or what the kernel says of its value or features.
  */
 #include "engine/detector.h"
 
@@ -37,7 +32,7 @@ judge_rules(SpDetector *d, const SpEvaluated *ev, int i, SpVerdict *v)
 	v->scored = true;
 	sp_online_clear_score(&v->score);
 	v->score.score = list_length(v->alerts);
-	v->is_anomaly = v->score.score >= d->method->setup.threshold;
+	v->is_anomaly = v->score.score >= d->method->judge.setup.threshold;
 }
 
 /* ---- methods with a kernel ---- */
@@ -47,7 +42,7 @@ static bool
 get_point(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpVerdict *v)
 {
 	const SpMethod *method = d->method;
-	int			n = method->setup.n;
+	int			n = method->judge.setup.n;
 	int			first = d->def->has_value ? 0 : d->first_feature;
 	int			f;
 
@@ -55,7 +50,7 @@ get_point(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpVerdict
 	{
 		NullableDatum *result = &ev->result[first + f][i];
 
-		if (result->isnull && method->kernel->takes != SP_TAKES_ANY_VALUE)
+		if (result->isnull && method->judge.kernel->takes != SP_TAKES_ANY_VALUE)
 			return false;
 		v->x[f] = result->isnull ? 0 : DatumGetFloat8(result->value);
 	}
@@ -67,7 +62,7 @@ get_point(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpVerdict
 					   "a feature of the detector is NaN or infinite");
 		return false;
 	}
-	if (!method->kernel->uses_time)
+	if (!method->judge.kernel->uses_time)
 		return true;
 	if (TIMESTAMP_NOT_FINITE(rows->time[i]))
 	{
@@ -81,80 +76,15 @@ get_point(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpVerdict
 	return true;
 }
 
-/* On which side is the value?  -1, 0 or 1. */
-static int
-get_side(const SpVerdict *v)
-{
-	if (isnan(v->value) || isnan(v->score.expected))
-		return 0;
-	return (v->value > v->score.expected) - (v->value < v->score.expected);
-}
-
-static void
-decide(SpDetector *d, SpVerdict *v)
-{
-	v->is_anomaly = v->score.ready && v->score.score > d->method->setup.threshold &&
-		!(fabs(v->value - v->score.expected) < d->def->min_effect);
-}
-
-/* Count flagged rows on one side; is it time to believe them? */
-static bool
-escapes(SpDetector *d, SpKeyState *key, const SpVerdict *v)
-{
-	bool		below = get_side(v) < 0;
-
-	if (!v->is_anomaly)
-	{
-		key->run = 0;
-		return false;
-	}
-	if (below)
-		key->run = key->run > 0 ? -1 : Max(key->run - 1, PG_INT32_MIN / 2);
-	else
-		key->run = key->run < 0 ? 1 : Min(key->run + 1, PG_INT32_MAX / 2);
-	return d->method->escape > 0 && abs(key->run) >= d->method->escape;
-}
-
-/* Learn a flagged point as far as it is to be. */
-static void
-learn_flagged(SpDetector *d, void *state, const SpVerdict *v)
-{
-	const SpKernel *kernel = d->method->kernel;
-	double		capped = Min(Max(v->value, v->score.lower_bound), v->score.upper_bound);
-	SpPoint		point = v->point;
-
-	if (d->def->learn == SP_LEARN_CAPPED && d->method->setup.n == 1 && isfinite(capped))
-	{
-		point.x = &capped;
-		(void) kernel->learn(state, &d->method->setup, &point);
-	}
-	else if (kernel->pass != NULL)
-		kernel->pass(state, &d->method->setup, &point);
-}
-
-/* Where not everything is learned: score and learn are apart. */
-static void
-judge_carefully(SpDetector *d, SpGroup *group, SpVerdict *v)
-{
-	const SpKernel *kernel = d->method->kernel;
-	void	   *state = sp_detector_state(d, group);
-
-	kernel->score(state, &d->method->setup, &v->point, &v->score, v->why);
-	decide(d, v);
-	if (escapes(d, sp_detector_key(d, group), v) || !v->is_anomaly)
-		(void) kernel->learn(state, &d->method->setup, &v->point);
-	else
-		learn_flagged(d, state, v);
-}
-
 /* "value 7 is above the expected 3 to 5, score 4.2" */
 static char *
 describe(const SpDetector *d, const SpVerdict *v)
 {
-	int			side = get_side(v);
+	int			side = sp_judge_side(&d->method->judge, &v->point, &v->score);
 
-	if (d->method->setup.n != 1 || side == 0)
-		return psprintf("score %.3g is above %.3g", v->score.score, d->method->setup.threshold);
+	if (side == 0)
+		return psprintf("score %.3g is above %.3g", v->score.score,
+						d->method->judge.setup.threshold);
 	if (isnan(v->score.lower_bound) || isnan(v->score.upper_bound))
 		return psprintf("value %g is %s the expected %g, score %.3g", v->value,
 						side > 0 ? "above" : "below", v->score.expected, v->score.score);
@@ -167,18 +97,10 @@ describe(const SpDetector *d, const SpVerdict *v)
 static void
 judge_point(SpDetector *d, SpGroup *group, SpVerdict *v)
 {
-	const SpMethod *method = d->method;
-
 	v->why = d->explanation;
 	v->why->nparts = 0;
-	if (d->def->learn == SP_LEARN_ALL)
-	{
-		(void) sp_online_step(method->kernel, sp_detector_state(d, group), &method->setup,
-							  &v->point, &v->score, v->why);
-		decide(d, v);
-	}
-	else
-		judge_carefully(d, group, v);
+	v->is_anomaly = sp_judge_point(&d->method->judge, &sp_detector_key(d, group)->run,
+								   sp_detector_state(d, group), &v->point, &v->score, v->why);
 	sp_group_changed(&d->groups, group);
 	v->scored = true;
 	if (v->is_anomaly)
@@ -213,7 +135,7 @@ sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, S
 	v->value = NAN;
 	if (d->def->has_value && !ev->result[0][i].isnull)
 		v->value = DatumGetFloat8(ev->result[0][i].value);
-	if (d->method->kernel == NULL)
+	if (d->method->judge.kernel == NULL)
 		judge_rules(d, ev, i, v);
 	else if (get_point(d, rows, ev, i, v))
 		judge_point(d, group, v);

@@ -63,7 +63,7 @@ feature_name(const SpDetector *d, int feature)
 static void
 append_expected(const SpDetector *d, const SpVerdict *v, StringInfo buf)
 {
-	int			n = d->method->setup.n;
+	int			n = d->method->judge.setup.n;
 	StringInfoData nearest;
 	bool		any = false;
 
@@ -171,26 +171,15 @@ static void
 set_features(const SpDetector *d, SpAlert *alert, int at, const SpVerdict *v)
 {
 	Datum		elements[SP_MAX_FEATURES];
-	int			n = d->method->setup.n;
+	int			n = d->method->judge.setup.n;
 
-	if (d->method->kernel == NULL || d->def->has_value || n == 0)
+	if (d->method->judge.kernel == NULL || d->def->has_value || n == 0)
 		return;
 	for (int f = 0; f < n; f++)
 		elements[f] = Float8GetDatum(v->x[f]);
 	alert->values[at] = PointerGetDatum(construct_array(elements, n, FLOAT8OID, sizeof(float8),
 														FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	alert->nulls[at] = false;
-}
-
-/* The probability of such a score by the method's theory; NaN: it has none. */
-static double
-get_p_value(const SpDetector *d, const SpVerdict *v)
-{
-	const SpMethod *method = d->method;
-
-	if (method->kernel == NULL || method->kernel->p_value == NULL)
-		return NAN;
-	return v->score.ready ? method->kernel->p_value(&method->setup, v->score.score) : 1;
 }
 
 /* Keep the result row of row i until it is written; id and detected_at come then. */
@@ -221,8 +210,8 @@ sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, co
 	set_float(alert, at++, v->value);
 	set_features(d, alert, at++, v);
 	set_float(alert, at++, v->score.score);
-	set_float(alert, at++, get_p_value(d, v));
-	set_float(alert, at++, d->method->setup.threshold);
+	set_float(alert, at++, sp_method_p_value(d->method, &v->score));
+	set_float(alert, at++, d->method->judge.setup.threshold);
 	alert->values[at] = BoolGetDatum(v->is_anomaly);
 	alert->nulls[at++] = false;
 	set_float(alert, at++, v->score.expected);

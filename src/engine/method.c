@@ -17,13 +17,14 @@
 
 #define RULE			"rule"
 #define RULE_THRESHOLD	1.0		/* one that holds is enough */
-#define TIME_ZONE		"time_zone" /* a parameter of all kernels that look at the clock */
 
-/* Parameters of all kernels. */
-static const SpParam common_table[] = {
-	{"escape", SP_PARAM_INT, offsetof(SpMethod, escape), 20, 0, 1000000000,
+const SpParam sp_method_common_params[] = {
+	{"escape", SP_PARAM_INT, offsetof(SpMethod, judge.escape), 20, 0, 1000000000,
 	"with learn 'normal' or 'capped', so many flagged values in a row on one side are learned all "
-	"the same; 0: never", NULL, NULL}
+	"the same; 0: never", NULL, NULL},
+	{"time_zone", SP_PARAM_TIME_ZONE, offsetof(SpMethod, zone), NAN, 0, 0,
+	"whose clock tells the hour of an event", NULL, "UTC"},
+	{NULL}
 };
 
 /* The parameters at work. */
@@ -64,6 +65,7 @@ sp_method_param_type(const SpParam *param)
 		[SP_PARAM_BOOL] = "boolean",
 		[SP_PARAM_CHOICE] = "text",
 		[SP_PARAM_INTERVAL] = "interval",
+		[SP_PARAM_TIME_ZONE] = "text",
 	};
 
 	return pstrdup(names[param->type]);
@@ -109,6 +111,8 @@ sp_method_param_range(const SpParam *param)
 	{
 		case SP_PARAM_BOOL:
 			return pstrdup("true or false");
+		case SP_PARAM_TIME_ZONE:
+			return pstrdup("any time zone");
 		case SP_PARAM_INTERVAL:
 			return psprintf("from %s to %s", format_us(param->min), format_us(param->max));
 		case SP_PARAM_CHOICE:
@@ -122,14 +126,20 @@ sp_method_param_range(const SpParam *param)
 	}
 }
 
-/* "alpha (number, default 0.05, from 1e-06 to 0.9), ..." */
+/* Append "alpha (number, default 0.05, from 1e-06 to 0.9)", with a comma before. */
 static void
-describe_table(StringInfo buf, const SpParam *table, int n)
+describe_param(StringInfo buf, const SpParam *param)
 {
-	for (int i = 0; i < n; i++)
-		appendStringInfo(buf, "%s%s (%s, default %s, %s)", buf->len > 0 ? ", " : "",
-						 table[i].name, sp_method_param_type(&table[i]),
-						 sp_method_param_default(&table[i]), sp_method_param_range(&table[i]));
+	appendStringInfo(buf, "%s%s (%s, default %s, %s)", buf->len > 0 ? ", " : "", param->name,
+					 sp_method_param_type(param), sp_method_param_default(param),
+					 sp_method_param_range(param));
+}
+
+/* Has the kernel this one of the common parameters? */
+static inline bool
+has_common(const SpKernel *kernel, const SpParam *param)
+{
+	return param->type != SP_PARAM_TIME_ZONE || kernel->uses_time;
 }
 
 /* All parameters of a kernel. */
@@ -139,10 +149,13 @@ describe_params(const SpKernel *kernel)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	describe_table(&buf, kernel->param_table, kernel->nparams);
-	describe_table(&buf, common_table, lengthof(common_table));
-	if (kernel->uses_time)
-		appendStringInfoString(&buf, ", " TIME_ZONE " (text, default UTC)");
+	for (int i = 0; i < kernel->nparams; i++)
+		describe_param(&buf, &kernel->param_table[i]);
+	for (const SpParam *p = sp_method_common_params; p->name != NULL; p++)
+	{
+		if (has_common(kernel, p))
+			describe_param(&buf, p);
+	}
 	return buf.data;
 }
 
@@ -165,7 +178,7 @@ refuse_value(const Reading *r, const char *name, const char *wanted)
 			 errmsg("parameter \"%s\" of method \"%s\" must be %s", name, r->method->name, wanted),
 			 errdetail("Parameter \"params\" is %s.",
 					   JsonbToCString(NULL, &r->given->root, VARSIZE(r->given))),
-			 errhint("Parameters of this method: %s.", describe_params(r->method->kernel))));
+			 errhint("Parameters of this method: %s.", describe_params(r->method->judge.kernel))));
 }
 
 /* A number of jsonb. */
@@ -183,7 +196,7 @@ read_number(const Reading *r, const SpParam *param, const JsonbValue *value)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("parameter \"%s\" of method \"%s\" can't be %g", param->name,
 						r->method->name, x),
-				 errhint("Parameters of this method: %s.", describe_params(r->method->kernel))));
+				 errhint("Parameters of this method: %s.", describe_params(r->method->judge.kernel))));
 	return x;
 }
 
@@ -220,6 +233,19 @@ read_choice(const Reading *r, const SpParam *param, const JsonbValue *value)
 	return 0;
 }
 
+/* The zone of the local clock. */
+static pg_tz *
+read_zone(const Reading *r, const SpParam *param, const JsonbValue *value)
+{
+	pg_tz	   *zone = NULL;
+
+	if (value->type == jbvString)
+		zone = sp_tumbling_zone(pnstrdup(value->val.string.val, value->val.string.len));
+	if (zone == NULL)
+		refuse_value(r, param->name, "the name of a time zone");
+	return zone;
+}
+
 /* Store one given value. */
 static void
 set_param(const Reading *r, const SpParam *param, const JsonbValue *value, char *params)
@@ -245,30 +271,42 @@ set_param(const Reading *r, const SpParam *param, const JsonbValue *value, char 
 		case SP_PARAM_INTERVAL:
 			*(int64 *) to = read_interval(r, param, value);
 			break;
+		case SP_PARAM_TIME_ZONE:
+			*(pg_tz **) to = read_zone(r, param, value);
+			break;
 	}
 }
 
-/* The zone of the local clock. */
-static void
-set_zone(const Reading *r, const JsonbValue *value)
+/* Set the kernel's own parameter of that name; false: it has none. */
+static bool
+set_own(const Reading *r, const JsonbValue *name, const JsonbValue *value)
 {
-	if (value->type == jbvString)
-		r->method->zone = sp_tumbling_zone(pnstrdup(value->val.string.val,
-													value->val.string.len));
-	if (r->method->zone == NULL)
-		refuse_value(r, TIME_ZONE, "the name of a time zone");
-}
+	const SpKernel *kernel = r->method->judge.kernel;
 
-/* The parameter of that name in a table, or NULL. */
-static const SpParam *
-find_param(const SpParam *table, int n, const JsonbValue *name)
-{
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < kernel->nparams; i++)
 	{
-		if (is_string(name, table[i].name))
-			return &table[i];
+		if (is_string(name, kernel->param_table[i].name))
+		{
+			set_param(r, &kernel->param_table[i], value, r->params);
+			return true;
+		}
 	}
-	return NULL;
+	return false;
+}
+
+/* The same for those that all have. */
+static bool
+set_common(const Reading *r, const JsonbValue *name, const JsonbValue *value)
+{
+	for (const SpParam *p = sp_method_common_params; p->name != NULL; p++)
+	{
+		if (is_string(name, p->name) && has_common(r->method->judge.kernel, p))
+		{
+			set_param(r, p, value, (char *) r->method);
+			return true;
+		}
+	}
+	return false;
 }
 
 /* There is no such parameter. */
@@ -279,25 +317,16 @@ refuse_name(const Reading *r, const JsonbValue *name)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("method \"%s\" has no parameter \"%.*s\"", r->method->name,
 					name->val.string.len, name->val.string.val),
-			 r->method->kernel == NULL ? errhint("This method has no parameters.") :
-			 errhint("Parameters of this method: %s.", describe_params(r->method->kernel))));
+			 r->method->judge.kernel == NULL ? errhint("This method has no parameters.") :
+			 errhint("Parameters of this method: %s.", describe_params(r->method->judge.kernel))));
 }
 
 /* One key and its value. */
 static void
 read_pair(const Reading *r, const JsonbValue *name, const JsonbValue *value)
 {
-	const SpKernel *kernel = r->method->kernel;
-	const SpParam *own = kernel ? find_param(kernel->param_table, kernel->nparams, name) : NULL;
-	const SpParam *common = kernel ? find_param(common_table, lengthof(common_table), name) : NULL;
-
-	if (own != NULL)
-		set_param(r, own, value, r->params);
-	else if (common != NULL)
-		set_param(r, common, value, (char *) r->method);
-	else if (kernel != NULL && kernel->uses_time && is_string(name, TIME_ZONE))
-		set_zone(r, value);
-	else
+	if (r->method->judge.kernel == NULL ||
+		(!set_own(r, name, value) && !set_common(r, name, value)))
 		refuse_name(r, name);
 }
 
@@ -325,26 +354,31 @@ read_params(const Reading *r)
 }
 
 SpMethod *
-sp_method_open(const char *name, int n, Jsonb *given, SpDirection direction, double threshold)
+sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 {
 	SpMethod   *method = palloc0(sizeof(SpMethod));
 	const SpKernel *kernel;
 	const char *conflict;
+	int			n = use->n;
 	Reading		r = {method, NULL, given};
 
 	if (!sp_method_find(name, &kernel))
 		elog(ERROR, "there is no method \"%s\"", name);
 	method->name = kernel != NULL ? kernel->name : RULE;
-	method->kernel = kernel;
-	method->setup.n = n;
-	method->setup.direction = direction;
+	method->judge.kernel = kernel;
+	method->judge.setup.n = n;
+	method->judge.setup.direction = use->direction;
+	method->judge.learn = use->learn;
+	method->judge.min_effect = use->min_effect;
 	r.params = palloc0(kernel != NULL ? Max(kernel->params_size, 1) : 1);
-	method->setup.params = r.params;
+	method->judge.setup.params = r.params;
 	if (kernel != NULL)
 		sp_online_defaults(kernel, r.params);
-	for (int i = 0; i < lengthof(common_table); i++)
-		*(int32 *) ((char *) method + common_table[i].offset) =
-			(int32) common_table[i].default_value;
+	for (const SpParam *p = sp_method_common_params; p->name != NULL; p++)
+	{
+		if (p->type == SP_PARAM_INT)
+			*(int32 *) ((char *) method + p->offset) = (int32) p->default_value;
+	}
 	read_params(&r);
 	conflict = kernel != NULL && kernel->conflict != NULL ? kernel->conflict(r.params, n) : NULL;
 	if (conflict != NULL)
@@ -354,10 +388,36 @@ sp_method_open(const char *name, int n, Jsonb *given, SpDirection direction, dou
 				 errdetail("Parameter \"params\" is %s.",
 						   JsonbToCString(NULL, &given->root, VARSIZE(given))),
 				 errhint("Parameters of this method: %s.", describe_params(kernel))));
-	method->setup.threshold = !isnan(threshold) ? threshold :
+	method->judge.setup.threshold = !isnan(use->threshold) ? use->threshold :
 		kernel != NULL ? kernel->threshold(r.params, n) : RULE_THRESHOLD;
 	method->state_size = kernel != NULL ? kernel->state_size(r.params, n) : 0;
 	return method;
+}
+
+void
+sp_method_check_use(const char *name, const SpKernel *kernel, const SpMethodUse *use)
+{
+	if (use->direction != SP_DIRECTION_BOTH && !kernel->has_direction)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"direction\" has no meaning for method \"%s\": \"%s\"",
+						name, use->direction == SP_DIRECTION_HIGH ? "high" : "low"),
+				 errhint("Its scores don't tell high from low.")));
+	if (use->learn == SP_LEARN_CAPPED && kernel->takes == SP_TAKES_FEATURES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"learn\" can't be \"capped\" for method \"%s\"", name),
+				 errhint("Its features have no bounds: use \"all\" or \"normal\".")));
+}
+
+double
+sp_method_p_value(const SpMethod *method, const SpScore *score)
+{
+	const SpKernel *kernel = method->judge.kernel;
+
+	if (kernel == NULL || kernel->p_value == NULL)
+		return NAN;
+	return score->ready ? kernel->p_value(&method->judge.setup, score->score) : 1;
 }
 
 /* ---- time ---- */

@@ -8,7 +8,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
-#include "kernel/online/online.h"
+#include "kernel/online/judge.h"
 #include "pgtime.h"
 #include "utils/jsonb.h"
 
@@ -16,11 +16,9 @@
 typedef struct SpMethod
 {
 	const char *name;
-	const SpKernel *kernel;		/* NULL: it is made of rules */
-	SpSetup		setup;			/* of the kernel; of rules the threshold only */
+	SpJudge		judge;			/* its kernel is NULL where it is made of rules */
 	Size		state_size;		/* of a key; 0: none */
 	pg_tz	   *zone;			/* of the kernel's local clock; NULL: UTC */
-	int32		escape;			/* so many flagged in a row are learned all the same; 0: never */
 } SpMethod;
 
 /* False: there is no such method.  *kernel: NULL for rules. */
@@ -29,12 +27,30 @@ extern bool sp_method_find(const char *name, const SpKernel **kernel);
 /* The names of all methods, separated by commas. */
 extern const char *sp_method_names(void);
 
+/* What a user gives of a method, beside its parameters. */
+typedef struct SpMethodUse
+{
+	int			n;				/* features, 1 for a value */
+	SpDirection direction;
+	double		threshold;		/* NaN: the method's own */
+	double		min_effect;
+	SpLearn		learn;
+} SpMethodUse;
+
 /*
- * The method with what the user gave: n features, parameters, threshold (NaN: the method's own).
- * An error names the parameter, its value and what is allowed.  In the current memory context.
+ * The method.  An error names the parameter, its value and what is allowed.  In the current
+ * memory context.
  */
-extern SpMethod *sp_method_open(const char *name, int n, Jsonb *given, SpDirection direction,
-								double threshold);
+extern SpMethod *sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use);
+
+/* Parameters of all kernels; those of a time zone only where a kernel looks at the clock. */
+extern const SpParam sp_method_common_params[];	/* name NULL at the end */
+
+/* An error when the method can do nothing with the direction, or with learn. */
+extern void sp_method_check_use(const char *name, const SpKernel *kernel, const SpMethodUse *use);
+
+/* The probability of such a score or a higher one by the method's theory; NaN: it has none. */
+extern double sp_method_p_value(const SpMethod *method, const SpScore *score);
 
 /* A parameter's type, default and range, for people. */
 extern char *sp_method_param_type(const SpParam *param);

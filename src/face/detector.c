@@ -131,18 +131,18 @@ read_choices(FunctionCallInfo fcinfo, const Draft *draft)
 	static const char *const learns[] = {"all", "normal", "capped", NULL};
 	static const char *const samples[] = {"final", "update", NULL};
 	static const char *const stores[] = {"anomalies", "all", NULL};
+	SpMethodUse use = {0};
 	char	   *choice;
 
 	choice = sp_parameter_choice(fcinfo, DIRECTION, "direction", directions);
-	if (strcmp(choice, "both") != 0 && draft->kernel != NULL && !draft->kernel->has_direction)
-		refuse_for_method(fcinfo, draft, DIRECTION, "direction",
-						  "Its scores don't tell high from low.");
+	if (strcmp(choice, "both") != 0)
+		use.direction = strcmp(choice, "high") == 0 ? SP_DIRECTION_HIGH : SP_DIRECTION_LOW;
 	sp_parameter_choice(fcinfo, STORE, "store", stores);
 	choice = sp_parameter_choice(fcinfo, LEARN, "learn", learns);
-	if (strcmp(choice, "capped") == 0 && draft->kernel != NULL &&
-		draft->kernel->takes == SP_TAKES_FEATURES)
-		refuse_for_method(fcinfo, draft, LEARN, "learn",
-						  "There is no bound of one value: use 'all' or 'normal'.");
+	if (strcmp(choice, "capped") == 0)
+		use.learn = SP_LEARN_CAPPED;
+	if (draft->kernel != NULL)
+		sp_method_check_use(draft->method, draft->kernel, &use);
 	choice = sp_parameter_choice(fcinfo, SAMPLE, "sample", samples);
 	if (strcmp(choice, "update") == 0)
 		sp_parameter_not_yet_value("sample", choice, "\"final\"");
@@ -180,8 +180,7 @@ static void
 check_params(FunctionCallInfo fcinfo, const Draft *draft)
 {
 	Jsonb	   *params;
-	int			n = PG_ARGISNULL(VALUE) ?
-		list_length(sp_parameter_strings(fcinfo, FEATURES, "features")) : 1;
+	SpMethodUse use = {.n = 1, .threshold = get_float8_nan()};
 
 	sp_parameter_require(fcinfo, PARAMS, "params");
 	params = PG_GETARG_JSONB_P(PARAMS);
@@ -191,7 +190,9 @@ check_params(FunctionCallInfo fcinfo, const Draft *draft)
 				 errmsg("parameter \"params\" must be a JSON object: %s",
 						sp_parameter_value(fcinfo, PARAMS)),
 				 errhint("For example, params => '{\"alpha\": 0.1}'.")));
-	(void) sp_method_open(draft->method, n, params, SP_DIRECTION_BOTH, get_float8_nan());
+	if (PG_ARGISNULL(VALUE))
+		use.n = list_length(sp_parameter_strings(fcinfo, FEATURES, "features"));
+	(void) sp_method_open(draft->method, params, &use);
 }
 
 /* A method is made of rules, or scores a value, or features. */

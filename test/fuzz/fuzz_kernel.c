@@ -10,14 +10,15 @@
 #include <stdlib.h>
 
 #include "kernel/aggregate.h"
-#include "kernel/online/ewma.h"
+#include "kernel/online/online.h"
 
 #include "fuzz.h"
 
 #define MAX_VALUES		5
 #define NFUNCTIONS		(SP_AGG_STDDEV_SAMP + 1)
 #define NTYPES			(SP_AGG_FLOAT8 + 1)
-#define EWMA			255		/* the kernel's number in an input */
+#define ONLINE			200		/* the first online kernel's number in an input */
+#define MAX_STATE		((size_t) 1 << 20)
 
 /* More values than can ever have come: states of so many need not be taken back. */
 #define MANY			(INT64_C(1) << 61)
@@ -154,76 +155,149 @@ try_aggregate(FuzzInput *in, const SpAggKernel *kernel)
 	fuzz_free(bytes, 0);
 }
 
+/* ---- online kernels ---- */
+
+/* A kernel at work. */
+typedef struct Online
+{
+	const SpKernel *kernel;
+	SpSetup		setup;
+	size_t		size;
+	void	   *params;
+	void	   *state;
+} Online;
+
+/* Parameters within their ranges. */
+static void
+take_params(FuzzInput *in, const SpKernel *kernel, void *params)
+{
+	sp_online_defaults(kernel, params);
+	for (int i = 0; i < kernel->nparams; i++)
+	{
+		const SpParam *p = &kernel->param_table[i];
+		char	   *to = (char *) params + p->offset;
+		unsigned	byte = take_byte(in);
+		double		value = p->min + (p->max - p->min) * pow(byte / 255.0, 8);
+		int32_t		n = 0;
+
+		if (byte % 2 == 0)
+			continue;
+		while (p->choices != NULL && p->choices[n] != NULL)
+			n++;
+		if (p->type == SP_PARAM_FLOAT)
+			*(double *) to = value;
+		else if (p->type == SP_PARAM_INTERVAL)
+			*(int64_t *) to = (int64_t) value;
+		else
+			*(int32_t *) to = n > 0 ? (int32_t) byte % n : (int32_t) value;
+	}
+}
+
+/* False: the parameters don't go together, or the state would be large. */
+static bool
+open_online(FuzzInput *in, Online *o, const SpKernel *kernel)
+{
+	o->kernel = kernel;
+	o->params = malloc(kernel->params_size + 1);
+	take_params(in, kernel, o->params);
+	o->setup.params = o->params;
+	o->setup.n = kernel->takes == SP_TAKES_FEATURES ? 1 + (int) take_below(in, 3) : 1;
+	o->setup.direction = kernel->has_direction ? SP_DIRECTION_BOTH + take_below(in, 3) :
+		SP_DIRECTION_BOTH;
+	o->size = kernel->state_size(o->params, o->setup.n);
+	if ((kernel->conflict != NULL && kernel->conflict(o->params, o->setup.n) != NULL) ||
+		o->size > MAX_STATE)
+	{
+		free(o->params);
+		return false;
+	}
+	o->setup.threshold = kernel->threshold(o->params, o->setup.n);
+	o->state = malloc(o->size);
+	sp_online_init(kernel, o->state, &o->setup);
+	return true;
+}
+
 /* Write a state, read it, write it again. */
 static void
-write_ewma(const SpEwma *state)
+write_online(const Online *o)
 {
-	char	   *written = malloc(SP_EWMA_WRITTEN_SIZE);
-	const char *end = written + SP_EWMA_WRITTEN_SIZE;
-	SpEwma		read;
+	size_t		size = sp_online_written_size(o->kernel, &o->setup);
+	char	   *written = malloc(size);
+	void	   *read = malloc(o->size);
 
-	demand(sp_ewma_write(state, written) == end);
-	demand(sp_ewma_read(&read, written, end) == end);
-	demand(memcmp(&read, state, sizeof(SpEwma)) == 0);
-	demand(sp_ewma_read(&read, written, end - 1) == NULL);
+	demand(sp_online_write(o->kernel, o->state, &o->setup, written) == written + size);
+	demand(sp_online_read(o->kernel, read, &o->setup, written, written + size) == written + size);
+	demand(memcmp(read, o->state, o->size) == 0);
+	demand(sp_online_read(o->kernel, read, &o->setup, written, written + size - 1) == NULL);
 	free(written);
+	free(read);
 }
 
-/* Score and learn a value: the results are within their ranges. */
+/* Score and learn a point: the results are within their ranges, and only learning changes. */
 static void
-advance_ewma(SpEwma *state, const SpEwmaParams *params, double x, SpDirection direction)
+advance_online(Online *o, const SpPoint *point)
 {
-	SpEwma		before = *state;
+	static SpExplanation why;
+	void	   *before = malloc(o->size);
 	SpScore		score;
 
-	if (sp_ewma_score(state, params, x, direction, SP_EWMA_THRESHOLD, &score))
-	{
-		demand(fabs(score.score) <= SP_SCORE_MAX);
-		demand(score.p_value >= 0.0 && score.p_value <= 1.0);
-		demand(direction != SP_DIRECTION_BOTH || score.score >= 0.0);
-	}
-	else
-		demand(!isfinite(x));
-	demand(memcmp(&before, state, sizeof(SpEwma)) == 0);
-	if (!sp_ewma_learn(state, params, x))
-		demand(memcmp(&before, state, sizeof(SpEwma)) == 0);
+	memcpy(before, o->state, o->size);
+	o->kernel->score(o->state, &o->setup, point, &score, &why);
+	demand(fabs(score.score) <= SP_SCORE_MAX);
+	demand(memcmp(before, o->state, o->size) == 0);
+	if (!o->kernel->learn(o->state, &o->setup, point))
+		demand(memcmp(before, o->state, o->size) == 0);
+	if (o->kernel->pass != NULL)
+		o->kernel->pass(o->state, &o->setup, point);
+	(void) o->kernel->learned(o->state, &o->setup);
+	demand(o->kernel->is_sound(o->state, &o->setup));
+	free(before);
 }
 
-/* The state of the detector, or not. */
+/* Points for a state. */
 static void
-try_ewma(FuzzInput *in)
+advance_by_input(FuzzInput *in, Online *o)
 {
-	SpEwmaParams params;
-	SpDirection direction = SP_DIRECTION_BOTH + take_below(in, 3);
 	int			n = (int) take_below(in, MAX_VALUES);
-	double		values[MAX_VALUES];
+	double		x[SP_MAX_FEATURES] = {0};
+	SpPoint		point = {0, 0, x};
+
+	for (int i = 0; i < n; i++)
+	{
+		take_bytes(in, x, sizeof(double) * (size_t) o->setup.n);
+		point.time = (int64_t) take_uint64(in);
+		point.local = point.time;
+		if (sp_online_is_finite(x, o->setup.n) && point.time != INT64_MIN &&
+			point.time != INT64_MAX)
+			advance_online(o, &point);
+	}
+}
+
+/* The state of a detector, or not. */
+static void
+try_online(FuzzInput *in, const SpKernel *kernel)
+{
+	FuzzInput	again;
+	Online		o;
 	size_t		size;
 	char	   *bytes;
-	SpEwma		state;
-	const char *end;
 
-	sp_ewma_default_params(&params);
-	params.warmup = 2 + (int32_t) take_below(in, 4);
-	params.alpha = sp_ewma_param_table[0].min +
-		take_byte(in) / 255.0 * (sp_ewma_param_table[0].max - sp_ewma_param_table[0].min);
-	take_bytes(in, values, sizeof(double) * (size_t) n);
-
-	sp_ewma_init(&state, &params);
-	for (int i = 0; i < n; i++)
-		advance_ewma(&state, &params, values[i], direction);
-	write_ewma(&state);
+	if (!open_online(in, &o, kernel))
+		return;
+	again = *in;
+	advance_by_input(in, &o);
+	write_online(&o);
 
 	size = input_left(in);
 	bytes = fuzz_copy(in->next, size, 0);
-	end = sp_ewma_read(&state, bytes, bytes + size);
-	if (end != NULL)
+	if (sp_online_read(kernel, o.state, &o.setup, bytes, bytes + size) != NULL)
 	{
-		demand(end == bytes + SP_EWMA_WRITTEN_SIZE);
-		write_ewma(&state);
-		for (int i = 0; i < n; i++)
-			advance_ewma(&state, &params, values[i], direction);
-		write_ewma(&state);
+		write_online(&o);
+		advance_by_input(&again, &o);
+		write_online(&o);
 	}
+	free(o.state);
+	free(o.params);
 	fuzz_free(bytes, 0);
 }
 
@@ -234,10 +308,13 @@ fuzz_one(const uint8_t *data, size_t size)
 	unsigned	number = take_byte(&in);
 	const SpAggKernel *kernel;
 
-	if (number == EWMA)
+	for (unsigned i = 0; sp_online_kernels[i] != NULL; i++)
 	{
-		try_ewma(&in);
-		return;
+		if (number == ONLINE + i)
+		{
+			try_online(&in, sp_online_kernels[i]);
+			return;
+		}
 	}
 	kernel = sp_agg_find((SpAggFunction) (number / NTYPES), (SpAggType) (number % NTYPES));
 	if (kernel != NULL)
@@ -257,6 +334,46 @@ largest(SpAggType type)
 	else if (type == SP_AGG_FLOAT4)
 		memcpy(&bits, &small, sizeof(small));
 	return bits;
+}
+
+/* Default parameters, no points, and a state that a few points have led to. */
+static void
+seed_online(unsigned number, const SpKernel *kernel, uint64_t *random)
+{
+	size_t		head = 1 + (size_t) kernel->nparams + (kernel->takes == SP_TAKES_FEATURES) +
+		kernel->has_direction + 1;
+	uint8_t    *zeros = calloc(1, head);
+	FuzzInput	in = {zeros + 1, zeros + head};
+	double		x[SP_MAX_FEATURES];
+	SpPoint		point = {0, 0, x};
+	Online		o;
+
+	if (open_online(&in, &o, kernel))
+	{
+		size_t		size = head + sp_online_written_size(kernel, &o.setup);
+		uint8_t    *seed = malloc(size);
+
+		for (int i = 0; i < 40; i++)
+		{
+			for (int f = 0; f < SP_MAX_FEATURES; f++)
+			{
+				uint8_t		byte;
+
+				fuzz_random(random, &byte, 1);
+				x[f] = byte;
+			}
+			point.time = point.local = i * INT64_C(60000000);
+			(void) kernel->learn(o.state, &o.setup, &point);
+		}
+		memcpy(seed, zeros, head);
+		seed[0] = (uint8_t) number;
+		(void) sp_online_write(kernel, o.state, &o.setup, (char *) seed + head);
+		fuzz_seed(seed, size);
+		free(seed);
+		free(o.state);
+		free(o.params);
+	}
+	free(zeros);
 }
 
 /*
@@ -297,21 +414,6 @@ fuzz_seeds(void)
 			fuzz_seed(bytes, (size_t) (end - (char *) bytes));
 		}
 	}
-	for (int n = 0; n < 4; n++)
-	{
-		SpEwmaParams params;
-		SpEwma		ewma;
-
-		memset(bytes, 0, sizeof(bytes));
-		bytes[0] = EWMA;
-		bytes[1] = (uint8_t) n;
-		bytes[2] = 1;
-		bytes[4] = (uint8_t) (n * 80);
-		sp_ewma_default_params(&params);
-		sp_ewma_init(&ewma, &params);
-		for (int i = 0; i < n; i++)
-			(void) sp_ewma_learn(&ewma, &params, i * 1.5);
-		(void) sp_ewma_write(&ewma, (char *) bytes + 13);
-		fuzz_seed(bytes, 13 + SP_EWMA_WRITTEN_SIZE);
-	}
+	for (unsigned i = 0; sp_online_kernels[i] != NULL; i++)
+		seed_online(ONLINE + i, sp_online_kernels[i], &state);
 }

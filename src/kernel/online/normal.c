@@ -40,7 +40,7 @@ sp_normal_score(const SpSetup *setup, double x, double center, double scale, SpS
 		return;
 	sp_online_clear_explanation(why, 1);
 	why->nparts = 1;
-	why->parts[0] = (SpPart) {NULL, 0, result->score};
+	why->parts[0] = (SpPart){NULL, 0, result->score};
 	why->expected[0] = center;
 	why->lower[0] = result->lower_bound;
 	why->upper[0] = result->upper_bound;

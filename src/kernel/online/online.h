@@ -86,7 +86,8 @@ typedef enum SpParamType
 	SP_PARAM_INT,				/* an int32_t */
 	SP_PARAM_BOOL,				/* an int32_t */
 	SP_PARAM_CHOICE,			/* an int32_t: the number of one of the choices */
-	SP_PARAM_INTERVAL			/* an int64_t: microseconds */
+	SP_PARAM_INTERVAL,			/* an int64_t: microseconds */
+	SP_PARAM_TIME_ZONE			/* of who calls a kernel, never the kernel's own */
 } SpParamType;
 
 /* One parameter of a kernel, for parsing, checking and documentation. */

@@ -1,0 +1,72 @@
+--
+-- score_online(): what a detector says, of rows in a query.
+--
+SET timezone = 'UTC';
+SET datestyle = 'ISO, YMD';
+CREATE SCHEMA score_online_test;
+SET search_path = score_online_test, public;
+
+-- What each method may be given, and what it is.
+SELECT method, takes, has_direction, default_threshold, state_bytes > 0 AS has_state FROM streamproc.methods
+WHERE method IN ('rule', 'ewma') ORDER BY method;
+SELECT parameter, type, default_value, range FROM streamproc.method_parameters WHERE method = 'ewma';
+SELECT count(*) AS without_words FROM streamproc.methods WHERE summary IS NULL OR (reference IS NULL AND method <> 'rule');
+SELECT count(*) AS undocumented FROM streamproc.method_parameters WHERE meaning IS NULL OR range IS NULL OR default_value IS NULL;
+
+-- The stream and the query agree to the last bit, for every method that takes a value, however it is used.
+CREATE TABLE reading (id int, sensor int, value float8, ts timestamptz);
+SELECT streamproc.create_stream('reading', time_column => 'ts', watermark => '1 hour', idle_timeout => '1 day');
+CREATE TABLE use (name text, method text, params jsonb, threshold float8, direction text, min_effect float8, learn text);
+INSERT INTO use SELECT 'd_' || m.method || '_' || u.n, m.method, '{}', u.threshold,
+	CASE WHEN m.has_direction THEN u.direction ELSE 'both' END, u.min_effect, u.learn
+FROM streamproc.methods m, (VALUES (1, NULL::float8, 'both', 0, 'all'), (2, 0.5, 'high', 1.5, 'normal'),
+	(3, 2, 'low', 0, 'capped')) u (n, threshold, direction, min_effect, learn)
+WHERE m.takes LIKE 'value%' AND m.method NOT IN ('velocity', 'silence');
+SELECT count(*) > 0 AS some FROM use, streamproc.create_detector(use.name, 'reading', method, value => 'value',
+	keys => '{sensor}', carry => ARRAY['id AS reading'], params => use.params, threshold => use.threshold, direction => use.direction,
+	min_effect => use.min_effect, learn => use.learn, store => 'all');
+SELECT streamproc.wait_for();
+INSERT INTO reading SELECT i, i % 3, CASE WHEN i % 211 = 0 THEN 500 WHEN i % 97 = 0 THEN NULL
+	WHEN i % 3 = 2 THEN 7 + (i / 900) * 5 + (i % 13) / 10.0
+	ELSE 100 + 10 * sin(i / 40.0) + (i * 7919 % 101) / 20.0 END,
+	'2026-01-01'::timestamptz + i * interval '5 minutes' FROM generate_series(1, 1500) i;
+SELECT streamproc.stop();
+SELECT streamproc.start();
+INSERT INTO reading SELECT i, i % 3, CASE WHEN i % 211 = 0 THEN 500 ELSE 90 + (i * 7919 % 101) / 20.0 END,
+	'2026-01-01'::timestamptz + i * interval '5 minutes' FROM generate_series(1501, 2000) i;
+INSERT INTO reading VALUES (2001, 1, 'NaN', '2026-01-09'), (2002, 1, '-Infinity', '2026-01-09');
+SELECT streamproc.wait_for();
+CREATE FUNCTION differences(name text, method text, params jsonb, threshold float8, direction text, min_effect float8,
+	learn text, OUT scored bigint, OUT flagged bigint, OUT different bigint) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('SELECT count(*), count(*) FILTER (WHERE is_anomaly) FROM %I', name) INTO scored, flagged;
+	EXECUTE format($q$
+		WITH history AS (SELECT id, streamproc.score_online(%L, ts, value, %L, threshold => %L, direction => %L,
+			min_effect => %L, learn => %L) OVER (PARTITION BY sensor ORDER BY ts, id) AS s FROM reading),
+		a AS (SELECT id, (s).score, (s).p_value, (s).is_anomaly, (s).expected, (s).lower_bound, (s).upper_bound FROM history
+			WHERE (s).score IS NOT NULL),
+		b AS (SELECT reading, score, p_value, is_anomaly, expected, lower_bound, upper_bound FROM %I)
+		SELECT count(*) FROM ((TABLE a EXCEPT ALL TABLE b) UNION ALL (TABLE b EXCEPT ALL TABLE a)) d$q$,
+		method, params, threshold, direction, min_effect, learn, name) INTO different;
+END $$;
+SELECT use.name, scored, flagged > 0 AS some_flagged, different FROM use, differences(use.name, method, params, threshold, direction,
+	min_effect, learn) WHERE method = 'ewma' ORDER BY 1;
+SELECT use.name, scored, different FROM use, differences(use.name, method, params, threshold, direction, min_effect, learn)
+WHERE scored <> (SELECT count(*) FROM reading WHERE value < 'Infinity' AND value > '-Infinity') OR different <> 0;
+
+-- Bad input
+\set VERBOSITY terse
+SELECT streamproc.score_online('sorcery', ts, value) OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online('rule', ts, value) OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online(NULL, ts, value) OVER () FROM reading LIMIT 1;
+\set VERBOSITY default
+SELECT streamproc.score_online('ewma', ts, value, '{"beta": 1}') OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online('ewma', ts, value, NULL) OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online('ewma', ts, value, jsonb_build_object('warmup', id)) OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online('ewma', ts, value, threshold => -1) OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online('ewma', ts, value, direction => 'up') OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online('ewma', ts, value, learn => NULL) OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online('ewma', ts, ARRAY[value]) OVER () FROM reading LIMIT 1;
+
+SELECT streamproc.drop_stream('reading', cascade => true);
+DROP SCHEMA score_online_test CASCADE;

@@ -1,0 +1,119 @@
+/*
+ * methods.c
+ *	  streamproc.methods and method_parameters: what the kernels say of themselves.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "base/compat.h"
+#include "engine/method.h"
+
+#define SHOWN_FEATURES 4		/* for which the size of a state is shown */
+
+PG_FUNCTION_INFO_V1(sp_list_methods);
+PG_FUNCTION_INFO_V1(sp_list_method_parameters);
+
+static const char *
+describe_takes(const SpKernel *kernel)
+{
+	switch (kernel->takes)
+	{
+		case SP_TAKES_VALUE:
+			return "value";
+		case SP_TAKES_ANY_VALUE:
+			return "value or nothing";
+		case SP_TAKES_FEATURES:
+			return "features";
+	}
+	return NULL;
+}
+
+static void
+add_method(ReturnSetInfo *result, const SpKernel *kernel)
+{
+	int			n = kernel->takes == SP_TAKES_FEATURES ? SHOWN_FEATURES : 1;
+	void	   *params = palloc0(Max(kernel->params_size, 1));
+	bool		nulls[8] = {false};
+	Datum		values[8] = {
+		CStringGetTextDatum(kernel->name),
+		CStringGetTextDatum(describe_takes(kernel)),
+		CStringGetTextDatum(kernel->summary),
+		BoolGetDatum(kernel->has_direction),
+		BoolGetDatum(kernel->uses_time)
+	};
+
+	sp_online_defaults(kernel, params);
+	values[5] = Float8GetDatum(kernel->threshold(params, n));
+	values[6] = Int64GetDatum((int64) kernel->state_size(params, n));
+	values[7] = CStringGetTextDatum(kernel->reference);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* The one without a kernel. */
+static void
+add_rules(ReturnSetInfo *result)
+{
+	bool		nulls[8] = {false, false, false, false, false, false, false, true};
+	Datum		values[8] = {
+		CStringGetTextDatum("rule"),
+		CStringGetTextDatum("rules"),
+		CStringGetTextDatum("labelled SQL conditions; the score is how many hold"),
+		BoolGetDatum(false),
+		BoolGetDatum(false),
+		Float8GetDatum(1),
+		Int64GetDatum(0)
+	};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+Datum
+sp_list_methods(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	add_rules(result);
+	for (const SpKernel *const *k = sp_online_kernels; *k != NULL; k++)
+		add_method(result, *k);
+	return (Datum) 0;
+}
+
+static void
+add_parameter(ReturnSetInfo *result, const char *method, const SpParam *param)
+{
+	bool		nulls[6] = {false};
+	Datum		values[6] = {
+		CStringGetTextDatum(method),
+		CStringGetTextDatum(param->name),
+		CStringGetTextDatum(sp_method_param_type(param)),
+		CStringGetTextDatum(sp_method_param_default(param)),
+		CStringGetTextDatum(sp_method_param_range(param)),
+		CStringGetTextDatum(param->meaning)
+	};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+Datum
+sp_list_method_parameters(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (const SpKernel *const *k = sp_online_kernels; *k != NULL; k++)
+	{
+		for (int i = 0; i < (*k)->nparams; i++)
+			add_parameter(result, (*k)->name, &(*k)->param_table[i]);
+		for (const SpParam *p = sp_method_common_params; p->name != NULL; p++)
+		{
+			if ((*k)->uses_time || p->type != SP_PARAM_TIME_ZONE)
+				add_parameter(result, (*k)->name, p);
+		}
+	}
+	return (Datum) 0;
+}

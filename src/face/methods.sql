@@ -1,0 +1,41 @@
+/*
+ * Which methods detectors can use, and their parameters.
+ */
+
+CREATE FUNCTION streamproc.list_methods(
+	OUT method text, OUT takes text, OUT summary text, OUT has_direction boolean, OUT uses_time boolean,
+	OUT default_threshold float8, OUT state_bytes int8, OUT reference text)
+RETURNS SETOF record
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'sp_list_methods';
+
+CREATE FUNCTION streamproc.list_method_parameters(
+	OUT method text, OUT parameter text, OUT type text, OUT default_value text, OUT range text, OUT meaning text)
+RETURNS SETOF record
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'sp_list_method_parameters';
+
+CREATE VIEW streamproc.methods AS SELECT * FROM streamproc.list_methods();
+CREATE VIEW streamproc.method_parameters AS SELECT * FROM streamproc.list_method_parameters();
+
+GRANT SELECT ON streamproc.methods, streamproc.method_parameters TO PUBLIC;
+
+COMMENT ON FUNCTION streamproc.list_methods() IS 'the rows of streamproc.methods';
+COMMENT ON FUNCTION streamproc.list_method_parameters() IS 'the rows of streamproc.method_parameters';
+COMMENT ON VIEW streamproc.methods IS
+	'methods of create_detector() and score_online(): what they take and do; state_bytes of a key, with the defaults, for one value or 4 features';
+COMMENT ON VIEW streamproc.method_parameters IS 'what params of create_detector() and score_online() may contain, by method';
+COMMENT ON COLUMN streamproc.methods.method IS 'name of the method';
+COMMENT ON COLUMN streamproc.methods.takes IS 'what it scores: rules, value, value or nothing, features';
+COMMENT ON COLUMN streamproc.methods.summary IS 'what it does';
+COMMENT ON COLUMN streamproc.methods.has_direction IS 'direction high and low mean something';
+COMMENT ON COLUMN streamproc.methods.uses_time IS 'it looks at event times: params may have a time_zone';
+COMMENT ON COLUMN streamproc.methods.default_threshold IS 'threshold where none is given, with the default parameters';
+COMMENT ON COLUMN streamproc.methods.state_bytes IS 'bytes of state of a key, with the default parameters, for one value or 4 features';
+COMMENT ON COLUMN streamproc.methods.reference IS 'where the method is published';
+COMMENT ON COLUMN streamproc.method_parameters.method IS 'name of the method';
+COMMENT ON COLUMN streamproc.method_parameters.parameter IS 'key in params';
+COMMENT ON COLUMN streamproc.method_parameters.type IS 'type of its value in the jsonb; an interval is text';
+COMMENT ON COLUMN streamproc.method_parameters.default_value IS 'what it is where it is not given';
+COMMENT ON COLUMN streamproc.method_parameters.range IS 'which values it may have';
+COMMENT ON COLUMN streamproc.method_parameters.meaning IS 'what it does';

@@ -1,0 +1,288 @@
+/*
+ * score_online.c
+ *	  score_online(method, ts, value or features, ...) OVER (PARTITION BY key ORDER BY ts): what a
+ *	  detector says of rows in that order.
+ *
+ * The kernel, the decision and the learning are the detectors' own (kernel/online/judge.c), so
+ * that a stream and a query over its rows agree to the last bit.  A row that a detector would
+ * not score (NULL, NaN, infinite) has no result.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type_d.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "windowapi.h"
+
+#include "base/compat.h"
+#include "engine/method.h"
+
+/* Arguments. */
+enum
+{
+	METHOD,
+	TS,
+	INPUT,						/* value, or features */
+	PARAMS,
+	THRESHOLD,
+	DIRECTION,
+	MIN_EFFECT,
+	LEARN
+};
+
+/* Of a query. */
+typedef struct Scorer
+{
+	SpMethod   *method;
+	TupleDesc	desc;			/* of the result */
+	bool		takes_array;
+	bool		has_zone;		/* ts is an instant */
+} Scorer;
+
+/* Of a partition; the kernel's state follows. */
+typedef struct Series
+{
+	bool		begun;
+	int32		run;
+} Series;
+
+PG_FUNCTION_INFO_V1(sp_score_online);
+
+/* What must be the same for all rows: read at the first one. */
+static Datum
+read_constant(FunctionCallInfo fcinfo, int n, const char *name, bool *isnull)
+{
+	if (!get_fn_expr_arg_stable(fcinfo->flinfo, n))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"%s\" of score_online() must be the same for all rows", name),
+				 errhint("Write a constant.")));
+	return WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), n, isnull);
+}
+
+/* The number of a choice. */
+static int
+read_choice(FunctionCallInfo fcinfo, int n, const char *name, const char *const *choices)
+{
+	bool		isnull;
+	Datum		value = read_constant(fcinfo, n, name, &isnull);
+	char	   *given = isnull ? NULL : text_to_cstring(DatumGetTextPP(value));
+	StringInfoData list;
+
+	for (int i = 0; given != NULL && choices[i] != NULL; i++)
+	{
+		if (strcmp(choices[i], given) == 0)
+			return i;
+	}
+	initStringInfo(&list);
+	for (int i = 0; choices[i] != NULL; i++)
+		appendStringInfo(&list, "%s\"%s\"", i > 0 ? ", " : "", choices[i]);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for parameter \"%s\": %s", name,
+					given != NULL ? psprintf("\"%s\"", given) : "NULL"),
+			 errhint("There is %s.", list.data)));
+	return 0;
+}
+
+/* A number that is finite and not negative; NULL: NaN, where that may be. */
+static double
+read_number(FunctionCallInfo fcinfo, int n, const char *name, bool may_be_null)
+{
+	bool		isnull;
+	Datum		value = read_constant(fcinfo, n, name, &isnull);
+
+	if (isnull && may_be_null)
+		return get_float8_nan();
+	if (isnull || !isfinite(DatumGetFloat8(value)) || DatumGetFloat8(value) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"%s\" must be finite and not negative: %s", name,
+						isnull ? "NULL" : psprintf("%g", DatumGetFloat8(value)))));
+	return DatumGetFloat8(value);
+}
+
+/* The number of features of a row, which all others must have. */
+static int
+count_features(FunctionCallInfo fcinfo, const char *name, const SpKernel *kernel, bool is_array)
+{
+	bool		isnull;
+	Datum		value;
+	int			n;
+
+	if (kernel->takes != SP_TAKES_FEATURES && is_array)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" takes a value, not an array of features", name)));
+	if (!is_array)
+		return 1;
+	value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), INPUT, &isnull);
+	n = isnull ? 1 : ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(value)),
+									ARR_DIMS(DatumGetArrayTypeP(value)));
+	if (n < 1 || n > SP_MAX_FEATURES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a row has %d features, and must have 1 to %d", n, SP_MAX_FEATURES)));
+	return n;
+}
+
+/* The method as the arguments say. */
+static SpMethod *
+open_method(FunctionCallInfo fcinfo, bool is_array)
+{
+	static const char *const directions[] = {"both", "high", "low", NULL};
+	static const char *const learns[] = {"all", "normal", "capped", NULL};
+	static const SpDirection direction_of[] = {SP_DIRECTION_BOTH, SP_DIRECTION_HIGH,
+	SP_DIRECTION_LOW};
+	static const SpLearn learn_of[] = {SP_LEARN_ALL, SP_LEARN_NORMAL, SP_LEARN_CAPPED};
+	bool		isnull;
+	Datum		value = read_constant(fcinfo, METHOD, "method", &isnull);
+	char	   *name = isnull ? NULL : text_to_cstring(DatumGetTextPP(value));
+	const SpKernel *kernel = NULL;
+	SpMethodUse use;
+
+	if (name == NULL || !sp_method_find(name, &kernel) || kernel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for parameter \"method\": %s",
+						name != NULL ? psprintf("\"%s\"", name) : "NULL"),
+				 errhint("There is %s; rules need no function in SQL.", sp_method_names())));
+	use.n = count_features(fcinfo, name, kernel, is_array);
+	use.threshold = read_number(fcinfo, THRESHOLD, "threshold", true);
+	use.direction = direction_of[read_choice(fcinfo, DIRECTION, "direction", directions)];
+	use.min_effect = read_number(fcinfo, MIN_EFFECT, "min_effect", false);
+	use.learn = learn_of[read_choice(fcinfo, LEARN, "learn", learns)];
+	sp_method_check_use(name, kernel, &use);
+	value = read_constant(fcinfo, PARAMS, "params", &isnull);
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("parameter \"params\" must not be null"),
+				 errhint("Leave it out to have the defaults.")));
+	return sp_method_open(name, DatumGetJsonbP(value), &use);
+}
+
+/* What lasts as long as the query. */
+static Scorer *
+get_scorer(FunctionCallInfo fcinfo)
+{
+	Scorer	   *scorer = fcinfo->flinfo->fn_extra;
+	MemoryContext old;
+
+	if (scorer != NULL)
+		return scorer;
+	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	scorer = palloc0(sizeof(Scorer));
+	scorer->takes_array = get_fn_expr_argtype(fcinfo->flinfo, INPUT) == FLOAT8ARRAYOID;
+	scorer->has_zone = get_fn_expr_argtype(fcinfo->flinfo, TS) == TIMESTAMPTZOID;
+	scorer->method = open_method(fcinfo, scorer->takes_array);
+	if (get_call_result_type(fcinfo, NULL, &scorer->desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "score_online() must return a composite type");
+	scorer->desc = BlessTupleDesc(scorer->desc);
+	MemoryContextSwitchTo(old);
+	fcinfo->flinfo->fn_extra = scorer;
+	return scorer;
+}
+
+/* The row's numbers; false: it isn't scored. */
+static bool
+get_numbers(FunctionCallInfo fcinfo, const Scorer *scorer, double *x)
+{
+	const SpJudge *judge = &scorer->method->judge;
+	bool		isnull;
+	Datum		value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), INPUT, &isnull);
+	ArrayType  *array;
+
+	if (isnull && judge->kernel->takes == SP_TAKES_ANY_VALUE)
+	{
+		x[0] = 0;
+		return true;
+	}
+	if (isnull)
+		return false;
+	if (!scorer->takes_array)
+	{
+		x[0] = DatumGetFloat8(value);
+		return isfinite(x[0]);
+	}
+	array = DatumGetArrayTypeP(value);
+	if (ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) != judge->setup.n)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("a row has %d features, and the first one has %d",
+						ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)), judge->setup.n)));
+	if (array_contains_nulls(array))
+		return false;
+	memcpy(x, ARR_DATA_PTR(array), sizeof(double) * judge->setup.n);
+	return sp_online_is_finite(x, judge->setup.n);
+}
+
+/* The row as a point; false: it isn't scored. */
+static bool
+get_point(FunctionCallInfo fcinfo, const Scorer *scorer, double *x, SpPoint *point)
+{
+	bool		isnull;
+	Datum		ts = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), TS, &isnull);
+
+	if (isnull || !get_numbers(fcinfo, scorer, x))
+		return false;
+	point->x = x;
+	point->time = point->local = DatumGetInt64(ts);
+	if (!scorer->method->judge.kernel->uses_time)
+		return true;
+	if (TIMESTAMP_NOT_FINITE(point->time))
+		return false;
+	if (scorer->has_zone || scorer->method->zone != NULL)
+		point->local = sp_method_local_time(scorer->method, point->time);
+	return true;
+}
+
+/* NaN is NULL. */
+static void
+set_number(Datum *values, bool *nulls, int at, double x)
+{
+	values[at] = Float8GetDatum(x);
+	nulls[at] = isnan(x);
+}
+
+/* method, ts, value float8 or features float8[], params, threshold, direction, min_effect, learn */
+Datum
+sp_score_online(PG_FUNCTION_ARGS)
+{
+	WindowObject window = PG_WINDOW_OBJECT();
+	Scorer	   *scorer = get_scorer(fcinfo);
+	const SpJudge *judge = &scorer->method->judge;
+	Series	   *series = WinGetPartitionLocalMemory(window, MAXALIGN(sizeof(Series)) +
+													scorer->method->state_size);
+	void	   *state = (char *) series + MAXALIGN(sizeof(Series));
+	double		x[SP_MAX_FEATURES];
+	SpPoint		point;
+	SpScore		score;
+	Datum		values[6];
+	bool		nulls[6] = {false};
+	bool		is_anomaly;
+
+	WinSetMarkPosition(window, WinGetCurrentPosition(window));
+	if (!series->begun)
+	{
+		sp_online_init(judge->kernel, state, &judge->setup);
+		series->begun = true;
+	}
+	if (!get_point(fcinfo, scorer, x, &point))
+		PG_RETURN_NULL();
+	is_anomaly = sp_judge_point(judge, &series->run, state, &point, &score, NULL);
+	set_number(values, nulls, 0, score.score);
+	set_number(values, nulls, 1, sp_method_p_value(scorer->method, &score));
+	values[2] = BoolGetDatum(is_anomaly);
+	set_number(values, nulls, 3, score.expected);
+	set_number(values, nulls, 4, score.lower_bound);
+	set_number(values, nulls, 5, score.upper_bound);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(scorer->desc, values, nulls)));
+}
