@@ -4,12 +4,13 @@
 # make check-fuzz  windows made by chance, thousands of them
 # make demo        a tour on a private cluster (KEEP=1 leaves it running)
 # make bench | unit | fuzz | format | format-check | setup
+# make bench-nab DATA=folder      the Numenta Anomaly Benchmark
 #
 # PG_CONFIG=... chooses the PostgreSQL to build for.
 
 # Targets that only run a script. They are kept apart from PGXS, which has a
 # "check" of its own that does nothing but say so.
-SCRIPTED = setup dev check check-pg check-fuzz lint unit fuzz demo bench format format-check
+SCRIPTED = setup dev check check-pg check-fuzz lint unit fuzz demo bench bench-nab format format-check
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -45,6 +46,10 @@ fuzz:
 
 demo:
 	@test/demo/run
+
+# DATA would be PGXS's in whatever runs below.
+bench-nab:
+	@env -u DATA NAB_DATA='$(DATA)' MAKEFLAGS= MAKEOVERRIDES= test/bench/run nab
 
 bench:
 	@test/bench/run
