@@ -8,10 +8,12 @@
 #include <string.h>
 
 #include "kernel/online/ewma.h"
+#include "kernel/online/records.h"
 
 #define HEADER_SIZE (2 * sizeof(uint32_t))
 
 const SpKernel *const sp_online_kernels[] = {
+	&sp_kernel_records,
 	&sp_kernel_ewma,
 	NULL
 };
