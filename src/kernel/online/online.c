@@ -9,12 +9,15 @@
 
 #include "kernel/online/ewma.h"
 #include "kernel/online/records.h"
+#include "kernel/online/spot.h"
 
 #define HEADER_SIZE (2 * sizeof(uint32_t))
 
 const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_records,
 	&sp_kernel_ewma,
+	&sp_kernel_spot,
+	&sp_kernel_dspot,
 	NULL
 };
 

@@ -1,0 +1,78 @@
+/*
+ * spot.h
+ *	  Extreme values by their probability: the tail beyond a high quantile is a fitted generalized
+ *	  Pareto distribution.
+ *
+ * A. Siffer, P.-A. Fouque, A. Termier, C. Largouet: Anomaly Detection in Streams with Extreme Value
+ * Theory, KDD 2017; SPOT (Algorithm 2), for both tails, and with a moving average, DSPOT (Algorithm 3).
+ *
+ * Of the first `warmup` values the one at rank floor(level warmup) is the threshold t of the upper
+ * tail; likewise from below.  Of values beyond t ("peaks") the excesses y = x - t are kept, the
+ * last `max_excesses` of each tail, and fitted (pareto.h) whenever there is another one.  With k
+ * values and N peaks so far
+ *
+ *	P(X > x) = N / k (1 + shape (x - t) / scale)^(-1 / shape)
+ *
+ * The score of x is -log10 P(X > x) for x beyond t, else 0; of the tail that the direction has, or
+ * of the one it is in.  So a threshold of -log10(risk), the default, is the paper's z_q for q = risk:
+ * each tail alone is crossed with that probability by a value of the same distribution.  The p-value
+ * is 10^-score, twice that for direction both.
+ *
+ * Values that are less probable than `risk` aren't learned, as in the paper, whatever the detector
+ * does about flagged ones: a jump to another level is never learned.  It also cuts the tail that is
+ * fitted where it is flagged, so that the share flagged of values of one and the same distribution
+ * tends to be above `risk`, up to some four times.  One exception: where no value was beyond t so far
+ * (a constant series) there is nothing to fit; the first one has the highest score, and is learned.
+ *
+ * dspot does all this with x' = x - the mean of the last `depth` values learned; the first `depth`
+ * values only fill that.
+ *
+ * A tail that the direction doesn't look at is neither fitted nor does it keep values from being
+ * learned.
+ */
+#ifndef SP_SPOT_H
+#define SP_SPOT_H
+
+#include "kernel/online/online.h"
+#include "kernel/online/pareto.h"
+
+typedef struct SpSpotParams
+{
+	double		risk;
+	double		level;
+	int32_t		warmup;
+	int32_t		max_excesses;
+	int32_t		depth;			/* 0: spot */
+} SpSpotParams;
+
+typedef enum SpSpotSide
+{
+	SP_SPOT_UPPER,
+	SP_SPOT_LOWER
+} SpSpotSide;
+
+typedef struct SpSpotTail
+{
+	double		t;
+	SpPareto	fit;			/* if npeaks > 0 */
+	int64_t		npeaks;			/* N */
+	int32_t		nkept;			/* excesses in the ring */
+	int32_t		next;			/* place of the next */
+} SpSpotTail;
+
+/*
+ * Then the last `depth` values, a ring; then while warming up the values, and later the excesses of
+ * the upper and of the lower tail, two rings of max_excesses each.
+ */
+typedef struct SpSpot
+{
+	int64_t		count;			/* values learned, the first `depth` ones among them */
+	double		mean;			/* of the ring of values */
+	SpSpotTail	tails[2];		/* by SpSpotSide */
+	double		memory[];
+} SpSpot;
+
+extern const SpKernel sp_kernel_spot;
+extern const SpKernel sp_kernel_dspot;
+
+#endif

@@ -1,0 +1,583 @@
+/*
+ * test_spot.c
+ *	  Extreme values by their probability: the fit against a search of the whole likelihood, the
+ *	  stream against the algorithm of the paper written plainly, its promise of a risk, its edges.
+ */
+#include "kernel/online/spot.h"
+#include "unit.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_VALUES	300000
+
+/* ---- chance ---- */
+
+static double
+next_exponential(uint64_t *random)
+{
+	return -log1p(-next_uniform(random));
+}
+
+static double
+next_normal(uint64_t *random)
+{
+	return sqrt(2.0 * next_exponential(random)) * cos(2.0 * M_PI * next_uniform(random));
+}
+
+/* Generalized Pareto, by inversion. */
+static double
+next_pareto(uint64_t *random, double shape, double scale)
+{
+	double		e = next_exponential(random);
+
+	return shape == 0.0 ? scale * e : scale * expm1(shape * e) / shape;
+}
+
+/* ---- the fit ---- */
+
+/* log likelihood by the density alone. */
+static double
+get_likelihood(const double *y, int n, double shape, double scale)
+{
+	double		sum = 0.0;
+
+	for (int i = 0; i < n; i++)
+	{
+		double		base = 1.0 + shape * y[i] / scale;
+
+		if (base <= 0.0)
+			return -INFINITY;
+		sum += -log(scale) - (fabs(shape) < 1e-9 ? y[i] / scale : (1.0 + 1.0 / shape) * log(base));
+	}
+	return sum;
+}
+
+/* The highest likelihood over shape and scale, on grids that get finer around the best. */
+static double
+search_likelihood(const double *y, int n, double *shape, double *scale)
+{
+	double		center[2] = {0.75, 0.0};
+	double		width[2] = {1.25, 6.0};
+	double		mean = 0.0;
+	double		best = -INFINITY;
+
+	for (int i = 0; i < n; i++)
+		mean += y[i] / n;
+	for (int round = 0; round < 40; round++)
+	{
+		double		at[2] = {center[0], center[1]};
+
+		for (int i = -20; i <= 20; i++)
+		{
+			for (int j = -20; j <= 20; j++)
+			{
+				double		a = at[0] + width[0] * i / 20;
+				double		b = at[1] + width[1] * j / 20;
+				double		l;
+
+				if (a < -0.5)
+					continue;
+				l = get_likelihood(y, n, a, mean * exp(b));
+				if (l > best)
+				{
+					best = l;
+					center[0] = a;
+					center[1] = b;
+				}
+			}
+		}
+		width[0] *= 0.7;
+		width[1] *= 0.7;
+	}
+	*shape = center[0];
+	*scale = mean * exp(center[1]);
+	return best;
+}
+
+static void
+test_fit(void)
+{
+	const double shapes[] = {-0.3, -0.1, 0.0, 0.1, 0.3, 0.6, 1.0};
+	const double scales[] = {1.0, 1e-200, 1e200};
+	uint64_t	random = 11;
+	double		y[200];
+
+	for (size_t k = 0; k < sizeof(shapes) / sizeof(shapes[0]); k++)
+	{
+		for (int n = 50; n <= 200; n += 150)
+		{
+			SpPareto	fit;
+			double		shape;
+			double		scale;
+			double		best;
+
+			for (int i = 0; i < n; i++)
+				y[i] = next_pareto(&random, shapes[k], 3.0);
+			sp_pareto_fit(y, n, &fit);
+			best = search_likelihood(y, n, &shape, &scale);
+			check_near(get_likelihood(y, n, fit.shape, fit.scale), best, 1e-6);
+			check_near(sp_pareto_likelihood(&fit, y, n),
+					   get_likelihood(y, n, fit.shape, fit.scale), 1e-8);
+			check_near(fit.shape, shape, 1e-3);
+			check_near(fit.scale, scale, 3e-3 * scale);
+			if (n == 200)
+				check_near(fit.shape, shapes[k], 0.35);
+
+			/* in another unit */
+			for (int j = 1; j < 3; j++)
+			{
+				SpPareto	other;
+				double		z[200];
+
+				for (int i = 0; i < n; i++)
+					z[i] = y[i] * scales[j];
+				sp_pareto_fit(z, n, &other);
+				check_near(other.shape, fit.shape, 1e-6);
+				check_near(other.scale / scales[j], fit.scale, 1e-6 * fit.scale);
+			}
+		}
+	}
+}
+
+/* Samples that have no fit inside: by moments, or exponential. */
+static void
+test_fit_edges(void)
+{
+	double		y[40];
+	SpPareto	fit;
+
+	y[0] = 2.0;
+	sp_pareto_fit(y, 1, &fit);
+	check(fit.shape == 0.0 && fit.scale == 2.0);
+	for (int i = 0; i < 40; i++)
+		y[i] = 3.0;
+	sp_pareto_fit(y, 40, &fit);
+	check(fit.shape == -0.5 && fit.scale == 4.5);
+	for (int i = 0; i < 40; i++)
+		y[i] = i + 1;			/* uniform: shape -1 */
+	sp_pareto_fit(y, 40, &fit);
+	check(fit.shape == -0.5);
+	check_near(fit.scale, 20.5 * 1.5, 1e-9);
+	for (int i = 0; i < 40; i++)
+		y[i] = i % 2 == 0 ? DBL_MAX : DBL_TRUE_MIN;
+	sp_pareto_fit(y, 40, &fit);
+	check(isfinite(fit.shape) && isfinite(fit.scale) && fit.scale > 0);
+	for (int i = 0; i < 40; i++)
+		y[i] = DBL_TRUE_MIN * (1 + i % 3);
+	sp_pareto_fit(y, 40, &fit);
+	check(isfinite(fit.shape) && fit.scale >= DBL_MIN);
+}
+
+/* Survival and quantile are each other's inverse. */
+static void
+test_quantiles(void)
+{
+	for (double shape = -0.5; shape < 2; shape += 0.125)
+	{
+		SpPareto	pareto = {shape, 2.5};
+
+		for (double log_p = -0.01; log_p > -40; log_p *= 1.7)
+		{
+			double		y = sp_pareto_quantile(&pareto, log_p);
+
+			check_near(sp_pareto_log_survival(&pareto, y), log_p, 1e-6 * -log_p);
+		}
+		check(sp_pareto_quantile(&pareto, 0.0) == 0.0);
+		check(sp_pareto_log_survival(&pareto, 0.0) == 0.0);
+	}
+	check(sp_pareto_log_survival(&(SpPareto) {-0.5, 1.0}, 2.0) == -INFINITY);
+	check_near(sp_pareto_log_survival(&(SpPareto) {0.25, 1.0}, 4.0), -4 * log(2.0), 1e-15);
+}
+
+/* ---- the stream ---- */
+
+static SpSetup
+make_setup(const SpKernel *kernel, SpSpotParams *params)
+{
+	SpSetup		setup = {params, 1, SP_DIRECTION_BOTH, 0.0};
+
+	sp_online_defaults(kernel, params);
+	setup.threshold = kernel->threshold(params, 1);
+	return setup;
+}
+
+static void *
+make_state(const SpKernel *kernel, const SpSetup *setup)
+{
+	void	   *state = malloc(kernel->state_size(setup->params, 1));
+
+	setup->params != NULL ? sp_online_init(kernel, state, setup) : (void) 0;
+	return state;
+}
+
+static SpScore
+step_value(const SpKernel *kernel, void *state, const SpSetup *setup, double x)
+{
+	SpPoint		point = {0, 0, &x};
+	SpScore		score;
+
+	sp_online_step(kernel, state, setup, &point, &score, NULL);
+	return score;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	double		x = *(const double *) a;
+	double		y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* A tail of the plain algorithm; values below are turned around. */
+typedef struct Plain
+{
+	double		t;
+	double		peaks[MAX_VALUES / 10];
+	int			npeaks;
+	SpPareto	fit;
+	double		zq;
+} Plain;
+
+/* The paper's Algorithm 1 for a tail: threshold t, peaks, z_q. */
+static void
+plain_refit(Plain *plain, double q, int n, int max_excesses)
+{
+	int			kept = plain->npeaks < max_excesses ? plain->npeaks : max_excesses;
+	double		r = q * n / plain->npeaks;
+
+	sp_pareto_fit(plain->peaks + plain->npeaks - kept, kept, &plain->fit);
+	plain->zq = fabs(plain->fit.shape) < 1e-12 ? plain->t - plain->fit.scale * log(r) :
+		plain->t + plain->fit.scale / plain->fit.shape * (pow(r, -plain->fit.shape) - 1);
+}
+
+static void
+plain_begin(Plain *plain, const double *x, int n, double level, double sign, double q,
+			int max_excesses)
+{
+	double	   *sorted = malloc(sizeof(double) * (size_t) n);
+
+	for (int i = 0; i < n; i++)
+		sorted[i] = sign * x[i];
+	qsort(sorted, (size_t) n, sizeof(double), compare);
+	plain->t = sorted[(int) (level * n)];
+	plain->npeaks = 0;
+	for (int i = 0; i < n; i++)
+	{
+		if (sign * x[i] > plain->t)
+			plain->peaks[plain->npeaks++] = sign * x[i] - plain->t;
+	}
+	plain_refit(plain, q, n, max_excesses);
+	free(sorted);
+}
+
+/* Alarms, thresholds and numbers of peaks are those of the paper's algorithms. */
+static void
+test_stream(const SpKernel *kernel, int depth, uint64_t seed)
+{
+	enum
+	{
+		N = 6000, WARMUP = 800
+	};
+	static Plain upper;
+	static Plain lower;
+	static double kept[N];		/* values learned */
+	static double known[N];		/* less their mean */
+	SpSpotParams params;
+	SpSetup		setup = make_setup(kernel, &params);
+	SpSpot	   *state;
+	uint64_t	random = seed;
+	int			nkept = 0;
+	int			alarms = 0;
+
+	params.warmup = WARMUP;
+	params.max_excesses = 60;
+	params.risk = 1e-3;
+	params.level = 0.95;
+	params.depth = depth;
+	setup.threshold = kernel->threshold(&params, 1);
+	state = make_state(kernel, &setup);
+	for (int i = 0; i < N; i++)
+	{
+		double		x = next_normal(&random) + (depth > 0 ? 0.01 * i : 0.0) +
+			(next_random(&random) % 300 == 0 ? 12 * (next_uniform(&random) - 0.5) : 0.0);
+		SpScore		score = step_value(kernel, state, &setup, x);
+		double		mean = 0.0;
+		int			n = nkept - depth;
+		double		difference;
+
+		for (int j = 0; j < depth && nkept >= depth; j++)
+			mean += kept[nkept - 1 - j] / depth;
+		difference = x - mean;
+		check(score.ready == (n >= WARMUP));
+		if (n >= WARMUP)
+		{
+			bool		is_alarm = difference > upper.zq || -difference > lower.zq;
+
+			check((score.score > 3.0) == is_alarm);
+			check_near(score.upper_bound, mean + upper.zq, 1e-6 * (1 + fabs(mean)));
+			check_near(score.lower_bound, mean - lower.zq, 1e-6 * (1 + fabs(mean)));
+			check(depth == 0 ? isnan(score.expected) : fabs(score.expected - mean) < 1e-9);
+			alarms += is_alarm;
+			if (is_alarm)
+				continue;
+		}
+		kept[nkept++] = x;
+		if (n >= 0)
+			known[n] = difference;
+		if (n + 1 == WARMUP)
+		{
+			plain_begin(&upper, known, WARMUP, 0.95, 1, 1e-3, 60);
+			plain_begin(&lower, known, WARMUP, 0.95, -1, 1e-3, 60);
+		}
+		else if (n >= WARMUP)
+		{
+			if (difference > upper.t)
+				upper.peaks[upper.npeaks++] = difference - upper.t;
+			if (-difference > lower.t)
+				lower.peaks[lower.npeaks++] = -difference - lower.t;
+			if (difference > upper.t)
+				plain_refit(&upper, 1e-3, n, 60);
+			if (-difference > lower.t)
+				plain_refit(&lower, 1e-3, n, 60);
+			upper.zq = sp_pareto_quantile(&upper.fit, log(1e-3 * (n + 1) / upper.npeaks)) + upper.t;
+			lower.zq = sp_pareto_quantile(&lower.fit, log(1e-3 * (n + 1) / lower.npeaks)) + lower.t;
+		}
+		check(kernel->learned(state, &setup) == nkept);
+	}
+	check(alarms > 5);
+	check(state->tails[SP_SPOT_UPPER].npeaks == upper.npeaks);
+	check(state->tails[SP_SPOT_LOWER].npeaks == lower.npeaks);
+	free(state);
+}
+
+/*
+ * The paper's promise: of values of one distribution the share beyond z_q is of the order of q,
+ * whatever the distribution.  It is up to some times q, and z_q below the quantile: flagged values
+ * are not learned, which cuts the tail that is fitted.
+ */
+static void
+test_risk(int distribution, double q, double quantile)
+{
+	SpSpotParams params;
+	SpSetup		setup = make_setup(&sp_kernel_spot, &params);
+	void	   *state;
+	uint64_t	random = 5 + (uint64_t) distribution;
+	SpScore		score;
+	int			n = MAX_VALUES;
+	int			alarms = 0;
+
+	params.risk = q;
+	params.max_excesses = 2000;
+	setup.threshold = sp_kernel_spot.threshold(&params, 1);
+	setup.direction = SP_DIRECTION_HIGH;
+	state = make_state(&sp_kernel_spot, &setup);
+	for (int i = 0; i < n; i++)
+	{
+		double		x = distribution == 0 ? next_normal(&random) :
+			distribution == 1 ? next_exponential(&random) :
+			distribution == 2 ? next_uniform(&random) :
+			next_pareto(&random, 0.3, 1.0);
+
+		if (i > 30000 && i % 20 != 0)
+			continue;			/* the fits are what takes time */
+		score = step_value(&sp_kernel_spot, state, &setup, x);
+		alarms += score.score > setup.threshold;
+	}
+	n = 30001 + (n - 30001) / 20;
+	check(score.upper_bound > 0.5 * quantile && score.upper_bound < 1.2 * quantile);
+	check(isnan(score.lower_bound));
+	check(alarms > 0.2 * q * n && alarms < 5 * q * n);
+	if (getenv("SHOW"))
+		printf("%d: %d alarms of %g, bound %g of %g\n", distribution, alarms, q * n,
+			   score.upper_bound, quantile);
+	free(state);
+}
+
+/* The score is the tail's probability, in powers of ten. */
+static void
+test_scores(void)
+{
+	SpSpotParams params;
+	SpSetup		setup = make_setup(&sp_kernel_spot, &params);
+	SpSpot	   *state = make_state(&sp_kernel_spot, &setup);
+	uint64_t	random = 3;
+	double		last = 0.0;
+	double		x;
+	SpPoint		point = {0, 0, &x};
+	SpScore		score;
+
+	for (int i = 0; i < 5000; i++)
+		step_value(&sp_kernel_spot, state, &setup, next_exponential(&random));
+	for (x = 1.0; x < 200; x += 0.25)
+	{
+		double		p;
+
+		sp_kernel_spot.score(state, &setup, &point, &score, NULL);
+		p = sp_kernel_spot.p_value(&setup, score.score);
+		check(score.score >= last);
+		last = score.score;
+		if (x > 4 && x < 7)
+			check_near(log(p / 2), -x, 1.5);	/* of the exponential distribution */
+	}
+	x = score.upper_bound * (1 + 1e-9);
+	sp_kernel_spot.score(state, &setup, &point, &score, NULL);
+	check(score.score > 4.0);
+	x = score.upper_bound * (1 - 1e-9);
+	sp_kernel_spot.score(state, &setup, &point, &score, NULL);
+	check(score.score < 4.0 && score.score > 3.999);
+	check_near(sp_kernel_spot.p_value(&setup, 4.0), 2e-4, 1e-15);
+	setup.direction = SP_DIRECTION_HIGH;
+	check_near(sp_kernel_spot.p_value(&setup, 4.0), 1e-4, 1e-15);
+
+	/* the other side doesn't count */
+	setup.direction = SP_DIRECTION_LOW;
+	x = 50;
+	sp_kernel_spot.score(state, &setup, &point, &score, NULL);
+	check(score.score == 0.0);
+	free(state);
+}
+
+/* What is flagged isn't learned, but for the first departure from a constant. */
+static void
+test_constant(void)
+{
+	SpSpotParams params;
+	SpSetup		setup = make_setup(&sp_kernel_spot, &params);
+	size_t		size;
+	SpSpot	   *state;
+	void	   *before;
+
+	params.warmup = 100;
+	size = sp_kernel_spot.state_size(&params, 1);
+	state = make_state(&sp_kernel_spot, &setup);
+	before = malloc(size);
+	for (int i = 0; i < 2000; i++)
+		check(step_value(&sp_kernel_spot, state, &setup, 7.0).score == 0.0);
+	check(step_value(&sp_kernel_spot, state, &setup, 8.0).score == SP_SCORE_MAX);
+	check(state->tails[SP_SPOT_UPPER].npeaks == 1);
+
+	/* one in 2001 was so high: one as high isn't anomalous, one far higher is, and isn't learned */
+	check(step_value(&sp_kernel_spot, state, &setup, 8.0).score < 4.0);
+	memcpy(before, state, size);
+	for (int i = 0; i < 3; i++)
+		check(step_value(&sp_kernel_spot, state, &setup, 20.0).score > 4.0);
+	check(memcmp(before, state, size) == 0);
+	check(step_value(&sp_kernel_spot, state, &setup, -7.0).score == SP_SCORE_MAX);
+	free(before);
+	free(state);
+}
+
+/* A drift widens the tail of spot until it finds nothing; dspot follows it. */
+static void
+test_drift(void)
+{
+	uint64_t	random = 8;
+	int			alarms[2] = {0, 0};
+
+	for (int k = 0; k < 2; k++)
+	{
+		const SpKernel *kernel = k == 0 ? &sp_kernel_spot : &sp_kernel_dspot;
+		SpSpotParams params;
+		SpSetup		setup = make_setup(kernel, &params);
+		void	   *state = make_state(kernel, &setup);
+
+		for (int i = 0; i < 10000; i++)
+		{
+			SpScore		score = step_value(kernel, state, &setup,
+										   next_normal(&random) + i * 0.005);
+
+			alarms[k] += score.score > setup.threshold;
+		}
+		check((step_value(kernel, state, &setup, 65.0).score > setup.threshold) == (k == 1));
+		check((step_value(kernel, state, &setup, 35.0).score > setup.threshold) == (k == 1));
+		free(state);
+	}
+	if (getenv("SHOW"))
+		printf("drift: %d, %d alarms\n", alarms[0], alarms[1]);
+	check(alarms[1] < 20);
+}
+
+static void
+test_params(void)
+{
+	SpSpotParams params;
+	SpSetup		setup = make_setup(&sp_kernel_dspot, &params);
+
+	check(setup.threshold == 4.0);
+	check(sp_kernel_dspot.needed(&params, 1) == 1020);
+	check(sp_kernel_dspot.conflict(&params, 1) == NULL);
+	params.level = 0.8;
+	check(sp_kernel_dspot.conflict(&params, 1) == NULL);	/* 199 beyond */
+	params.level = 0.79;
+	check(sp_kernel_dspot.conflict(&params, 1) != NULL);
+}
+
+/* Whatever damaged state is taken for sound, it works. */
+static void
+test_damage(const SpKernel *kernel)
+{
+	SpSpotParams params;
+	SpSetup		setup = make_setup(kernel, &params);
+	size_t		size;
+	unsigned char *state;
+	uint64_t	random = 31;
+	int			sound = 0;
+
+	params.warmup = 40;
+	params.level = 0.8;
+	params.max_excesses = 12;
+	if (params.depth > 0)
+		params.depth = 5;
+	size = kernel->state_size(&params, 1);
+	state = make_state(kernel, &setup);
+	for (int round = 0; round < 4000; round++)
+	{
+		sp_online_init(kernel, state, &setup);
+		for (int i = 0; i < (round % 2 ? 30 : 100); i++)
+			step_value(kernel, state, &setup, next_normal(&random));
+		for (uint64_t i = next_random(&random) % 6; i > 0; i--)
+			state[next_random(&random) % size] = (unsigned char) next_random(&random);
+		if (!kernel->is_sound(state, &setup))
+			continue;
+		sound++;
+		for (int i = 0; i < 60; i++)
+		{
+			SpScore		score = step_value(kernel, state, &setup,
+										   ldexp(next_uniform(&random) - 0.5,
+												 (int) (next_random(&random) % 1000)));
+
+			check(score.score >= 0.0 && score.score <= SP_SCORE_MAX);
+			check(!(score.lower_bound > score.upper_bound));
+		}
+		check(kernel->is_sound(state, &setup));
+	}
+	check(sound > 500);
+	free(state);
+}
+
+int
+main(void)
+{
+	test_fit();
+	test_fit_edges();
+	test_quantiles();
+	test_stream(&sp_kernel_spot, 0, 1);
+	test_stream(&sp_kernel_spot, 0, 2);
+	test_stream(&sp_kernel_dspot, 20, 3);
+	test_stream(&sp_kernel_dspot, 1, 4);
+	test_risk(0, 1e-3, 3.0902);
+	test_risk(1, 1e-3, 6.9078);
+	test_risk(2, 1e-3, 0.999);
+	test_risk(3, 1e-3, (pow(1e3, 0.3) - 1) / 0.3);
+	test_scores();
+	test_constant();
+	test_drift();
+	test_params();
+	test_damage(&sp_kernel_spot);
+	test_damage(&sp_kernel_dspot);
+	return failures > 0;
+}
