@@ -1,0 +1,154 @@
+/*
+ * kernel.h
+ *	  What tests of online kernels need: one at work, and damaged states.
+ */
+#ifndef SP_UNIT_KERNEL_H
+#define SP_UNIT_KERNEL_H
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/online/online.h"
+#include "unit.h"
+
+#define SECOND	INT64_C(1000000)
+#define MINUTE	(60 * SECOND)
+#define HOUR	(60 * MINUTE)
+#define DAY		(24 * HOUR)
+
+/* A kernel at work; the state is of exactly its size, so that the sanitizer sees its end. */
+typedef struct Series
+{
+	const SpKernel *kernel;
+	SpSetup		setup;
+	size_t		size;
+	void	   *state;
+} Series;
+
+static inline Series
+open_series(const SpKernel *kernel, const void *params, SpDirection direction)
+{
+	Series		s = {kernel, {params, 1, direction, 0.0}, 0, NULL};
+
+	s.setup.threshold = kernel->threshold(params, 1);
+	s.size = kernel->state_size(params, 1);
+	s.state = malloc(s.size);
+	sp_online_init(kernel, s.state, &s.setup);
+	return s;
+}
+
+static inline void
+close_series(Series *s)
+{
+	free(s->state);
+}
+
+static inline SpScore
+score_at(const Series *s, int64_t time, double x)
+{
+	SpPoint		point = {time, time, &x};
+	SpScore		score;
+
+	s->kernel->score(s->state, &s->setup, &point, &score, NULL);
+	return score;
+}
+
+static inline bool
+learn_at(Series *s, int64_t time, double x)
+{
+	SpPoint		point = {time, time, &x};
+
+	return s->kernel->learn(s->state, &s->setup, &point);
+}
+
+/* The score, then the point is learned. */
+static inline double
+step_at(Series *s, int64_t time, double x)
+{
+	double		score = score_at(s, time, x).score;
+
+	check(learn_at(s, time, x));
+	return score;
+}
+
+/* Roughly normal. */
+static inline double
+next_normal(uint64_t *random)
+{
+	double		sum = -6.0;
+
+	for (int i = 0; i < 12; i++)
+		sum += next_uniform(random);
+	return sum;
+}
+
+/* Damage a state somewhere: a bit, or a number that is extreme in one way or another. */
+static inline void
+damage(char *state, size_t size, uint64_t *random)
+{
+	static const double extremes[] = {0.0, -1.0, 1e308, -1e308, 1e154, 1e-308, INFINITY, NAN, 1e18};
+	size_t		at = next_random(random) % 3 == 0 ? next_random(random) % 64 % size :
+		next_random(random) % size;
+	uint64_t	word = next_random(random);
+
+	switch (next_random(random) % 4)
+	{
+		case 0:
+			state[at] ^= (char) (1 << (word % 8));
+			return;
+		case 1:
+			memcpy(state + at / 8 * 8, &extremes[word % 9], 8);
+			return;
+		case 2:
+			word >>= word % 64;
+			memcpy(state + at / 8 * 8, &word, 8);
+			return;
+		default:
+			memset(state + at / 4 * 4, word % 2 ? 0xff : 0, 4);
+			return;
+	}
+}
+
+/* Whatever bytes are said to be sound, points go on from there, and scores are in their range. */
+static inline void
+check_damaged(const SpKernel *kernel, const void *params, int n, int tries)
+{
+	static SpExplanation why;
+	Series		s = open_series(kernel, params, SP_DIRECTION_BOTH);
+	char	   *whole;
+	uint64_t	random = 99;
+	int			accepted = 0;
+
+	for (int i = 0; i < n; i++)
+		learn_at(&s, i * MINUTE, 10.0 + next_normal(&random) + i % 12);
+	check(kernel->is_sound(s.state, &s.setup));
+	whole = malloc(s.size);
+	memcpy(whole, s.state, s.size);
+	for (int t = 0; t < tries; t++)
+	{
+		memcpy(s.state, whole, s.size);
+		for (int i = (int) (next_random(&random) % 3); i >= 0; i--)
+			damage(s.state, s.size, &random);
+		if (!kernel->is_sound(s.state, &s.setup))
+			continue;
+		accepted++;
+		for (int i = 0; i < 20; i++)
+		{
+			double		x = i % 7 == 6 ? 1.7e308 : 10.0 + next_normal(&random);
+			SpPoint		point = {(n + i) * MINUTE, (n + i) * MINUTE, &x};
+			SpScore		score;
+
+			kernel->score(s.state, &s.setup, &point, &score, &why);
+			check(score.score >= 0.0 && score.score <= SP_SCORE_MAX);
+			check(!(score.lower_bound > score.upper_bound));
+			kernel->learn(s.state, &s.setup, &point);
+			check(kernel->is_sound(s.state, &s.setup));
+		}
+	}
+	check(accepted > 0 && accepted < tries);
+	free(whole);
+	close_series(&s);
+}
+
+#endif
