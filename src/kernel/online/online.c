@@ -10,6 +10,7 @@
 #include "kernel/online/ewma.h"
 #include "kernel/online/records.h"
 #include "kernel/online/spot.h"
+#include "kernel/online/mad.h"
 #include "kernel/online/zscore.h"
 
 #define HEADER_SIZE (2 * sizeof(uint32_t))
@@ -20,6 +21,7 @@ const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_spot,
 	&sp_kernel_dspot,
 	&sp_kernel_zscore,
+	&sp_kernel_mad,
 	NULL
 };
 
