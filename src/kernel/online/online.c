@@ -10,6 +10,7 @@
 #include "kernel/online/ewma.h"
 #include "kernel/online/records.h"
 #include "kernel/online/spot.h"
+#include "kernel/online/iqr.h"
 #include "kernel/online/mad.h"
 #include "kernel/online/zscore.h"
 
@@ -22,6 +23,7 @@ const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_dspot,
 	&sp_kernel_zscore,
 	&sp_kernel_mad,
+	&sp_kernel_iqr,
 	NULL
 };
 
