@@ -12,6 +12,7 @@
 #include "kernel/online/spot.h"
 #include "kernel/online/iqr.h"
 #include "kernel/online/mad.h"
+#include "kernel/online/velocity.h"
 #include "kernel/online/zscore.h"
 
 #define HEADER_SIZE (2 * sizeof(uint32_t))
@@ -24,6 +25,7 @@ const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_zscore,
 	&sp_kernel_mad,
 	&sp_kernel_iqr,
+	&sp_kernel_velocity,
 	NULL
 };
 
