@@ -11,8 +11,8 @@
 #define ROUNDING_ULPS	8
 
 /* (x - center) / scale, within +-SP_SCORE_MAX, defined also for a scale of 0. */
-static double
-standardize(double x, double center, double scale)
+double
+sp_normal_standardize(double x, double center, double scale)
 {
 	double		difference = x - center;	/* may overflow to infinity */
 
@@ -28,7 +28,7 @@ void
 sp_normal_score(const SpSetup *setup, double x, double center, double scale, SpScore *result,
 				SpExplanation *why)
 {
-	double		z = standardize(x, center, scale);
+	double		z = sp_normal_standardize(x, center, scale);
 
 	result->score = setup->direction == SP_DIRECTION_BOTH ? fabs(z) :
 		setup->direction == SP_DIRECTION_HIGH ? z : -z;

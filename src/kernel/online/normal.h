@@ -11,6 +11,9 @@
 
 #include "kernel/online/online.h"
 
+/* z, defined as said above. */
+extern double sp_normal_standardize(double x, double center, double scale);
+
 /* The score of x; expected and the bounds follow from center, scale and the setup's threshold. */
 extern void sp_normal_score(const SpSetup *setup, double x, double center, double scale,
 							SpScore *result, SpExplanation *why);

@@ -7,11 +7,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/online/cusum.h"
 #include "kernel/online/ewma.h"
 #include "kernel/online/records.h"
 #include "kernel/online/spot.h"
 #include "kernel/online/iqr.h"
 #include "kernel/online/mad.h"
+#include "kernel/online/page_hinkley.h"
 #include "kernel/online/velocity.h"
 #include "kernel/online/zscore.h"
 
@@ -26,6 +28,8 @@ const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_mad,
 	&sp_kernel_iqr,
 	&sp_kernel_velocity,
+	&sp_kernel_cusum,
+	&sp_kernel_page_hinkley,
 	NULL
 };
 

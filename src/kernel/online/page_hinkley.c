@@ -1,0 +1,217 @@
+/*
+ * page_hinkley.c
+ *	  The Page-Hinkley test.
+ *
+ * The formulas are in page_hinkley.h.
+ */
+#include "kernel/online/page_hinkley.h"
+
+#include <math.h>
+
+#include "kernel/online/cusum.h"
+#include "kernel/online/normal.h"
+
+static const char *const reset_choices[] = {"none", "sums", "all", NULL};
+
+static const SpParam param_table[] = {
+	{"delta", SP_PARAM_FLOAT, offsetof(SpPageHinkleyParams, delta), 0.25, 0.0, 1e6,
+	"change that is tolerated, in standard deviations or, without standardize, in the value's units",
+	NULL, NULL},
+	{"alpha", SP_PARAM_FLOAT, offsetof(SpPageHinkleyParams, alpha), 0.9999, 0.5, 1.0,
+	"what remains of the sums from event to event; 1: all", NULL, NULL},
+	{"standardize", SP_PARAM_BOOL, offsetof(SpPageHinkleyParams, standardize), 1, 0, 1,
+	"divide by the standard deviation", NULL, NULL},
+	{"warmup", SP_PARAM_INT, offsetof(SpPageHinkleyParams, warmup), 100, 2, 1000000000,
+	"values to learn before the first score", NULL, NULL},
+	{"reset", SP_PARAM_CHOICE, offsetof(SpPageHinkleyParams, reset), SP_RESET_ALL, 0, 0,
+	"what begins again after a score above the threshold", reset_choices, NULL}
+};
+
+static double
+get_threshold(const void *params, int n)
+{
+	(void) params;
+	(void) n;
+	return SP_PAGE_HINKLEY_THRESHOLD;
+}
+
+static size_t
+get_state_size(const void *params, int n)
+{
+	(void) params;
+	(void) n;
+	return sizeof(SpPageHinkley);
+}
+
+/* A zeroed state has learned nothing. */
+static void
+init(void *state, const SpSetup *setup)
+{
+	(void) state;
+	(void) setup;
+}
+
+static bool
+is_ready(const SpPageHinkley *s, const SpPageHinkleyParams *params)
+{
+	return s->since >= (uint64_t) params->warmup;
+}
+
+/* What the distance of a value from the mean before it is divided by: it moves the mean, too. */
+static double
+get_scale(const SpPageHinkley *s, const SpPageHinkleyParams *params)
+{
+	double		n = (double) s->since;
+
+	return (params->standardize ? sqrt(s->base.variance) : 1.0) * ((n + 1.0) / n);
+}
+
+/* The sums with x; they may be infinite. */
+static void
+compute_sums(const SpPageHinkley *s, const SpPageHinkleyParams *params, double x, double *rise,
+			 double *fall)
+{
+	double		scale = get_scale(s, params);
+	double		d = params->standardize ? sp_normal_standardize(x, s->base.mean, scale) :
+		(x - s->base.mean) / scale;
+
+	*rise = fmax(0.0, params->alpha * s->rise + d - params->delta);
+	*fall = fmax(0.0, params->alpha * s->fall - d - params->delta);
+}
+
+/* Does the rise count rather than the fall? */
+static bool
+is_high(SpDirection direction, double rise, double fall)
+{
+	return direction == SP_DIRECTION_HIGH || (direction == SP_DIRECTION_BOTH && rise >= fall);
+}
+
+static double
+get_score(SpDirection direction, double rise, double fall)
+{
+	return sp_online_limit(is_high(direction, rise, fall) ? rise : fall);
+}
+
+/* The values with which a sum reaches the threshold, unless it is above with any. */
+static void
+compute_bounds(const SpPageHinkley *s, const SpSetup *setup, SpScore *result)
+{
+	const SpPageHinkleyParams *params = setup->params;
+	double		scale = get_scale(s, params);
+	double		limit = setup->threshold + params->delta;
+	double		up = limit - params->alpha * s->rise;
+	double		down = limit - params->alpha * s->fall;
+
+	if (!(up + down >= 0.0))
+		return;
+	result->lower_bound = s->base.mean - down * scale;
+	result->upper_bound = s->base.mean + up * scale;
+}
+
+static void
+score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *result,
+	  SpExplanation *why)
+{
+	const SpPageHinkley *s = state;
+	const SpPageHinkleyParams *params = setup->params;
+	double		rise,
+				fall,
+				before;
+
+	sp_online_clear_score(result);
+	if (s->since > 0)
+		result->expected = s->base.mean;
+	if (!is_ready(s, params))
+		return;
+	compute_sums(s, params, point->x[0], &rise, &fall);
+	result->score = get_score(setup->direction, rise, fall);
+	result->ready = true;
+	compute_bounds(s, setup, result);
+	if (why == NULL || !(result->score > setup->threshold))
+		return;
+	before = params->alpha * (is_high(setup->direction, rise, fall) ? s->rise : s->fall);
+	before = sp_online_limit(before);
+	sp_online_clear_explanation(why, 1);
+	why->nparts = 2;
+	why->parts[0] = (SpPart){NULL, 0, result->score - before};
+	why->parts[1] = (SpPart){"values before", 0, before};
+	why->expected[0] = s->base.mean;
+	why->lower[0] = result->lower_bound;
+	why->upper[0] = result->upper_bound;
+}
+
+static bool
+learn(void *state, const SpSetup *setup, const SpPoint *point)
+{
+	SpPageHinkley *s = state;
+	const SpPageHinkleyParams *params = setup->params;
+	SpMoments	base = s->base;
+	double		rise = 0.0;
+	double		fall = 0.0;
+	bool		alarm = false;
+
+	if (is_ready(s, params))
+	{
+		compute_sums(s, params, point->x[0], &rise, &fall);
+		alarm = get_score(setup->direction, rise, fall) > setup->threshold;
+	}
+	if (alarm && params->reset != SP_RESET_NONE)
+		rise = fall = 0.0;
+	if (alarm && params->reset == SP_RESET_ALL)
+		base = (SpMoments){0.0, 0.0, 0.0};
+	if (!isfinite(rise) || !isfinite(fall) || !sp_moments_add(&base, 0.0, point->x[0]))
+		return false;
+	s->base = base;
+	s->rise = rise;
+	s->fall = fall;
+	s->since = alarm && params->reset == SP_RESET_ALL ? 1 : s->since + 1;
+	s->count++;
+	return true;
+}
+
+static int64_t
+get_learned(const void *state, const SpSetup *setup)
+{
+	(void) setup;
+	return (int64_t) ((const SpPageHinkley *) state)->count;
+}
+
+static int64_t
+get_needed(const void *params, int n)
+{
+	(void) n;
+	return ((const SpPageHinkleyParams *) params)->warmup;
+}
+
+static bool
+is_sound(const void *state, const SpSetup *setup)
+{
+	const SpPageHinkley *s = state;
+
+	(void) setup;
+	if (s->count > INT64_MAX / 2 || s->since > s->count || (s->since == 0) != (s->count == 0))
+		return false;
+	return sp_moments_is_sound(&s->base) && (s->since == 0) == (s->base.weight == 0.0) &&
+		isfinite(s->rise) && s->rise >= 0.0 && isfinite(s->fall) && s->fall >= 0.0;
+}
+
+const SpKernel sp_kernel_page_hinkley = {
+	.name = "page_hinkley",
+	.summary = "Page-Hinkley test: a lasting change of the mean",
+	.reference = "Page 1954; Hinkley 1971",
+	.takes = SP_TAKES_VALUE,
+	.has_direction = true,
+	.sums_up = true,
+	.version = 1,
+	.nparams = sizeof(param_table) / sizeof(param_table[0]),
+	.param_table = param_table,
+	.params_size = sizeof(SpPageHinkleyParams),
+	.threshold = get_threshold,
+	.state_size = get_state_size,
+	.init = init,
+	.score = score,
+	.learn = learn,
+	.learned = get_learned,
+	.needed = get_needed,
+	.is_sound = is_sound
+};
