@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/online/adwin.h"
 #include "kernel/online/cusum.h"
 #include "kernel/online/ewma.h"
 #include "kernel/online/records.h"
@@ -30,6 +31,7 @@ const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_velocity,
 	&sp_kernel_cusum,
 	&sp_kernel_page_hinkley,
+	&sp_kernel_adwin,
 	NULL
 };
 
