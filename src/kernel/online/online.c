@@ -12,6 +12,7 @@
 #include "kernel/online/ewma.h"
 #include "kernel/online/records.h"
 #include "kernel/online/spot.h"
+#include "kernel/online/holt_winters.h"
 #include "kernel/online/iqr.h"
 #include "kernel/online/mad.h"
 #include "kernel/online/page_hinkley.h"
@@ -32,6 +33,7 @@ const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_cusum,
 	&sp_kernel_page_hinkley,
 	&sp_kernel_adwin,
+	&sp_kernel_holt_winters,
 	NULL
 };
 
