@@ -18,6 +18,7 @@
 #include "kernel/online/page_hinkley.h"
 #include "kernel/online/velocity.h"
 #include "kernel/online/zscore.h"
+#include "kernel/online/half_space_trees.h"
 #include "kernel/online/mahalanobis.h"
 
 #define HEADER_SIZE (2 * sizeof(uint32_t))
@@ -36,6 +37,7 @@ const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_adwin,
 	&sp_kernel_holt_winters,
 	&sp_kernel_mahalanobis,
+	&sp_kernel_half_space_trees,
 	NULL
 };
 
