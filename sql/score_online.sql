@@ -68,5 +68,6 @@ SELECT streamproc.score_online('ewma', ts, value, direction => 'up') OVER () FRO
 SELECT streamproc.score_online('ewma', ts, value, learn => NULL) OVER () FROM reading LIMIT 1;
 SELECT streamproc.score_online('ewma', ts, ARRAY[value]) OVER () FROM reading LIMIT 1;
 
+SET client_min_messages = warning;
 SELECT streamproc.drop_stream('reading', cascade => true);
 DROP SCHEMA score_online_test CASCADE;

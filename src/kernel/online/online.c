@@ -10,16 +10,16 @@
 #include "kernel/online/adwin.h"
 #include "kernel/online/cusum.h"
 #include "kernel/online/ewma.h"
-#include "kernel/online/records.h"
-#include "kernel/online/spot.h"
+#include "kernel/online/half_space_trees.h"
 #include "kernel/online/holt_winters.h"
 #include "kernel/online/iqr.h"
 #include "kernel/online/mad.h"
+#include "kernel/online/mahalanobis.h"
 #include "kernel/online/page_hinkley.h"
+#include "kernel/online/records.h"
+#include "kernel/online/spot.h"
 #include "kernel/online/velocity.h"
 #include "kernel/online/zscore.h"
-#include "kernel/online/half_space_trees.h"
-#include "kernel/online/mahalanobis.h"
 
 #define HEADER_SIZE (2 * sizeof(uint32_t))
 
