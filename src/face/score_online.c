@@ -109,12 +109,12 @@ read_number(FunctionCallInfo fcinfo, int n, const char *name, bool may_be_null)
 	return DatumGetFloat8(value);
 }
 
-/* The number of features of a row, which all others must have. */
+/* The number of features of a row that has some, which all others must have. */
 static int
 count_features(FunctionCallInfo fcinfo, const char *name, const SpKernel *kernel, bool is_array)
 {
+	ArrayType  *array;
 	bool		isnull;
-	Datum		value;
 	int			n;
 
 	if (kernel->takes != SP_TAKES_FEATURES && is_array)
@@ -123,9 +123,8 @@ count_features(FunctionCallInfo fcinfo, const char *name, const SpKernel *kernel
 				 errmsg("method \"%s\" takes a value, not an array of features", name)));
 	if (!is_array)
 		return 1;
-	value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), INPUT, &isnull);
-	n = isnull ? 1 : ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(value)),
-									ARR_DIMS(DatumGetArrayTypeP(value)));
+	array = DatumGetArrayTypeP(WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), INPUT, &isnull));
+	n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	if (n < 1 || n > SP_MAX_FEATURES)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -169,15 +168,19 @@ open_method(FunctionCallInfo fcinfo, bool is_array)
 	return sp_method_open(name, DatumGetJsonbP(value), &use);
 }
 
-/* What lasts as long as the query. */
+/* What lasts as long as the query; NULL: no row has had features yet. */
 static Scorer *
 get_scorer(FunctionCallInfo fcinfo)
 {
 	Scorer	   *scorer = fcinfo->flinfo->fn_extra;
+	bool		isnull;
 	MemoryContext old;
 
 	if (scorer != NULL)
 		return scorer;
+	(void) WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), INPUT, &isnull);
+	if (isnull && get_fn_expr_argtype(fcinfo->flinfo, INPUT) == FLOAT8ARRAYOID)
+		return NULL;
 	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	scorer = palloc0(sizeof(Scorer));
 	scorer->takes_array = get_fn_expr_argtype(fcinfo->flinfo, INPUT) == FLOAT8ARRAYOID;
@@ -257,11 +260,10 @@ Datum
 sp_score_online(PG_FUNCTION_ARGS)
 {
 	WindowObject window = PG_WINDOW_OBJECT();
-	Scorer	   *scorer = get_scorer(fcinfo);
-	const SpJudge *judge = &scorer->method->judge;
-	Series	   *series = WinGetPartitionLocalMemory(window, MAXALIGN(sizeof(Series)) +
-													scorer->method->state_size);
-	void	   *state = (char *) series + MAXALIGN(sizeof(Series));
+	Scorer	   *scorer;
+	const SpJudge *judge;
+	Series	   *series;
+	void	   *state;
 	double		x[SP_MAX_FEATURES];
 	SpPoint		point;
 	SpScore		score;
@@ -270,6 +272,13 @@ sp_score_online(PG_FUNCTION_ARGS)
 	bool		is_anomaly;
 
 	WinSetMarkPosition(window, WinGetCurrentPosition(window));
+	scorer = get_scorer(fcinfo);
+	if (scorer == NULL)
+		PG_RETURN_NULL();
+	judge = &scorer->method->judge;
+	series = WinGetPartitionLocalMemory(window, MAXALIGN(sizeof(Series)) +
+										scorer->method->state_size);
+	state = (char *) series + MAXALIGN(sizeof(Series));
 	if (!series->begun)
 	{
 		sp_online_init(judge->kernel, state, &judge->setup);
