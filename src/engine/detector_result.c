@@ -7,7 +7,7 @@
  *	{"method": name,
  *	 "contributions": {part: amount, ...},				by feature, rule, or what the method looks at
  *	 "expected": {feature: {"value": x, "lower": x, "upper": x}, ...},
- *	 "nearest_normal": {feature: x, ...}}				the value, moved to the next bound; null: there is none
+ *	 "nearest_normal": {feature: x, ...}}		the value, moved to the next bound; null: there is none
  *
  * The only feature of a method that takes a value is called "value".  What isn't known is null;
  * the last two are left out for rules, and where nothing is known.
