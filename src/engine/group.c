@@ -91,6 +91,7 @@ sp_group_init(SpGroups *groups, MemoryContext context, int nkeys,
 	groups->nulls_offset = sizeof(SpGroup) + sizeof(Datum) * nkeys;
 	groups->value_offset = MAXALIGN(groups->nulls_offset + nkeys);
 	groups->group_size = MAXALIGN(groups->value_offset + value_size);
+	groups->page_groups = Max(1, Min(SP_PAGE_GROUPS, SP_PAGE_BYTES / groups->group_size));
 	groups->epoch = 1;
 	slist_init(&groups->images);
 	groups->table_size = groups->table_allocated = INITIAL_TABLE_SIZE;
@@ -319,7 +320,7 @@ find_room(SpGroups *groups)
 	while (groups->pages_with_room != NIL)
 	{
 		page = llast(groups->pages_with_room);
-		if (page->n < SP_PAGE_GROUPS && page->spilled_size == 0)
+		if (page->n < groups->page_groups && page->spilled_size == 0)
 			return page;
 		page->has_room = false;
 		groups->pages_with_room = list_delete_last(groups->pages_with_room);
@@ -368,7 +369,7 @@ sp_group_make(SpGroups *groups, SpPage *page, int slot, uint32 hash, int64 start
 	int			i;
 
 	if (page->groups == NULL)
-		sp_group_make_room(groups, page, SP_PAGE_GROUPS * groups->group_size);
+		sp_group_make_room(groups, page, groups->page_groups * groups->group_size);
 	group = (SpGroup *) (page->groups + (Size) slot * groups->group_size);
 	memset(group, 0, groups->group_size);
 	group->bucket = page->bucket;

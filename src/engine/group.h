@@ -17,7 +17,8 @@
 #include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 
-#define SP_PAGE_GROUPS		64
+#define SP_PAGE_GROUPS		64		/* on a page at most; fewer where they are large */
+#define SP_PAGE_BYTES		(64 * 1024) /* of a page, unless it has one group only */
 #define SP_NOT_SPILLED		INT64CONST(-1)
 #define SP_OWN_BLOCK		8200	/* what is larger than 8 kB isn't kept by a memory context */
 
@@ -64,7 +65,7 @@ typedef struct SpGroup
 
 struct SpPage
 {
-	char	   *groups;			/* room for SP_PAGE_GROUPS of them; NULL: none yet, or spilled */
+	char	   *groups;			/* room for page_groups of them; NULL: none yet, or spilled */
 	uint64		used;			/* bits: which of them there are */
 	int32		number;
 	int16		n;
@@ -139,6 +140,7 @@ typedef struct SpGroups
 	Size		nulls_offset;
 	Size		value_offset;
 	Size		group_size;
+	int			page_groups;	/* so many are put on a page */
 
 	SpGroup   **table;			/* chains: see sp_group_chain() */
 	uint32		table_size;

@@ -455,6 +455,9 @@ read_groups(SpGroups *groups, SpPage *page, const char *data, Size size,
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("a state page has impossible marks: %x", counted[1])));
+	if (counted[0] > groups->page_groups)
+		/* they were smaller when they were written */
+		sp_group_make_room(groups, page, counted[0] * groups->group_size);
 	for (i = 0; i < counted[0]; i++)
 	{
 		SpGroup		head;
@@ -524,6 +527,6 @@ sp_group_load_page(SpGroups *groups, int32 number, const char *data, Size size,
 	sp_group_take_marks(groups, page);
 	if (!groups->own_only)
 		disown_page(groups, page);
-	if (!(page->marks & SP_PAGE_OWN) && page->n < SP_PAGE_GROUPS)
+	if (!(page->marks & SP_PAGE_OWN) && page->n < groups->page_groups)
 		sp_group_note_room(groups, page);
 }
