@@ -83,6 +83,33 @@ next_normal(uint64_t *random)
 	return sum;
 }
 
+/*
+ * Values that stand for none, like the largest there is, aren't learned, and no others keep those
+ * that follow from being learned.
+ */
+static inline void
+check_extremes(const SpKernel *kernel, const void *params)
+{
+	static const double extremes[] = {1.7e308, -1.7e308, 1.01e100};
+	Series		s = open_series(kernel, params, SP_DIRECTION_BOTH);
+	uint64_t	random = 20260112;
+
+	for (int i = 0; i < 3000; i++)
+	{
+		double		x = next_normal(&random);
+
+		if (i % 100 == 0)
+			check(!learn_at(&s, i * MINUTE, extremes[i / 100 % 3]));
+		if (i % 70 < 2)
+			x = i % 70 == 0 ? 1e100 : -1e100;
+		check(learn_at(&s, i * MINUTE, x));
+		if (i % 10 == 0)
+			check(kernel->is_sound(s.state, &s.setup));
+	}
+	check(kernel->learned(s.state, &s.setup) == 3000);
+	close_series(&s);
+}
+
 /* Damage a state somewhere: a bit, or a number that is extreme in one way or another. */
 static inline void
 damage(char *state, size_t size, uint64_t *random)

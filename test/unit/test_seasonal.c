@@ -209,7 +209,7 @@ test_edges(void)
 	for (int i = 0; i < 1000; i++)
 		check(step_at(&s, i * 17 * MINUTE, 0.1) == 0.0);
 	check(score_at(&s, 0, 0.2).score == SP_SCORE_MAX);
-	check(!learn_at(&s, 0, 1.7e308) && score_at(&s, 0, 1.7e308).score == SP_SCORE_MAX);
+	check(score_at(&s, 0, 1.7e308).score == SP_SCORE_MAX);
 
 	/* a new level is taken up in time */
 	for (int i = 0; i < 24 * 400; i++)
@@ -238,6 +238,7 @@ main(void)
 	check(count_alarms(3) > 200);
 	test_edges();
 	sp_online_defaults(&sp_kernel_seasonal, &params);
+	check_extremes(&sp_kernel_seasonal, &params);
 	check_damaged(&sp_kernel_seasonal, &params, 1000, 3000);
 	return failures > 0;
 }

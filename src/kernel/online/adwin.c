@@ -238,7 +238,7 @@ learn_window(SpAdwin *s, const SpSetup *setup, double x, Window w)
 	const SpAdwinParams *params = setup->params;
 	int			skip = 0;
 
-	if (!(w.squares <= MAX_SQUARES) || !isfinite(w.mean))
+	if (!sp_online_can_learn(x) || !(w.squares <= MAX_SQUARES) || !isfinite(w.mean))
 		return false;
 	if (w.n > params->warmup)
 	{

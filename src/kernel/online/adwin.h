@@ -23,7 +23,7 @@
  * the two oldest become one of the next row.  There are SP_ADWIN_ROWS rows; beyond the last one
  * values are forgotten.
  *
- * A value so far away that the squares would be infinite can't be learned.
+ * A value beyond SP_MAX_LEARNED can't be learned.
  */
 #ifndef SP_ADWIN_H
 #define SP_ADWIN_H

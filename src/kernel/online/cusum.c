@@ -132,7 +132,8 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	}
 	if (alarm && params->reset == SP_RESET_ALL)
 		base = (SpMoments){0.0, 0.0, 0.0};
-	if (!sp_moments_add(&base, params->alpha, point->x[0]))
+	if (!sp_online_can_learn(point->x[0]) ||
+		!sp_moments_add(&base, params->alpha, point->x[0]))
 		return false;
 	s->base = base;
 	s->since = alarm && params->reset == SP_RESET_ALL ? 1 : s->since + 1;

@@ -21,8 +21,8 @@
  * by drift an event when the shift is over; 'sums': both begin again at 0; 'all': mean and
  * deviation, too, with this value, so that warmup values are learned before the next score.
  *
- * Where the values before are all equal, z is +-SP_SCORE_MAX for any other.  A value so far away
- * that the variance would be infinite can't be learned.
+ * Where the values before are all equal, z is +-SP_SCORE_MAX for any other.  A value beyond
+ * SP_MAX_LEARNED can't be learned.
  */
 #ifndef SP_CUSUM_H
 #define SP_CUSUM_H

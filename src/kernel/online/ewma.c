@@ -70,8 +70,7 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	double		mean = s->mean + r * d;
 	double		variance = (1.0 - r) * (s->variance + r * d * d);
 
-	/* the difference or its square overflows */
-	if (!isfinite(mean) || !isfinite(variance))
+	if (!sp_online_can_learn(point->x[0]) || !isfinite(mean) || !isfinite(variance))
 		return false;
 
 	s->weight = weight;

@@ -22,7 +22,7 @@
  * +-SP_SCORE_MAX.  The p-value is that of the normal distribution.  Until warmup values
  * are learned the score is 0 and the bounds NaN.
  *
- * A value so far away that the variance would be infinite can't be learned.
+ * A value beyond SP_MAX_LEARNED can't be learned.
  */
 #ifndef SP_EWMA_H
 #define SP_EWMA_H

@@ -249,7 +249,8 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	const SpHoltWintersParams *params = setup->params;
 	bool		is_initial = s->count < 2 * (uint64_t) get_period(params);
 
-	if (!(is_initial ? learn_initial : learn_value) (s, params, point->x[0]))
+	if (!sp_online_can_learn(point->x[0]) ||
+		!(is_initial ? learn_initial : learn_value) (s, params, point->x[0]))
 		return false;
 	s->place = s->place + 1 < get_period(params) ? s->place + 1 : 0;
 	s->count++;

@@ -29,7 +29,7 @@
  * squared errors since then, weighted exponentially by scale_alpha, and sqrt(v) at least what
  * rounding of level and season comes to.  The score is 0 until there are warmup errors.
  *
- * A value that would make a number infinite can't be learned.
+ * A value beyond SP_MAX_LEARNED, or that would make a number infinite, can't be learned.
  */
 #ifndef SP_HOLT_WINTERS_H
 #define SP_HOLT_WINTERS_H

@@ -206,7 +206,7 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	int			n = s->npairs;
 	int			i;
 
-	if (n > 0 && !(fmax(x, s->values[n - 1]) - fmin(x, s->values[0]) <= SP_IQR_MAX_SPREAD))
+	if (!sp_online_can_learn(x))
 		return false;
 	i = count_less(s, x);
 	if (i == n || s->values[i] != x)
@@ -271,7 +271,7 @@ is_sound(const void *state, const SpSetup *setup)
 		return false;
 	for (int i = 0; i < s->npairs; i++)
 	{
-		if (!isfinite(s->values[i]) || (i > 0 && !(s->values[i - 1] < s->values[i])) ||
+		if (!sp_online_can_learn(s->values[i]) || (i > 0 && !(s->values[i - 1] < s->values[i])) ||
 			!(s->weights[i] >= 0.0))
 			return false;
 		sum += s->weights[i];
@@ -279,8 +279,7 @@ is_sound(const void *state, const SpSetup *setup)
 	if (s->npairs == 0)
 		return s->total == 0.0;
 	return sum > 0.0 && sum <= MAX_TOTAL && s->total <= MAX_TOTAL &&
-		fabs(s->total - sum) <= 1e-6 * sum &&
-		s->values[s->npairs - 1] - s->values[0] <= SP_IQR_MAX_SPREAD;
+		fabs(s->total - sum) <= 1e-6 * sum;
 }
 
 const SpKernel sp_kernel_iqr = {

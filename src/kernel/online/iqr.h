@@ -23,8 +23,7 @@
  * exact one: 1.3 % was the worst in the tests' series, sorted and shifting ones among them;
  * neighbours are merged again and again, so that this is no proven bound.
  *
- * A value can't be learned that is so far from the others that their difference is not within
- * SP_IQR_MAX_SPREAD.
+ * A value beyond SP_MAX_LEARNED can't be learned.
  */
 #ifndef SP_IQR_H
 #define SP_IQR_H
@@ -34,7 +33,6 @@
 #define SP_IQR_THRESHOLD	1.5
 #define SP_IQR_CAPACITY		192
 #define SP_IQR_RESOLUTION	64
-#define SP_IQR_MAX_SPREAD	1e300
 
 typedef struct SpIqrParams
 {

@@ -6,7 +6,6 @@
  */
 #include "kernel/online/mad.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -83,9 +82,7 @@ count_less(const double *sorted, int n, double x)
 static double
 get_middle(double a, double b)
 {
-	double		sum = a + b;
-
-	return isfinite(sum) ? sum * 0.5 : a * 0.5 + b * 0.5;
+	return (a + b) * 0.5;
 }
 
 static double
@@ -179,7 +176,7 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	int			to = count_less(sorted, n, x);
 	int			from = n;		/* the value there makes room */
 
-	if (n > 0 && !(fmax(x, sorted[n - 1]) - fmin(x, sorted[0]) <= SP_MAD_MAX_SPREAD))
+	if (!sp_online_can_learn(x))
 		return false;
 	if (n == params->window)
 		from = count_less(sorted, n - 1, ring[s->next]);
@@ -233,11 +230,10 @@ is_sound(const void *state, const SpSetup *setup)
 	n = get_length(s, params);
 	for (int i = 0; i < n; i++)
 	{
-		if (!isfinite(s->values[i]) || (i > 0 && !(s->values[i - 1] <= s->values[i])))
+		if (!sp_online_can_learn(s->values[i]) || (i > 0 && s->values[i - 1] > s->values[i]))
 			return false;
 	}
-	return (n == 0 || s->values[n - 1] - s->values[0] <= SP_MAD_MAX_SPREAD) &&
-		sum_bits(s->values, n) == sum_bits(s->values + params->window, n);
+	return sum_bits(s->values, n) == sum_bits(s->values + params->window, n);
 }
 
 const SpKernel sp_kernel_mad = {

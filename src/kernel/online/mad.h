@@ -21,8 +21,7 @@
  * misses would (window 100: 0.12 us an event, 10,000: 0.9 us).  Only where MAD is 0 each value is
  * looked at.
  *
- * A value can't be learned that is so far from the window's others that their difference is not
- * within SP_MAD_MAX_SPREAD.
+ * A value beyond SP_MAX_LEARNED can't be learned.
  */
 #ifndef SP_MAD_H
 #define SP_MAD_H
@@ -30,7 +29,6 @@
 #include "kernel/online/online.h"
 
 #define SP_MAD_THRESHOLD	3.5
-#define SP_MAD_MAX_SPREAD	1e300
 
 typedef struct SpMadParams
 {

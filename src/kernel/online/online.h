@@ -24,6 +24,12 @@
 /* A score never goes beyond, so that scores stay finite and can be compared. */
 #define SP_SCORE_MAX	1e6
 
+/*
+ * A value farther from 0 isn't learned where kernels say so: beside it no other could be learned,
+ * nor could its square be.
+ */
+#define SP_MAX_LEARNED	1e100
+
 #define SP_MAX_FEATURES	64
 #define SP_MAX_PARTS	(SP_MAX_FEATURES + 16)
 
@@ -208,6 +214,13 @@ extern const char *sp_online_read(const SpKernel *kernel, void *state, const SpS
 /* For kernels: nothing is known. */
 extern void sp_online_clear_score(SpScore *result);
 extern void sp_online_clear_explanation(SpExplanation *why, int n);
+
+/* Can it be learned, see SP_MAX_LEARNED? */
+static inline bool
+sp_online_can_learn(double x)
+{
+	return x >= -SP_MAX_LEARNED && x <= SP_MAX_LEARNED;
+}
 
 /* A score within its range. */
 static inline double

@@ -159,7 +159,8 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 		rise = fall = 0.0;
 	if (alarm && params->reset == SP_RESET_ALL)
 		base = (SpMoments){0.0, 0.0, 0.0};
-	if (!isfinite(rise) || !isfinite(fall) || !sp_moments_add(&base, 0.0, point->x[0]))
+	if (!sp_online_can_learn(point->x[0]) || !isfinite(rise) || !isfinite(fall) ||
+		!sp_moments_add(&base, 0.0, point->x[0]))
 		return false;
 	s->base = base;
 	s->rise = rise;

@@ -20,7 +20,7 @@
  * 'sums', or 'all', mean and deviation, too, with this value.
  *
  * With standardize, where the values before are all equal, d is +-SP_SCORE_MAX for any other.  A
- * value can't be learned if a sum or the variance would be infinite.
+ * value beyond SP_MAX_LEARNED can't be learned.
  */
 #ifndef SP_PAGE_HINKLEY_H
 #define SP_PAGE_HINKLEY_H

@@ -22,7 +22,7 @@
  * SP_SEASONAL_CLIP s of what was expected (P. J. Huber 1964), if s isn't 0.  Deviations that last
  * widen s, and are taken up.
  *
- * A value that would make a number infinite can't be learned.
+ * A value beyond SP_MAX_LEARNED can't be learned.
  */
 #ifndef SP_SEASONAL_H
 #define SP_SEASONAL_H

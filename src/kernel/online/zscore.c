@@ -215,7 +215,7 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	Moments		m = compute_moments(s, params, first);
 
 	add_value(&m, point->x[0]);
-	if (!(m.squares <= MAX_SQUARES) || !isfinite(m.mean))
+	if (!sp_online_can_learn(point->x[0]) || !(m.squares <= MAX_SQUARES) || !isfinite(m.mean))
 		return false;
 
 	s->entries[s->next] = (SpZscoreEntry){get_time(s, params, point->time), point->x[0], 0.0, 0.0};

@@ -20,7 +20,7 @@
  * becomes it.  That is two updates an event, by B. P. Welford's recursion (Technometrics 4, 1962),
  * besides moving in time.
  *
- * A value so far away that the squares would be infinite can't be learned.
+ * A value beyond SP_MAX_LEARNED can't be learned.
  */
 #ifndef SP_ZSCORE_H
 #define SP_ZSCORE_H
