@@ -7,6 +7,8 @@
 #include <float.h>
 #include <math.h>
 
+#include "kernel/online/random.h"
+
 /* Of a constant: more than rounding, less than any difference that means something. */
 #define CONSTANT_SCALE	1e-9
 
@@ -52,6 +54,18 @@ sp_frame_fit(double *values, int count, SpFrame *frame)
 		return true;
 	frame->scale = fmax(fabs(frame->center) * CONSTANT_SCALE, DBL_MIN);
 	return false;
+}
+
+int
+sp_frame_choose(uint64_t count, int window, int kept, uint64_t seed)
+{
+	int64_t		position = (int64_t) (count % (uint64_t) window);
+	int64_t		part = position * kept / window;
+	int64_t		first = (part * window + kept - 1) / kept;
+	int64_t		next = ((part + 1) * window + kept - 1) / kept;
+	uint64_t	bits = sp_random_at(~seed, count - (uint64_t) (position - first));
+
+	return position - first == (int64_t) (bits % (uint64_t) (next - first)) ? (int) part : -1;
 }
 
 bool

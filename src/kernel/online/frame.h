@@ -12,6 +12,7 @@
 #define SP_FRAME_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct SpFrame
 {
@@ -21,6 +22,12 @@ typedef struct SpFrame
 
 /* The frame of count values, which are sorted; false: they are all equal. */
 extern bool sp_frame_fit(double *values, int count, SpFrame *frame);
+
+/*
+ * Of each window of so many values some are kept for the next frame, one by chance of each of as
+ * many parts.  Which of them is the value that comes after so many?  -1: it isn't kept.
+ */
+extern int	sp_frame_choose(uint64_t count, int window, int kept, uint64_t seed);
 
 /* Is it one that values can be put in? */
 extern bool sp_frame_is_sound(const SpFrame *frame);

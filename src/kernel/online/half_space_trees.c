@@ -379,15 +379,11 @@ fit_frames(const View *v)
 static void
 keep_sample(const View *v, const double *x)
 {
-	uint64_t	window = (uint64_t) v->params->window;
-	uint64_t	position = v->state->count % window;
-	uint64_t	slot = position * (uint64_t) v->sample_count / window;
-	uint64_t	first = (slot * window + v->sample_count - 1) / v->sample_count;
-	uint64_t	next = ((slot + 1) * window + v->sample_count - 1) / v->sample_count;
-	uint64_t	bits = sp_random_at(~(uint64_t) v->params->seed, v->state->count - (position - first));
+	int			part = sp_frame_choose(v->state->count, v->params->window, v->sample_count,
+									   (uint64_t) v->params->seed);
 
-	if (first + bits % (next - first) == position)
-		memcpy(v->sample + slot * (uint64_t) v->n, x, (size_t) v->n * sizeof(double));
+	if (part >= 0)
+		memcpy(v->sample + (size_t) part * v->n, x, (size_t) v->n * sizeof(double));
 }
 
 /* A point was learned: what is due after so many. */

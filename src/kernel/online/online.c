@@ -16,6 +16,7 @@
 #include "kernel/online/mad.h"
 #include "kernel/online/mahalanobis.h"
 #include "kernel/online/page_hinkley.h"
+#include "kernel/online/random_cut_forest.h"
 #include "kernel/online/records.h"
 #include "kernel/online/seasonal.h"
 #include "kernel/online/silence.h"
@@ -42,6 +43,7 @@ const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_silence,
 	&sp_kernel_mahalanobis,
 	&sp_kernel_half_space_trees,
+	&sp_kernel_random_cut_forest,
 	NULL
 };
 
