@@ -19,7 +19,6 @@
 #include "kernel/online/random_cut_forest.h"
 #include "kernel/online/records.h"
 #include "kernel/online/seasonal.h"
-#include "kernel/online/silence.h"
 #include "kernel/online/spot.h"
 #include "kernel/online/velocity.h"
 #include "kernel/online/zscore.h"
@@ -40,7 +39,6 @@ const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_adwin,
 	&sp_kernel_holt_winters,
 	&sp_kernel_seasonal,
-	&sp_kernel_silence,
 	&sp_kernel_mahalanobis,
 	&sp_kernel_half_space_trees,
 	&sp_kernel_random_cut_forest,
