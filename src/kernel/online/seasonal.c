@@ -198,7 +198,8 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 		x = fmin(x, e.center + SP_SEASONAL_CLIP * e.scale);
 		x = fmax(x, e.center - SP_SEASONAL_CLIP * e.scale);
 	}
-	if (!sp_online_can_learn(point->x[0]) || !sp_moments_add(&all, alpha, x) || !sp_moments_add(&values, params->alpha, x) ||
+	if (!sp_online_can_learn(point->x[0]) || !sp_moments_add(&all, alpha, x) ||
+		!sp_moments_add(&values, params->alpha, x) ||
 		!learn_within(s, alpha, bin, x))
 		return false;
 	s->all = all;
