@@ -73,7 +73,7 @@ get_page(SpGroups *groups, SpBucket *bucket)
 {
 	SpPage	   *page = bucket->npages > 0 ? bucket->pages[bucket->npages - 1] : NULL;
 
-	if (page == NULL || page->ntotal == SP_PAGE_GROUPS)
+	if (page == NULL || page->ntotal >= groups->page_groups)
 	{
 		page = sp_group_empty_page(groups);
 		add_page(groups, bucket, page);
@@ -146,7 +146,7 @@ sp_bucket_page_finish(SpWindow *w, SpBucket *bucket)
 
 		if (page->nfinal == page->ntotal)
 			continue;
-		if (page->nfinal > 0 || page->ntotal < SP_PAGE_GROUPS)
+		if (page->nfinal > 0 || page->ntotal < w->groups.page_groups)
 			finish_groups(w, page);
 		else
 		{

@@ -431,7 +431,7 @@ read_spilled(SpGroups *groups, SpPage *page)
 	if (!sp_group_keep_spilled(groups, page, page->spilled_at, size))
 		give_space(groups, page->spilled_at, units_of(size));
 	sp_group_take_marks(groups, page);
-	if (page->n < SP_PAGE_GROUPS)
+	if (page->n < groups->page_groups)
 		sp_group_note_room(groups, page);
 	if (++nback == ENOUGH_BACK)
 		is_stuck = false;
