@@ -56,6 +56,8 @@ SELECT streamproc.create_detector('d', 'trip', 'mahalanobis', features => '{km *
 SELECT streamproc.create_detector('d', 'trip', 'mahalanobis', features => '{km}', direction => 'high');
 SELECT streamproc.create_detector('d', 'trip', 'mahalanobis', features => '{km}', learn => 'capped');
 SELECT streamproc.create_detector('d', 'trip', 'mahalanobis', features => (SELECT array_agg('km + ' || i || ' AS f' || i) FROM generate_series(1, 65) i));
+SELECT streamproc.create_detector('d', 'trip', 'random_cut_forest', params => '{"shingle": 4, "sample_size": 256, "trees": 128}',
+	features => (SELECT array_agg('km + ' || i || ' AS f' || i) FROM generate_series(1, 64) i));
 SELECT streamproc.score_online('mahalanobis', ts, ARRAY[km, 1]) OVER (), streamproc.score_online('mahalanobis', ts, '{}'::float8[]) OVER () FROM trip LIMIT 1;
 SELECT streamproc.score_online('mahalanobis', ts, CASE WHEN id = 1 THEN ARRAY[km] ELSE ARRAY[km, 1] END) OVER (ORDER BY id) FROM trip WHERE id < 3;
 SELECT (streamproc.score_online('mahalanobis', ts, ARRAY[km, NULL]) OVER ()).score FROM trip WHERE id < 3;
