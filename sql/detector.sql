@@ -37,6 +37,23 @@ INSERT INTO payment VALUES (300, 9, 10, 'NO', '2026-01-01 11:05:10+00');
 SELECT streamproc.wait_for();
 SELECT event_time, customer, n, total, score, alerts FROM velocity;
 
+-- The same without a window: the sixth event within five minutes, or an amount above 1,000 in all. Against plain SQL.
+SELECT streamproc.create_detector('velocity_n', 'payment', method => 'velocity', keys => ARRAY['customer'], carry => ARRAY['id AS payment_id'],
+	params => '{"events": 5, "interval": "5 minutes"}');
+SELECT streamproc.create_detector('velocity_sum', 'payment', method => 'velocity', value => 'amount', keys => ARRAY['customer'],
+	carry => ARRAY['id AS payment_id'], params => '{"sum": 1000, "interval": "5 minutes"}', filter => 'customer >= 20');
+SELECT streamproc.wait_for();
+INSERT INTO payment SELECT 400 + i, 20 + i % 2, CASE WHEN i % 5 > 0 THEN 10 * i END, 'NO', '2026-01-01 12:00+00'::timestamptz + i * i * interval '1 second'
+FROM generate_series(1, 40) i;
+SELECT streamproc.wait_for();
+SELECT (SELECT count(*) FROM velocity_n) AS alerts, (SELECT count(*) FROM velocity_sum) AS alerts_by_sum, (SELECT count(*) FROM
+	((SELECT payment_id, score FROM velocity_n) EXCEPT (SELECT id, n / 5.0::float8 FROM (SELECT id, customer, count(*) OVER w AS n FROM payment
+		WINDOW w AS (PARTITION BY customer ORDER BY ts RANGE BETWEEN '4:59.999999' PRECEDING AND CURRENT ROW)) p WHERE n > 5)) d) AS unexpected,
+	(SELECT count(*) FROM (SELECT id, sum(amount) OVER w AS total FROM payment WHERE customer >= 20
+		WINDOW w AS (PARTITION BY customer ORDER BY ts RANGE BETWEEN '4:59.999999' PRECEDING AND CURRENT ROW)) p
+		FULL JOIN velocity_sum v ON v.payment_id = p.id WHERE (total > 1000) IS DISTINCT FROM (v.id IS NOT NULL) AND total IS NOT NULL) AS different_by_sum;
+SELECT explanation FROM velocity_n WHERE customer = 7;
+
 -- ewma on a window and on a stream, with every score kept. Against plain SQL, row by row.
 CREATE TABLE load (host text, busy float8, ts timestamptz);
 SELECT streamproc.create_stream('load', time_column => 'ts', idle_timeout => '1 day');
