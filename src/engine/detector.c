@@ -102,7 +102,7 @@ sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window)
 	sp_group_init(&d->groups,
 				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
 				  d->keyed ? def->nkeys : 0, d->evaluated + d->first_key,
-				  sizeof(SpKeyState) + MAXALIGN(d->method->state_size));
+				  sp_series_size(d->method));
 	sp_spill_allow(&d->groups, sp_detector_write_value, sp_detector_read_value, NULL,
 				   NULL, d);
 	describe_result(d);
@@ -136,10 +136,7 @@ get_group(SpDetector *d, const SpEvaluated *ev, int i)
 	if (group == NULL)
 	{
 		group = sp_group_add(&d->groups, hash, 0, keys, nulls);
-		memset(sp_detector_key(d, group), 0, sizeof(SpKeyState));
-		sp_detector_key(d, group)->last_alert = SP_NEVER_ALERTED;
-		if (d->method->judge.kernel != NULL)
-			sp_online_init(d->method->judge.kernel, sp_detector_state(d, group), &d->method->judge.setup);
+		sp_series_init(d->method, sp_detector_series(d, group));
 	}
 	return group;
 }
@@ -225,7 +222,7 @@ apply_row(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, SpGroup *group)
 		return;
 	d->rows++;
 	d->changed = true;
-	if (d->def->store_all || (v.is_anomaly && !v.in_cooldown))
+	if (d->def->store_all || (v.finding.is_anomaly && !v.in_cooldown))
 		sp_detector_add_result(d, rows, ev, i, &v);
 }
 
@@ -254,17 +251,8 @@ void
 sp_detector_write_value(void *detector, SpGroup *group, StringInfo buf)
 {
 	SpDetector *d = detector;
-	const SpKernel *kernel = d->method->judge.kernel;
-	char	   *to;
 
-	appendBinaryStringInfo(buf, (char *) sp_detector_key(d, group), sizeof(SpKeyState));
-	if (kernel == NULL)
-		return;
-	enlargeStringInfo(buf, sp_online_written_size(kernel, &d->method->judge.setup));
-	to = sp_online_write(kernel, sp_detector_state(d, group), &d->method->judge.setup,
-						 buf->data + buf->len);
-	buf->len = to - buf->data;
-	buf->data[buf->len] = '\0';
+	sp_series_write(d->method, sp_detector_series(d, group), buf);
 }
 
 /* SpValueRead */
@@ -272,12 +260,8 @@ void
 sp_detector_read_value(void *detector, SpGroup *group, const char **p, const char *end)
 {
 	SpDetector *d = detector;
-	const SpKernel *kernel = d->method->judge.kernel;
 
-	sp_read_bytes(p, end, sp_detector_key(d, group), sizeof(SpKeyState));
-	if (kernel == NULL)
-		return;
-	*p = sp_online_read(kernel, sp_detector_state(d, group), &d->method->judge.setup, *p, end);
+	*p = sp_series_read(d->method, sp_detector_series(d, group), *p, end);
 	if (*p == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),

@@ -9,17 +9,7 @@
 #define SP_ENGINE_DETECTOR_H
 
 #include "engine/internal.h"
-#include "engine/method.h"
-
-#define SP_NEVER_ALERTED	PG_INT64_MIN
-
-/* A group's value: this, then the kernel's state. */
-typedef struct SpKeyState
-{
-	int64		last_alert;		/* event time; SP_NEVER_ALERTED */
-	int32		run;			/* so many flagged ones in a row, below what is expected negative */
-	int32		unused;			/* 0 */
-} SpKeyState;
+#include "engine/series.h"
 
 /* A row, and what becomes of it. */
 typedef struct SpVerdict
@@ -28,23 +18,16 @@ typedef struct SpVerdict
 	double		x[SP_MAX_FEATURES];
 	double		value;			/* NaN: none */
 	bool		scored;			/* there was something to score */
-	bool		is_anomaly;
 	bool		in_cooldown;	/* an anomaly of an episode that was alerted already */
-	SpScore		score;
+	SpFinding	finding;
 	List	   *alerts;			/* of char * */
 	SpExplanation *why;			/* of an anomaly; not of rules */
 } SpVerdict;
 
-static inline SpKeyState *
-sp_detector_key(SpDetector *d, SpGroup *group)
+static inline SpSeries *
+sp_detector_series(SpDetector *d, SpGroup *group)
 {
-	return (SpKeyState *) sp_group_value(&d->groups, group);
-}
-
-static inline void *
-sp_detector_state(SpDetector *d, SpGroup *group)
-{
-	return sp_group_value(&d->groups, group) + sizeof(SpKeyState);
+	return (SpSeries *) sp_group_value(&d->groups, group);
 }
 
 /* detector_judge.c: score, decide, learn.  In a memory context that doesn't last. */

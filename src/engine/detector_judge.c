@@ -30,9 +30,11 @@ judge_rules(SpDetector *d, const SpEvaluated *ev, int i, SpVerdict *v)
 			v->alerts = lappend(v->alerts, d->def->rule_labels[r]);
 	}
 	v->scored = true;
-	sp_online_clear_score(&v->score);
-	v->score.score = list_length(v->alerts);
-	v->is_anomaly = v->score.score >= d->method->judge.setup.threshold;
+	sp_online_clear_score(&v->finding.score);
+	v->finding.score.score = list_length(v->alerts);
+	v->finding.p_value = NAN;
+	v->finding.threshold = d->method->judge.setup.threshold;
+	v->finding.is_anomaly = v->finding.score.score >= v->finding.threshold;
 }
 
 /* ---- methods with a kernel ---- */
@@ -80,17 +82,17 @@ get_point(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpVerdict
 static char *
 describe(const SpDetector *d, const SpVerdict *v)
 {
-	int			side = sp_judge_side(&d->method->judge, &v->point, &v->score);
+	const SpScore *score = &v->finding.score;
+	int			side = sp_judge_side(&d->method->judge, &v->point, score);
 
 	if (side == 0)
-		return psprintf("score %.3g is above %.3g", v->score.score,
-						d->method->judge.setup.threshold);
-	if (isnan(v->score.lower_bound) || isnan(v->score.upper_bound))
+		return psprintf("score %.3g is above %.3g", score->score, v->finding.threshold);
+	if (isnan(score->lower_bound) || isnan(score->upper_bound))
 		return psprintf("value %g is %s the expected %g, score %.3g", v->value,
-						side > 0 ? "above" : "below", v->score.expected, v->score.score);
+						side > 0 ? "above" : "below", score->expected, score->score);
 	return psprintf("value %g is %s the expected %g to %g, score %.3g", v->value,
-					side > 0 ? "above" : "below", v->score.lower_bound, v->score.upper_bound,
-					v->score.score);
+					side > 0 ? "above" : "below", score->lower_bound, score->upper_bound,
+					score->score);
 }
 
 /* How far is the point from what is expected? */
@@ -99,11 +101,11 @@ judge_point(SpDetector *d, SpGroup *group, SpVerdict *v)
 {
 	v->why = d->explanation;
 	v->why->nparts = 0;
-	v->is_anomaly = sp_judge_point(&d->method->judge, &sp_detector_key(d, group)->run,
-								   sp_detector_state(d, group), &v->point, &v->score, v->why);
+	sp_series_judge(d->method, sp_detector_series(d, group), &v->point, d->def->store_all,
+					&v->finding, v->why);
 	sp_group_changed(&d->groups, group);
 	v->scored = true;
-	if (v->is_anomaly)
+	if (v->finding.is_anomaly)
 		v->alerts = list_make1(describe(d, v));
 }
 
@@ -111,17 +113,11 @@ judge_point(SpDetector *d, SpGroup *group, SpVerdict *v)
 static void
 apply_cooldown(SpDetector *d, SpGroup *group, int64 time, SpVerdict *v)
 {
-	SpKeyState *key = sp_detector_key(d, group);
-
-	if (!v->is_anomaly || d->def->cooldown_us == 0)
+	if (!v->finding.is_anomaly || d->def->cooldown_us == 0)
 		return;
-	if (key->last_alert != SP_NEVER_ALERTED && time - d->def->cooldown_us < key->last_alert)
-		v->in_cooldown = true;
-	else
-	{
-		key->last_alert = time;
-		sp_group_changed(&d->groups, group);
-	}
+	v->in_cooldown = sp_series_in_cooldown(sp_detector_series(d, group), time,
+										   d->def->cooldown_us);
+	sp_group_changed(&d->groups, group);
 }
 
 /* Row i. */
@@ -129,7 +125,7 @@ void
 sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup *group,
 				  SpVerdict *v)
 {
-	v->scored = v->is_anomaly = v->in_cooldown = false;
+	v->scored = v->in_cooldown = false;
 	v->alerts = NIL;
 	v->why = NULL;
 	v->value = NAN;

@@ -194,7 +194,7 @@ sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, co
 		return;
 	old = MemoryContextSwitchTo(d->output.context);
 	alert = palloc0(sizeof(SpAlert));
-	alert->is_anomaly = v->is_anomaly && !v->in_cooldown;
+	alert->is_anomaly = v->finding.is_anomaly && !v->in_cooldown;
 	alert->notify = alert->is_anomaly && d->def->notify != NULL && !rows->backfill;
 	alert->lsn = rows->lsn;
 	alert->ordinal = rows->first_ordinal + i;
@@ -209,15 +209,15 @@ sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, co
 	at = copy_columns(d, alert, at + 1, ev, d->first_key, d->def->nkeys, i);
 	set_float(alert, at++, v->value);
 	set_features(d, alert, at++, v);
-	set_float(alert, at++, v->score.score);
-	set_float(alert, at++, sp_method_p_value(d->method, &v->score));
-	set_float(alert, at++, d->method->judge.setup.threshold);
-	alert->values[at] = BoolGetDatum(v->is_anomaly);
+	set_float(alert, at++, v->finding.score.score);
+	set_float(alert, at++, v->finding.p_value);
+	set_float(alert, at++, v->finding.threshold);
+	alert->values[at] = BoolGetDatum(v->finding.is_anomaly);
 	alert->nulls[at++] = false;
-	set_float(alert, at++, v->score.expected);
-	set_float(alert, at++, v->score.lower_bound);
-	set_float(alert, at++, v->score.upper_bound);
-	if (v->is_anomaly)
+	set_float(alert, at++, v->finding.score.expected);
+	set_float(alert, at++, v->finding.score.lower_bound);
+	set_float(alert, at++, v->finding.score.upper_bound);
+	if (v->finding.is_anomaly)
 	{
 		alert->values[at] = text_array(v->alerts);
 		alert->nulls[at] = false;

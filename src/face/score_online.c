@@ -3,7 +3,7 @@
  *	  score_online(method, ts, value or features, ...) OVER (PARTITION BY key ORDER BY ts): what a
  *	  detector says of rows in that order.
  *
- * The kernel, the decision and the learning are the detectors' own (kernel/online/judge.c), so
+ * The kernel, the decision and the learning are the detectors' own (engine/series.c), so
  * that a stream and a query over its rows agree to the last bit.  A row that a detector would
  * not score (NULL, NaN, infinite) has no result.
  */
@@ -22,7 +22,7 @@
 #include "windowapi.h"
 
 #include "base/compat.h"
-#include "engine/method.h"
+#include "engine/series.h"
 
 /* Arguments. */
 enum
@@ -46,12 +46,11 @@ typedef struct Scorer
 	bool		has_zone;		/* ts is an instant */
 } Scorer;
 
-/* Of a partition; the kernel's state follows. */
-typedef struct Series
+/* Of a partition; its series follows. */
+typedef struct Partition
 {
-	bool		begun;
-	int32		run;
-} Series;
+	int64		begun;			/* 0: it has no past yet */
+} Partition;
 
 PG_FUNCTION_INFO_V1(sp_score_online);
 
@@ -261,37 +260,32 @@ sp_score_online(PG_FUNCTION_ARGS)
 {
 	WindowObject window = PG_WINDOW_OBJECT();
 	Scorer	   *scorer;
-	const SpJudge *judge;
-	Series	   *series;
-	void	   *state;
+	Partition  *partition;
+	SpSeries   *series;
 	double		x[SP_MAX_FEATURES];
 	SpPoint		point;
-	SpScore		score;
+	SpFinding	finding;
 	Datum		values[6];
 	bool		nulls[6] = {false};
-	bool		is_anomaly;
 
 	WinSetMarkPosition(window, WinGetCurrentPosition(window));
 	scorer = get_scorer(fcinfo);
 	if (scorer == NULL)
 		PG_RETURN_NULL();
-	judge = &scorer->method->judge;
-	series = WinGetPartitionLocalMemory(window, MAXALIGN(sizeof(Series)) +
-										scorer->method->state_size);
-	state = (char *) series + MAXALIGN(sizeof(Series));
-	if (!series->begun)
-	{
-		sp_online_init(judge->kernel, state, &judge->setup);
-		series->begun = true;
-	}
+	partition = WinGetPartitionLocalMemory(window, sizeof(Partition) +
+										   sp_series_size(scorer->method));
+	series = (SpSeries *) (partition + 1);
+	if (!partition->begun)
+		sp_series_init(scorer->method, series);
+	partition->begun = true;
 	if (!get_point(fcinfo, scorer, x, &point))
 		PG_RETURN_NULL();
-	is_anomaly = sp_judge_point(judge, &series->run, state, &point, &score, NULL);
-	set_number(values, nulls, 0, score.score);
-	set_number(values, nulls, 1, sp_method_p_value(scorer->method, &score));
-	values[2] = BoolGetDatum(is_anomaly);
-	set_number(values, nulls, 3, score.expected);
-	set_number(values, nulls, 4, score.lower_bound);
-	set_number(values, nulls, 5, score.upper_bound);
+	sp_series_judge(scorer->method, series, &point, true, &finding, NULL);
+	set_number(values, nulls, 0, finding.score.score);
+	set_number(values, nulls, 1, finding.p_value);
+	values[2] = BoolGetDatum(finding.is_anomaly);
+	set_number(values, nulls, 3, finding.score.expected);
+	set_number(values, nulls, 4, finding.score.lower_bound);
+	set_number(values, nulls, 5, finding.score.upper_bound);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(scorer->desc, values, nulls)));
 }

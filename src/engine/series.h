@@ -1,0 +1,58 @@
+/*
+ * series.h
+ *	  One series of a detector, that of a key: what is kept of it, and what is said of its next
+ *	  point.
+ *
+ * The worker, score_online() and whoever else scores points call these, so that all of them say
+ * the same to the last bit.
+ */
+#ifndef SP_SERIES_H
+#define SP_SERIES_H
+
+#include "postgres.h"
+
+#include "engine/method.h"
+#include "lib/stringinfo.h"
+
+#define SP_NEVER_ALERTED	PG_INT64_MIN
+
+/* This, then the kernel's state.  Holds no pointers; aligned to 8 bytes. */
+typedef struct SpSeries
+{
+	int64		last_alert;		/* event time; SP_NEVER_ALERTED */
+	int32		run;			/* so many flagged ones in a row, below what is expected negative */
+	int32		unused;			/* 0 */
+} SpSeries;
+
+/* What is said of a point. */
+typedef struct SpFinding
+{
+	SpScore		score;
+	double		p_value;		/* NaN: not known, or nobody wants it */
+	double		threshold;		/* that the score was compared with */
+	bool		is_anomaly;
+} SpFinding;
+
+/* Bytes of a series, a multiple of 8. */
+extern Size sp_series_size(const SpMethod *method);
+
+/* A series without a past, in memory of that size. */
+extern void sp_series_init(const SpMethod *method, SpSeries *series);
+
+/*
+ * Score a point, decide, and learn of it what is to be learned.  The p_value is told of anomalies,
+ * of other points if wanted.  why: NULL, or filled in where the score is above the threshold.  Not
+ * of rules.
+ */
+extern void sp_series_judge(const SpMethod *method, SpSeries *series, const SpPoint *point,
+							bool wants_p_value, SpFinding *finding, SpExplanation *why);
+
+/* One alert an episode: is an anomaly at that time part of one that was alerted?  Else it is now. */
+extern bool sp_series_in_cooldown(SpSeries *series, int64 time, int64 cooldown_us);
+
+/* Durable form.  read returns its end, or NULL when it isn't one of this method. */
+extern void sp_series_write(const SpMethod *method, const SpSeries *series, StringInfo buf);
+extern const char *sp_series_read(const SpMethod *method, SpSeries *series, const char *from,
+								  const char *end);
+
+#endif
