@@ -389,8 +389,8 @@ sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 						   JsonbToCString(NULL, &given->root, VARSIZE(given))),
 				 errhint("Parameters of this method: %s.", describe_params(kernel))));
 	method->judge.setup.threshold = !isnan(use->threshold) ? use->threshold :
-		kernel != NULL ? kernel->threshold(r.params, n) : RULE_THRESHOLD;
-	method->state_size = kernel != NULL ? kernel->state_size(r.params, n) : 0;
+		kernel != NULL ? sp_online_threshold(kernel, r.params, n) : RULE_THRESHOLD;
+	method->state_size = kernel != NULL ? sp_online_state_size(kernel, r.params, n) : 0;
 	return method;
 }
 

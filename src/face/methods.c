@@ -47,8 +47,8 @@ add_method(ReturnSetInfo *result, const SpKernel *kernel)
 	};
 
 	sp_online_defaults(kernel, params);
-	values[5] = Float8GetDatum(kernel->threshold(params, n));
-	values[6] = Int64GetDatum((int64) kernel->state_size(params, n));
+	values[5] = Float8GetDatum(sp_online_threshold(kernel, params, n));
+	values[6] = Int64GetDatum((int64) sp_online_state_size(kernel, params, n));
 	values[7] = CStringGetTextDatum(kernel->reference);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

@@ -204,14 +204,14 @@ open_online(FuzzInput *in, Online *o, const SpKernel *kernel)
 	o->setup.n = kernel->takes == SP_TAKES_FEATURES ? 1 + (int) take_below(in, 3) : 1;
 	o->setup.direction = kernel->has_direction ? SP_DIRECTION_BOTH + take_below(in, 3) :
 		SP_DIRECTION_BOTH;
-	o->size = kernel->state_size(o->params, o->setup.n);
+	o->size = sp_online_state_size(kernel, o->params, o->setup.n);
 	if ((kernel->conflict != NULL && kernel->conflict(o->params, o->setup.n) != NULL) ||
 		o->size > MAX_STATE)
 	{
 		free(o->params);
 		return false;
 	}
-	o->setup.threshold = kernel->threshold(o->params, o->setup.n);
+	o->setup.threshold = sp_online_threshold(kernel, o->params, o->setup.n);
 	o->state = malloc(o->size);
 	sp_online_init(kernel, o->state, &o->setup);
 	return true;
@@ -249,7 +249,7 @@ advance_online(Online *o, const SpPoint *point)
 		demand(memcmp(before, o->state, o->size) == 0);
 	if (o->kernel->pass != NULL)
 		o->kernel->pass(o->state, &o->setup, point);
-	(void) o->kernel->learned(o->state, &o->setup);
+	(void) sp_online_learned(o->kernel, o->state, &o->setup);
 	demand(o->kernel->is_sound(o->state, &o->setup));
 	free(before);
 }

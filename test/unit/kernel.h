@@ -31,8 +31,8 @@ open_series(const SpKernel *kernel, const void *params, SpDirection direction)
 {
 	Series		s = {kernel, {params, 1, direction, 0.0}, 0, NULL};
 
-	s.setup.threshold = kernel->threshold(params, 1);
-	s.size = kernel->state_size(params, 1);
+	s.setup.threshold = sp_online_threshold(kernel, params, 1);
+	s.size = sp_online_state_size(kernel, params, 1);
 	s.state = malloc(s.size);
 	sp_online_init(kernel, s.state, &s.setup);
 	return s;
@@ -106,7 +106,7 @@ check_extremes(const SpKernel *kernel, const void *params)
 		if (i % 10 == 0)
 			check(kernel->is_sound(s.state, &s.setup));
 	}
-	check(kernel->learned(s.state, &s.setup) == 3000);
+	check(sp_online_learned(kernel, s.state, &s.setup) == 3000);
 	close_series(&s);
 }
 

@@ -135,7 +135,7 @@ test_window(double delta, double range, int max_buckets, double offset, int *cut
 		if (i % 100 == 0)
 			check(sp_kernel_adwin.is_sound(s.state, &s.setup));
 	}
-	check(sp_kernel_adwin.learned(s.state, &s.setup) == N);
+	check(sp_online_learned(&sp_kernel_adwin, s.state, &s.setup) == N);
 	close_series(&s);
 }
 

@@ -131,7 +131,7 @@ test_reset(SpReset reset, int alarms_at_most, int alarms_at_least)
 	for (int i = 0; i < 100; i++)
 		alarms += step_at(&s, 0, 0.3 + 0.1 * next_normal(&random)) > 5.0;
 	check(alarms >= alarms_at_least && alarms <= alarms_at_most);
-	check(sp_kernel_cusum.learned(s.state, &s.setup) == 200);
+	check(sp_online_learned(&sp_kernel_cusum, s.state, &s.setup) == 200);
 	close_series(&s);
 }
 

@@ -25,8 +25,8 @@ typedef struct Series
 static void
 start_series(Series *s)
 {
-	s->setup.threshold = kernel->threshold(&s->params, s->setup.n);
-	s->state = malloc(kernel->state_size(&s->params, s->setup.n));
+	s->setup.threshold = sp_online_threshold(kernel, &s->params, s->setup.n);
+	s->state = malloc(sp_online_state_size(kernel, &s->params, s->setup.n));
 	sp_online_init(kernel, s->state, &s->setup);
 }
 
@@ -454,7 +454,7 @@ test_soundness(void)
 	Series		s;
 
 	open_series(&s, 2);
-	size = kernel->state_size(&s.params, 2);
+	size = sp_online_state_size(kernel, &s.params, 2);
 	good = malloc(size);
 	for (int i = 0; i < 777; i++)
 	{
@@ -462,7 +462,7 @@ test_soundness(void)
 		make_normal(x, 2, &random);
 		step(&s, x);
 	}
-	check(kernel->learned(s.state, &s.setup) == 777);
+	check(sp_online_learned(kernel, s.state, &s.setup) == 777);
 	memcpy(good, s.state, size);
 	/* the count, the frames and nearly all masses are checked against one another */
 	for (int i = 0; i < 1000; i++)

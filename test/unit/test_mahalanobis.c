@@ -28,7 +28,7 @@ open_series(Series *s, int n)
 {
 	sp_online_defaults(kernel, &s->params);
 	s->setup = (SpSetup) {&s->params, n, SP_DIRECTION_BOTH, THRESHOLD};
-	s->state = malloc(kernel->state_size(&s->params, n));
+	s->state = malloc(sp_online_state_size(kernel, &s->params, n));
 	sp_online_init(kernel, s->state, &s->setup);
 }
 
@@ -427,7 +427,7 @@ test_edges(void)
 	size_t		size;
 
 	open_series(&s, 2);
-	size = kernel->state_size(&s.params, 2);
+	size = sp_online_state_size(kernel, &s.params, 2);
 	before = malloc(size);
 	check(learn(&s, x));		/* the first value, however large */
 	for (int i = 0; i < 99; i++)
@@ -436,7 +436,7 @@ test_edges(void)
 		x[1] = next_normal(&random);
 		check(learn(&s, x));
 	}
-	check(kernel->learned(s.state, &s.setup) == 100 && score(&s, x, NULL).ready);
+	check(sp_online_learned(kernel, s.state, &s.setup) == 100 && score(&s, x, NULL).ready);
 	memcpy(before, s.state, size);
 	check(!learn(&s, far));		/* its square is infinite */
 	check(memcmp(before, s.state, size) == 0);

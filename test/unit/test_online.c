@@ -70,8 +70,8 @@ open_run(Run *run, const SpKernel *kernel, bool by_chance, uint64_t *random)
 		free(run->params);
 		return false;
 	}
-	run->setup.threshold = kernel->threshold(run->params, run->setup.n);
-	run->size = kernel->state_size(run->params, run->setup.n);
+	run->setup.threshold = sp_online_threshold(kernel, run->params, run->setup.n);
+	run->size = sp_online_state_size(kernel, run->params, run->setup.n);
 	check(run->size > 0 && run->size % 8 == 0);
 	if (run->size > MAX_STATE_SIZE)
 	{
@@ -82,6 +82,7 @@ open_run(Run *run, const SpKernel *kernel, bool by_chance, uint64_t *random)
 	run->state = malloc(run->size);
 	sp_online_init(kernel, run->state, &run->setup);
 	check(kernel->is_sound(run->state, &run->setup));
+	check(sp_online_learned(kernel, run->state, &run->setup) == 0);
 	return true;
 }
 
@@ -241,7 +242,7 @@ run_series(const SpKernel *kernel, int character, int n, bool by_chance, uint64_
 		int64_t		learned;
 
 		advance(&run, &point, copy);
-		learned = kernel->learned(run.state, &run.setup);
+		learned = sp_online_learned(kernel, run.state, &run.setup);
 		check(learned >= last && learned <= i + 1);
 		last = learned;
 		if (next_random(random) % 200 == 0)
@@ -251,7 +252,7 @@ run_series(const SpKernel *kernel, int character, int n, bool by_chance, uint64_
 		if (run.size < 100000 || i % 100 == 0)
 			check(kernel->is_sound(run.state, &run.setup));
 	}
-	check(kernel->needed(run.params, run.setup.n) >= 0);
+	check(sp_online_needed(kernel, run.params, run.setup.n) >= 0);
 	free(copy);
 	close_run(&run);
 }
@@ -262,6 +263,8 @@ check_tables(const SpKernel *kernel)
 {
 	check(sp_online_find(kernel->name) == kernel);
 	check(kernel->summary != NULL && kernel->reference != NULL);
+	check((kernel->threshold > 0.0) != (kernel->get_threshold != NULL));
+	check((kernel->state_size > 0) != (kernel->get_state_size != NULL));
 	for (int i = 0; i < kernel->nparams; i++)
 	{
 		const SpParam *p = &kernel->param_table[i];

@@ -27,8 +27,8 @@ static void
 start_series(Series *s)
 {
 	check(kernel->conflict(&s->params, s->setup.n) == NULL);
-	s->setup.threshold = kernel->threshold(&s->params, s->setup.n);
-	s->size = kernel->state_size(&s->params, s->setup.n);
+	s->setup.threshold = sp_online_threshold(kernel, &s->params, s->setup.n);
+	s->size = sp_online_state_size(kernel, &s->params, s->setup.n);
 	s->state = malloc(s->size);
 	sp_online_init(kernel, s->state, &s->setup);
 }
@@ -313,7 +313,7 @@ test_pass(void)
 	check(first < s.setup.threshold);
 	kernel->pass(s.state, &s.setup, &point);
 	check(score(&s, &x, NULL).score > s.setup.threshold);	/* after 0 comes 1 */
-	check(kernel->learned(s.state, &s.setup) == 1000);
+	check(sp_online_learned(kernel, s.state, &s.setup) == 1000);
 	x = 1;
 	check(score(&s, &x, NULL).score < s.setup.threshold);
 	check(is_sound(&s));
@@ -517,7 +517,7 @@ test_conflicts(void)
 
 	sp_online_defaults(kernel, &params);
 	check(params.trees == 50 && params.sample_size == 256 && isnan(params.time_decay));
-	check(params.normalize == 1 && kernel->threshold(&params, 3) == SP_RANDOM_CUT_FOREST_THRESHOLD);
+	check(params.normalize == 1 && sp_online_threshold(kernel, &params, 3) == SP_RANDOM_CUT_FOREST_THRESHOLD);
 	check(kernel->conflict(&params, 64) == NULL);
 	params.shingle = 16;
 	check(kernel->conflict(&params, 16) == NULL && kernel->conflict(&params, 17) != NULL);
@@ -529,7 +529,7 @@ test_conflicts(void)
 	params.trees = 129;
 	check(kernel->conflict(&params, 1) != NULL);
 	params.normalize = 0;
-	check(kernel->threshold(&params, 1) == 64.0);
+	check(sp_online_threshold(kernel, &params, 1) == 64.0);
 }
 
 int

@@ -26,14 +26,14 @@ make_setup(SpRecordsParams *params, SpRecordsSize size)
 
 	sp_online_defaults(&sp_kernel_records, params);
 	params->size = size;
-	setup.threshold = sp_kernel_records.threshold(params, 1);
+	setup.threshold = sp_online_threshold(&sp_kernel_records, params, 1);
 	return setup;
 }
 
 static void *
 make_state(const SpSetup *setup)
 {
-	void	   *state = malloc(sp_kernel_records.state_size(setup->params, 1));
+	void	   *state = malloc(sp_online_state_size(&sp_kernel_records, setup->params, 1));
 
 	sp_online_init(&sp_kernel_records, state, setup);
 	return state;
@@ -272,11 +272,11 @@ test_warmup(SpRecordsSize size)
 		score = step_value(state, &setup, i * MINUTE, i == 30 ? 1e6 : 10 + i % 3, NULL);
 		check(score.score == 0.0 && !score.ready && isnan(score.upper_bound));
 		check(isnan(score.expected) == (i == 0));
-		check(sp_kernel_records.learned(state, &setup) == i + 1);
+		check(sp_online_learned(&sp_kernel_records, state, &setup) == i + 1);
 	}
 	score = step_value(state, &setup, 51 * MINUTE, 5e6, NULL);
 	check(score.score > 1.0 && score.ready);
-	check(sp_kernel_records.needed(&params, 1) == 51);
+	check(sp_online_needed(&sp_kernel_records, &params, 1) == 51);
 	free(state);
 }
 
@@ -338,7 +338,7 @@ test_rest(void)
 	sp_kernel_records.score(state, &setup, &point, &score, NULL);
 	check(score.score > setup.threshold);
 	sp_kernel_records.pass(state, &setup, &point);
-	check(sp_kernel_records.learned(state, &setup) == 333);
+	check(sp_online_learned(&sp_kernel_records, state, &setup) == 333);
 	sp_kernel_records.score(state, &setup, &point, &score, NULL);
 	check(score.score == 0.0);
 	for (int i = 0; i < 20; i++)
@@ -415,7 +415,7 @@ test_extremes(SpRecordsSize size)
 	SpSetup		setup = make_setup(&params, size);
 	void	   *state = make_state(&setup);
 	void	   *before = make_state(&setup);
-	size_t		bytes = sp_kernel_records.state_size(&params, 1);
+	size_t		bytes = sp_online_state_size(&sp_kernel_records, &params, 1);
 	double		x = 1e300;
 	SpPoint		point = {INT64_MAX, INT64_MIN, &x};
 	SpScore		score;
@@ -499,7 +499,7 @@ test_damage(SpRecordsSize size)
 {
 	SpRecordsParams params;
 	SpSetup		setup = make_setup(&params, size);
-	size_t		bytes = sp_kernel_records.state_size(&params, 1);
+	size_t		bytes = sp_online_state_size(&sp_kernel_records, &params, 1);
 	unsigned char *state = make_state(&setup);
 	uint64_t	random = 99;
 	int			sound = 0;

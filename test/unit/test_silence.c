@@ -93,7 +93,7 @@ test_gaps(double alpha, int64_t memory)
 		logs[n] = log(lengths[n]);
 		n++;
 	}
-	check(sp_kernel_silence.learned(s.state, &s.setup) == N);
+	check(sp_online_learned(&sp_kernel_silence, s.state, &s.setup) == N);
 	close_series(&s);
 }
 

@@ -200,14 +200,14 @@ make_setup(const SpKernel *kernel, SpSpotParams *params)
 	SpSetup		setup = {params, 1, SP_DIRECTION_BOTH, 0.0};
 
 	sp_online_defaults(kernel, params);
-	setup.threshold = kernel->threshold(params, 1);
+	setup.threshold = sp_online_threshold(kernel, params, 1);
 	return setup;
 }
 
 static void *
 make_state(const SpKernel *kernel, const SpSetup *setup)
 {
-	void	   *state = malloc(kernel->state_size(setup->params, 1));
+	void	   *state = malloc(sp_online_state_size(kernel, setup->params, 1));
 
 	setup->params != NULL ? sp_online_init(kernel, state, setup) : (void) 0;
 	return state;
@@ -298,7 +298,7 @@ test_stream(const SpKernel *kernel, int depth, uint64_t seed)
 	params.risk = 1e-3;
 	params.level = 0.95;
 	params.depth = depth;
-	setup.threshold = kernel->threshold(&params, 1);
+	setup.threshold = sp_online_threshold(kernel, &params, 1);
 	state = make_state(kernel, &setup);
 	for (int i = 0; i < N; i++)
 	{
@@ -346,7 +346,7 @@ test_stream(const SpKernel *kernel, int depth, uint64_t seed)
 			upper.zq = sp_pareto_quantile(&upper.fit, log(1e-3 * (n + 1) / upper.npeaks)) + upper.t;
 			lower.zq = sp_pareto_quantile(&lower.fit, log(1e-3 * (n + 1) / lower.npeaks)) + lower.t;
 		}
-		check(kernel->learned(state, &setup) == nkept);
+		check(sp_online_learned(kernel, state, &setup) == nkept);
 	}
 	check(alarms > 5);
 	check(state->tails[SP_SPOT_UPPER].npeaks == upper.npeaks);
@@ -372,7 +372,7 @@ test_risk(int distribution, double q, double quantile)
 
 	params.risk = q;
 	params.max_excesses = 2000;
-	setup.threshold = sp_kernel_spot.threshold(&params, 1);
+	setup.threshold = sp_online_threshold(&sp_kernel_spot, &params, 1);
 	setup.direction = SP_DIRECTION_HIGH;
 	state = make_state(&sp_kernel_spot, &setup);
 	for (int i = 0; i < n; i++)
@@ -452,7 +452,7 @@ test_constant(void)
 	void	   *before;
 
 	params.warmup = 100;
-	size = sp_kernel_spot.state_size(&params, 1);
+	size = sp_online_state_size(&sp_kernel_spot, &params, 1);
 	state = make_state(&sp_kernel_spot, &setup);
 	before = malloc(size);
 	for (int i = 0; i < 2000; i++)
@@ -508,7 +508,7 @@ test_params(void)
 	SpSetup		setup = make_setup(&sp_kernel_dspot, &params);
 
 	check(setup.threshold == 4.0);
-	check(sp_kernel_dspot.needed(&params, 1) == 1020);
+	check(sp_online_needed(&sp_kernel_dspot, &params, 1) == 1020);
 	check(sp_kernel_dspot.conflict(&params, 1) == NULL);
 	params.level = 0.8;
 	check(sp_kernel_dspot.conflict(&params, 1) == NULL);	/* 199 beyond */
@@ -532,7 +532,7 @@ test_damage(const SpKernel *kernel)
 	params.max_excesses = 12;
 	if (params.depth > 0)
 		params.depth = 5;
-	size = kernel->state_size(&params, 1);
+	size = sp_online_state_size(kernel, &params, 1);
 	state = make_state(kernel, &setup);
 	for (int round = 0; round < 4000; round++)
 	{

@@ -75,7 +75,7 @@ test_counts(SpVelocityParams params, int64_t step, int64_t late, bool exact)
 			check(sp_kernel_velocity.is_sound(s.state, &s.setup));
 	}
 	check((over > 0) == !exact);
-	check(sp_kernel_velocity.learned(s.state, &s.setup) == N);
+	check(sp_online_learned(&sp_kernel_velocity, s.state, &s.setup) == N);
 	close_series(&s);
 }
 
@@ -228,7 +228,7 @@ test_sum(void)
 	s = open_series(&sp_kernel_velocity, &params, SP_DIRECTION_BOTH);
 	for (int i = 0; i < 5; i++)
 		check(learn_at(&s, i, 1.7e308));
-	check(!learn_at(&s, 5, 1.7e308) && sp_kernel_velocity.learned(s.state, &s.setup) == 5);
+	check(!learn_at(&s, 5, 1.7e308) && sp_online_learned(&sp_kernel_velocity, s.state, &s.setup) == 5);
 	check(score_at(&s, 5, 1.0).score == SP_SCORE_MAX && isnan(score_at(&s, 5, 1.0).upper_bound));
 	close_series(&s);
 }
@@ -260,11 +260,11 @@ test_params(void)
 	check(params.events == 0 && isnan(params.sum) && params.interval == 5 * MINUTE);
 	check(params.max_events == 1000);
 	check(sp_kernel_velocity.conflict(&params, 0) == NULL);
-	check(sp_kernel_velocity.state_size(&params, 1) == sizeof(SpVelocity) + 8000);
+	check(sp_online_state_size(&sp_kernel_velocity, &params, 1) == sizeof(SpVelocity) + 8000);
 	params.sum = 5.0;
 	check(sp_kernel_velocity.conflict(&params, 0) != NULL);
 	check(sp_kernel_velocity.conflict(&params, 1) == NULL);
-	check(sp_kernel_velocity.state_size(&params, 1) == sizeof(SpVelocity) + 16000);
+	check(sp_online_state_size(&sp_kernel_velocity, &params, 1) == sizeof(SpVelocity) + 16000);
 	params.events = 1000;
 	check(sp_kernel_velocity.conflict(&params, 1) != NULL);
 }

@@ -69,7 +69,7 @@ test_windows(int window, int64_t interval, double offset, int64_t late)
 		check(learn_at(&s, point_time, values[i]));
 		check(sp_kernel_zscore.is_sound(s.state, &s.setup));
 	}
-	check(sp_kernel_zscore.learned(s.state, &s.setup) == N);
+	check(sp_online_learned(&sp_kernel_zscore, s.state, &s.setup) == N);
 	close_series(&s);
 }
 
@@ -125,7 +125,7 @@ test_edges(void)
 		check(!score_at(&s, 0, 1e9).ready);
 		learn_at(&s, 0, 0.1);
 	}
-	check(sp_kernel_zscore.needed(&params, 1) == 10);
+	check(sp_online_needed(&sp_kernel_zscore, &params, 1) == 10);
 
 	/* constant, then not, then only that */
 	check(score_at(&s, 0, 0.1).score == 0.0);

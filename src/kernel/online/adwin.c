@@ -42,14 +42,6 @@ static const SpParam param_table[] = {
 	"values in the window before there is a score", NULL, NULL}
 };
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_ADWIN_THRESHOLD;
-}
-
 static size_t
 get_state_size(const void *params, int n)
 {
@@ -57,14 +49,6 @@ get_state_size(const void *params, int n)
 
 	(void) n;
 	return sizeof(SpAdwin) + SP_ADWIN_ROWS * width * sizeof(SpAdwinBucket);
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
 }
 
 /* ---- buckets ---- */
@@ -276,20 +260,6 @@ step(void *state, const SpSetup *setup, const SpPoint *point, SpScore *result, S
 	return learn_window(state, setup, point->x[0], w);
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpAdwin *) state)->count;
-}
-
-static int64_t
-get_needed(const void *params, int n)
-{
-	(void) n;
-	return ((const SpAdwinParams *) params)->warmup;
-}
-
 static bool
 is_sound(const void *state, const SpSetup *setup)
 {
@@ -324,13 +294,10 @@ const SpKernel sp_kernel_adwin = {
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(SpAdwinParams),
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_ADWIN_THRESHOLD,
+	.get_state_size = get_state_size,
 	.score = score,
 	.learn = learn,
 	.step = step,
-	.learned = get_learned,
-	.needed = get_needed,
 	.is_sound = is_sound
 };

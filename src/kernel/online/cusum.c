@@ -23,30 +23,6 @@ static const SpParam param_table[] = {
 	"what begins again after a score above the threshold", reset_choices, NULL}
 };
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_CUSUM_THRESHOLD;
-}
-
-static size_t
-get_state_size(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return sizeof(SpCusum);
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
-}
-
 static bool
 is_ready(const SpCusum *s, const SpCusumParams *params)
 {
@@ -143,20 +119,6 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	return true;
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpCusum *) state)->count;
-}
-
-static int64_t
-get_needed(const void *params, int n)
-{
-	(void) n;
-	return ((const SpCusumParams *) params)->warmup;
-}
-
 static bool
 is_sound(const void *state, const SpSetup *setup)
 {
@@ -180,12 +142,9 @@ const SpKernel sp_kernel_cusum = {
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(SpCusumParams),
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_CUSUM_THRESHOLD,
+	.state_size = sizeof(SpCusum),
 	.score = score,
 	.learn = learn,
-	.learned = get_learned,
-	.needed = get_needed,
 	.is_sound = is_sound
 };

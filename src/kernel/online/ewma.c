@@ -18,30 +18,6 @@ static const SpParam param_table[] = {
 	"values to learn before the first score", NULL, NULL}
 };
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_EWMA_THRESHOLD;
-}
-
-static size_t
-get_state_size(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return sizeof(SpEwma);
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
-}
-
 static void
 score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *result,
 	  SpExplanation *why)
@@ -80,20 +56,6 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	return true;
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpEwma *) state)->count;
-}
-
-static int64_t
-get_needed(const void *params, int n)
-{
-	(void) n;
-	return ((const SpEwmaParams *) params)->warmup;
-}
-
 static bool
 is_sound(const void *state, const SpSetup *setup)
 {
@@ -118,13 +80,10 @@ const SpKernel sp_kernel_ewma = {
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(SpEwmaParams),
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_EWMA_THRESHOLD,
+	.state_size = sizeof(SpEwma),
 	.score = score,
 	.learn = learn,
 	.p_value = sp_normal_p_value,
-	.learned = get_learned,
-	.needed = get_needed,
 	.is_sound = is_sound
 };

@@ -120,14 +120,6 @@ latest_masses(const View *v, int tree)
 	return reference_masses(v, tree) + 2 * (size_t) v->leaves;
 }
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_HALF_SPACE_TREES_THRESHOLD;
-}
-
 static size_t
 get_state_size(const void *params, int n)
 {
@@ -137,14 +129,6 @@ get_state_size(const void *params, int n)
 
 	return sizeof(State) + (size_t) n * (2 * sizeof(SpFrame) + SAMPLE * sizeof(double)) +
 		((masses + 7) & ~(size_t) 7);
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
 }
 
 /* ---- trees ---- */
@@ -570,13 +554,6 @@ step(void *state, const SpSetup *setup, const SpPoint *point, SpScore *result, S
 }
 
 static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const State *) state)->count;
-}
-
-static int64_t
 get_needed(const void *params, int n)
 {
 	(void) n;
@@ -668,13 +645,11 @@ const SpKernel sp_kernel_half_space_trees = {
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(Params),
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_HALF_SPACE_TREES_THRESHOLD,
+	.get_state_size = get_state_size,
 	.score = score,
 	.learn = learn,
 	.step = step,
-	.learned = get_learned,
-	.needed = get_needed,
+	.get_needed = get_needed,
 	.is_sound = is_sound
 };

@@ -59,14 +59,6 @@ get_conflict(const void *params, int n)
 	return has_season(p) && p->period < 2 ? "period must be at least 2 if there is a season" : NULL;
 }
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_HOLT_WINTERS_THRESHOLD;
-}
-
 static size_t
 get_state_size(const void *params, int n)
 {
@@ -83,14 +75,6 @@ get_needed(const void *params, int n)
 
 	(void) n;
 	return 2 * (int64_t) get_period(p) + p->warmup;
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
 }
 
 /* ---- the first two periods ---- */
@@ -257,13 +241,6 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	return true;
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpHoltWinters *) state)->count;
-}
-
 static bool
 is_sound(const void *state, const SpSetup *setup)
 {
@@ -295,13 +272,11 @@ const SpKernel sp_kernel_holt_winters = {
 	.param_table = param_table,
 	.params_size = sizeof(SpHoltWintersParams),
 	.conflict = get_conflict,
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_HOLT_WINTERS_THRESHOLD,
+	.get_state_size = get_state_size,
 	.score = score,
 	.learn = learn,
 	.p_value = sp_normal_p_value,
-	.learned = get_learned,
-	.needed = get_needed,
+	.get_needed = get_needed,
 	.is_sound = is_sound
 };

@@ -33,22 +33,6 @@ static const SpParam param_table[] = {
 	"values to learn before the first score", NULL, NULL}
 };
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_IQR_THRESHOLD;
-}
-
-static size_t
-get_state_size(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return sizeof(SpIqr);
-}
-
 static void
 init(void *state, const SpSetup *setup)
 {
@@ -245,20 +229,6 @@ get_p_value(const SpSetup *setup, double score)
 	return 1.0 - 0.5 * erfc(z * M_SQRT1_2);
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpIqr *) state)->count;
-}
-
-static int64_t
-get_needed(const void *params, int n)
-{
-	(void) n;
-	return ((const SpIqrParams *) params)->warmup;
-}
-
 static bool
 is_sound(const void *state, const SpSetup *setup)
 {
@@ -293,13 +263,11 @@ const SpKernel sp_kernel_iqr = {
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(SpIqrParams),
-	.threshold = get_threshold,
-	.state_size = get_state_size,
+	.threshold = SP_IQR_THRESHOLD,
+	.state_size = sizeof(SpIqr),
 	.init = init,
 	.score = score,
 	.learn = learn,
 	.p_value = get_p_value,
-	.learned = get_learned,
-	.needed = get_needed,
 	.is_sound = is_sound
 };

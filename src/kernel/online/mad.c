@@ -21,27 +21,11 @@ static const SpParam param_table[] = {
 	"values to learn before the first score, if the window has as many", NULL, NULL}
 };
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_MAD_THRESHOLD;
-}
-
 static size_t
 get_state_size(const void *params, int n)
 {
 	(void) n;
 	return sizeof(SpMad) + 2 * (size_t) ((const SpMadParams *) params)->window * sizeof(double);
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
 }
 
 static int64_t
@@ -194,13 +178,6 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	return true;
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpMad *) state)->count;
-}
-
 /* A number that is the same for the same values in any order, and hardly for others. */
 static uint64_t
 sum_bits(const double *x, int n)
@@ -247,13 +224,11 @@ const SpKernel sp_kernel_mad = {
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(SpMadParams),
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_MAD_THRESHOLD,
+	.get_state_size = get_state_size,
 	.score = score,
 	.learn = learn,
 	.p_value = sp_normal_p_value,
-	.learned = get_learned,
-	.needed = get_needed,
+	.get_needed = get_needed,
 	.is_sound = is_sound
 };

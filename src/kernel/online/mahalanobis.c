@@ -71,27 +71,11 @@ find_conflict(const void *params, int n)
 	return NULL;
 }
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_MAHALANOBIS_THRESHOLD;
-}
-
 static size_t
 get_state_size(const void *params, int n)
 {
 	(void) params;
 	return sizeof(SpMahalanobis) + (size_t) NUMBERS(n) * sizeof(double);
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
 }
 
 static Model
@@ -393,20 +377,6 @@ get_p_value(const SpSetup *setup, double score)
 	return erfc(score * M_SQRT1_2);
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpMahalanobis *) state)->count;
-}
-
-static int64_t
-get_needed(const void *params, int n)
-{
-	(void) n;
-	return ((const SpMahalanobisParams *) params)->warmup;
-}
-
 static bool
 is_sound(const void *state, const SpSetup *setup)
 {
@@ -439,13 +409,10 @@ const SpKernel sp_kernel_mahalanobis = {
 	.param_table = param_table,
 	.params_size = sizeof(SpMahalanobisParams),
 	.conflict = find_conflict,
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_MAHALANOBIS_THRESHOLD,
+	.get_state_size = get_state_size,
 	.score = score,
 	.learn = learn,
 	.p_value = get_p_value,
-	.learned = get_learned,
-	.needed = get_needed,
 	.is_sound = is_sound
 };

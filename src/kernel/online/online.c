@@ -78,12 +78,53 @@ sp_online_defaults(const SpKernel *kernel, void *params)
 	}
 }
 
+double
+sp_online_threshold(const SpKernel *kernel, const void *params, int n)
+{
+	return kernel->get_threshold != NULL ? kernel->get_threshold(params, n) : kernel->threshold;
+}
+
+size_t
+sp_online_state_size(const SpKernel *kernel, const void *params, int n)
+{
+	return kernel->get_state_size != NULL ? kernel->get_state_size(params, n) : kernel->state_size;
+}
+
+/* How many points were learned. */
+int64_t
+sp_online_learned(const SpKernel *kernel, const void *state, const SpSetup *setup)
+{
+	int64_t		count;
+
+	if (kernel->get_learned != NULL)
+		return kernel->get_learned(state, setup);
+	memcpy(&count, state, sizeof(count));
+	return count;
+}
+
+/* How many points it takes to be ready. */
+int64_t
+sp_online_needed(const SpKernel *kernel, const void *params, int n)
+{
+	if (kernel->get_needed != NULL)
+		return kernel->get_needed(params, n);
+	for (int i = 0; i < kernel->nparams; i++)
+	{
+		const SpParam *p = &kernel->param_table[i];
+
+		if (p->type == SP_PARAM_INT && strcmp(p->name, "warmup") == 0)
+			return *(const int32_t *) ((const char *) params + p->offset);
+	}
+	return 0;
+}
+
 /* Zero a state and initialize it. */
 void
 sp_online_init(const SpKernel *kernel, void *state, const SpSetup *setup)
 {
-	memset(state, 0, kernel->state_size(setup->params, setup->n));
-	kernel->init(state, setup);
+	memset(state, 0, sp_online_state_size(kernel, setup->params, setup->n));
+	if (kernel->init != NULL)
+		kernel->init(state, setup);
 }
 
 /* Score and learn. */
@@ -114,14 +155,14 @@ sp_online_is_finite(const double *x, int n)
 size_t
 sp_online_written_size(const SpKernel *kernel, const SpSetup *setup)
 {
-	return HEADER_SIZE + kernel->state_size(setup->params, setup->n);
+	return HEADER_SIZE + sp_online_state_size(kernel, setup->params, setup->n);
 }
 
 /* Write the durable form; returns its end. */
 char *
 sp_online_write(const SpKernel *kernel, const void *state, const SpSetup *setup, char *to)
 {
-	uint32_t	size = (uint32_t) kernel->state_size(setup->params, setup->n);
+	uint32_t	size = (uint32_t) sp_online_state_size(kernel, setup->params, setup->n);
 
 	memcpy(to, &kernel->version, sizeof(uint32_t));
 	memcpy(to + sizeof(uint32_t), &size, sizeof(uint32_t));
@@ -134,7 +175,7 @@ const char *
 sp_online_read(const SpKernel *kernel, void *state, const SpSetup *setup, const char *from,
 			   const char *end)
 {
-	size_t		expected = kernel->state_size(setup->params, setup->n);
+	size_t		expected = sp_online_state_size(kernel, setup->params, setup->n);
 	uint32_t	version;
 	uint32_t	size;
 

@@ -137,13 +137,15 @@ typedef struct SpKernel
 	/* NULL, or why these parameters don't go together; optional. */
 	const char *(*conflict) (const void *params, int n);
 
-	/* The threshold where the user gives none. */
-	double		(*threshold) (const void *params, int n);
+	/* Where the user gives none: a constant, or if parameters decide get_threshold. */
+	double		threshold;
+	double		(*get_threshold) (const void *params, int n);
 
-	/* Bytes of a state. */
-	size_t		(*state_size) (const void *params, int n);
+	/* Bytes of a state; likewise. */
+	size_t		state_size;
+	size_t		(*get_state_size) (const void *params, int n);
 
-	/* The state is zeroed before. */
+	/* Optional: a state that has learned nothing is all zeros, before this as without it. */
 	void		(*init) (void *state, const SpSetup *setup);
 
 	/*
@@ -171,9 +173,12 @@ typedef struct SpKernel
 	/* The probability of such a score or a higher one without cause, by theory; optional. */
 	double		(*p_value) (const SpSetup *setup, double score);
 
-	/* How many points were learned, of how many that it takes to be ready. */
-	int64_t		(*learned) (const void *state, const SpSetup *setup);
-	int64_t		(*needed) (const void *params, int n);
+	/*
+	 * How many points were learned; optional: else a state begins with that number, 8 bytes.  Of
+	 * how many that it takes to be ready; optional: else the parameter "warmup", or none.
+	 */
+	int64_t		(*get_learned) (const void *state, const SpSetup *setup);
+	int64_t		(*get_needed) (const void *params, int n);
 
 	/*
 	 * Could points have led to this state?  Whatever bytes it says yes to, all of the above are
@@ -189,6 +194,16 @@ extern const SpKernel *sp_online_find(const char *name);
 
 /* The defaults; where there is no number 0, of a float NaN. */
 extern void sp_online_defaults(const SpKernel *kernel, void *params);
+
+/* The threshold where the user gives none. */
+extern double sp_online_threshold(const SpKernel *kernel, const void *params, int n);
+
+/* Bytes of a state. */
+extern size_t sp_online_state_size(const SpKernel *kernel, const void *params, int n);
+
+/* How many points were learned, of how many that it takes to be ready. */
+extern int64_t sp_online_learned(const SpKernel *kernel, const void *state, const SpSetup *setup);
+extern int64_t sp_online_needed(const SpKernel *kernel, const void *params, int n);
 
 /* Zero a state and initialize it. */
 extern void sp_online_init(const SpKernel *kernel, void *state, const SpSetup *setup);

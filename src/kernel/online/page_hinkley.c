@@ -27,30 +27,6 @@ static const SpParam param_table[] = {
 	"what begins again after a score above the threshold", reset_choices, NULL}
 };
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_PAGE_HINKLEY_THRESHOLD;
-}
-
-static size_t
-get_state_size(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return sizeof(SpPageHinkley);
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
-}
-
 static bool
 is_ready(const SpPageHinkley *s, const SpPageHinkleyParams *params)
 {
@@ -170,20 +146,6 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	return true;
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpPageHinkley *) state)->count;
-}
-
-static int64_t
-get_needed(const void *params, int n)
-{
-	(void) n;
-	return ((const SpPageHinkleyParams *) params)->warmup;
-}
-
 static bool
 is_sound(const void *state, const SpSetup *setup)
 {
@@ -207,12 +169,9 @@ const SpKernel sp_kernel_page_hinkley = {
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(SpPageHinkleyParams),
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_PAGE_HINKLEY_THRESHOLD,
+	.state_size = sizeof(SpPageHinkley),
 	.score = score,
 	.learn = learn,
-	.learned = get_learned,
-	.needed = get_needed,
 	.is_sound = is_sound
 };

@@ -127,14 +127,6 @@ get_state_size(const void *params, int n)
 		sp_cut_forest_bytes(p->trees, p->sample_size, n * p->shingle);
 }
 
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
-}
-
 /* ---- frames ---- */
 
 /* A number of the store; without a negative zero. */
@@ -421,20 +413,6 @@ pass(void *state, const SpSetup *setup, const SpPoint *point)
 		note_event(&v, point->x);
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const State *) state)->count;
-}
-
-static int64_t
-get_needed(const void *params, int n)
-{
-	(void) n;
-	return ((const Params *) params)->warmup;
-}
-
 /* ---- soundness ---- */
 
 /* None, or between that of one event and that of many. */
@@ -486,14 +464,11 @@ const SpKernel sp_kernel_random_cut_forest = {
 	.param_table = param_table,
 	.params_size = sizeof(Params),
 	.conflict = find_conflict,
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.get_threshold = get_threshold,
+	.get_state_size = get_state_size,
 	.score = score,
 	.learn = learn,
 	.step = step,
 	.pass = pass,
-	.learned = get_learned,
-	.needed = get_needed,
 	.is_sound = is_sound
 };

@@ -96,14 +96,6 @@ get_state_size(const void *params, int n)
 	return get_tuning(params)->state_size;
 }
 
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
-}
-
 /* The envelope of the value. */
 static inline void
 get_envelope(const void *state, SpRecordsSize size, float *hi, float *lo)
@@ -375,14 +367,13 @@ const SpKernel sp_kernel_records = {
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(SpRecordsParams),
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.get_threshold = get_threshold,
+	.get_state_size = get_state_size,
 	.score = score,
 	.learn = learn,
 	.step = step,
 	.pass = pass,
-	.learned = get_learned,
-	.needed = get_needed,
+	.get_learned = get_learned,
+	.get_needed = get_needed,
 	.is_sound = is_sound
 };

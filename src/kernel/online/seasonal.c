@@ -91,27 +91,11 @@ get_conflict(const void *params, int n)
 	return get_cycle(p) < sp_seasonal_bins(p) ? "interval must be at least a microsecond a bin" : NULL;
 }
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_SEASONAL_THRESHOLD;
-}
-
 static size_t
 get_state_size(const void *params, int n)
 {
 	(void) n;
 	return sizeof(SpSeasonal) + (size_t) sp_seasonal_bins(params) * sizeof(SpSeasonalBin);
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
 }
 
 /* ---- calls ---- */
@@ -209,20 +193,6 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	return true;
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpSeasonal *) state)->count;
-}
-
-static int64_t
-get_needed(const void *params, int n)
-{
-	(void) n;
-	return ((const SpSeasonalParams *) params)->warmup;
-}
-
 static bool
 is_sound(const void *state, const SpSetup *setup)
 {
@@ -259,13 +229,10 @@ const SpKernel sp_kernel_seasonal = {
 	.param_table = param_table,
 	.params_size = sizeof(SpSeasonalParams),
 	.conflict = get_conflict,
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_SEASONAL_THRESHOLD,
+	.get_state_size = get_state_size,
 	.score = score,
 	.learn = learn,
 	.p_value = sp_normal_p_value,
-	.learned = get_learned,
-	.needed = get_needed,
 	.is_sound = is_sound
 };

@@ -29,30 +29,6 @@ static const SpParam param_table[] = {
 	"gaps to learn before the first score", NULL, NULL}
 };
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_SILENCE_THRESHOLD;
-}
-
-static size_t
-get_state_size(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return sizeof(SpSilence);
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
-}
-
 /* ---- gaps ---- */
 
 static bool
@@ -222,13 +198,6 @@ pass(void *state, const SpSetup *setup, const SpPoint *point)
 }
 
 static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpSilence *) state)->count;
-}
-
-static int64_t
 get_needed(const void *params, int n)
 {
 	(void) n;
@@ -269,13 +238,11 @@ const SpKernel sp_kernel_silence = {
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(SpSilenceParams),
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_SILENCE_THRESHOLD,
+	.state_size = sizeof(SpSilence),
 	.score = score,
 	.learn = learn,
 	.pass = pass,
-	.learned = get_learned,
-	.needed = get_needed,
+	.get_needed = get_needed,
 	.is_sound = is_sound
 };

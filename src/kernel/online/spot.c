@@ -74,14 +74,6 @@ get_state_size(const void *params, int n)
 	return sizeof(SpSpot) + sizeof(double) * (size_t) (p->depth + shared);
 }
 
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
-}
-
 static double *
 get_warmup(SpSpot *s, const SpSpotParams *params)
 {
@@ -402,13 +394,6 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 }
 
 static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return ((const SpSpot *) state)->count;
-}
-
-static int64_t
 get_needed(const void *params, int n)
 {
 	const SpSpotParams *p = params;
@@ -476,14 +461,12 @@ is_sound(const void *state, const SpSetup *setup)
 	.version = 1, \
 	.params_size = sizeof(SpSpotParams), \
 	.conflict = get_conflict, \
-	.threshold = get_threshold, \
-	.state_size = get_state_size, \
-	.init = init, \
+	.get_threshold = get_threshold, \
+	.get_state_size = get_state_size, \
 	.score = score, \
 	.learn = learn, \
 	.p_value = get_p_value, \
-	.learned = get_learned, \
-	.needed = get_needed, \
+	.get_needed = get_needed, \
 	.is_sound = is_sound
 
 const SpKernel sp_kernel_spot = {

@@ -55,14 +55,6 @@ get_conflict(const void *params, int n)
 	return NULL;
 }
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_VELOCITY_THRESHOLD;
-}
-
 static size_t
 get_state_size(const void *params, int n)
 {
@@ -70,14 +62,6 @@ get_state_size(const void *params, int n)
 
 	return sizeof(SpVelocity) +
 		(size_t) p->max_events * (has_sum(p, n) ? 2 : 1) * sizeof(int64_t);
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
 }
 
 /* ---- entries ---- */
@@ -291,21 +275,6 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	return true;
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpVelocity *) state)->count;
-}
-
-static int64_t
-get_needed(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return 0;
-}
-
 static bool
 is_sound(const void *state, const SpSetup *setup)
 {
@@ -341,12 +310,9 @@ const SpKernel sp_kernel_velocity = {
 	.param_table = param_table,
 	.params_size = sizeof(SpVelocityParams),
 	.conflict = get_conflict,
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_VELOCITY_THRESHOLD,
+	.get_state_size = get_state_size,
 	.score = score,
 	.learn = learn,
-	.learned = get_learned,
-	.needed = get_needed,
 	.is_sound = is_sound
 };

@@ -32,28 +32,12 @@ static const SpParam param_table[] = {
 	"only events of this long before are looked at", NULL, "none"}
 };
 
-static double
-get_threshold(const void *params, int n)
-{
-	(void) params;
-	(void) n;
-	return SP_ZSCORE_THRESHOLD;
-}
-
 static size_t
 get_state_size(const void *params, int n)
 {
 	(void) n;
 	return sizeof(SpZscore) +
 		(size_t) ((const SpZscoreParams *) params)->window * sizeof(SpZscoreEntry);
-}
-
-/* A zeroed state has learned nothing. */
-static void
-init(void *state, const SpSetup *setup)
-{
-	(void) state;
-	(void) setup;
 }
 
 static int64_t
@@ -241,13 +225,6 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	return true;
 }
 
-static int64_t
-get_learned(const void *state, const SpSetup *setup)
-{
-	(void) setup;
-	return (int64_t) ((const SpZscore *) state)->count;
-}
-
 static bool
 is_sound(const void *state, const SpSetup *setup)
 {
@@ -284,13 +261,11 @@ const SpKernel sp_kernel_zscore = {
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(SpZscoreParams),
-	.threshold = get_threshold,
-	.state_size = get_state_size,
-	.init = init,
+	.threshold = SP_ZSCORE_THRESHOLD,
+	.get_state_size = get_state_size,
 	.score = score,
 	.learn = learn,
 	.p_value = sp_normal_p_value,
-	.learned = get_learned,
-	.needed = get_needed,
+	.get_needed = get_needed,
 	.is_sound = is_sound
 };
