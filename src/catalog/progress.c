@@ -22,6 +22,10 @@ enum
 	PROGRESS_DUPLICATES,
 	PROGRESS_RETRACTED,
 	PROGRESS_IGNORED,
+	PROGRESS_KEYS,
+	PROGRESS_READY,
+	PROGRESS_LEARNED,
+	PROGRESS_NEEDED,
 	PROGRESS_COLUMNS
 };
 
@@ -52,6 +56,10 @@ sp_progress_store(const SpProgress *progress, int n)
 		values[PROGRESS_DUPLICATES] = Int64GetDatum((int64) p->duplicates);
 		values[PROGRESS_RETRACTED] = Int64GetDatum((int64) p->retracted);
 		values[PROGRESS_IGNORED] = Int64GetDatum((int64) p->ignored);
+		values[PROGRESS_KEYS] = Int64GetDatum((int64) p->keys);
+		values[PROGRESS_READY] = Int64GetDatum((int64) p->ready);
+		values[PROGRESS_LEARNED] = Int64GetDatum(p->learned);
+		values[PROGRESS_NEEDED] = Int64GetDatum(p->needed);
 		ItemPointerSetInvalid(&tid);
 		if (!sp_table_update(table, &tid, PROGRESS_COLUMNS, values, nulls))
 			sp_table_insert(table, values, nulls, NULL);

@@ -19,6 +19,10 @@ typedef struct SpProgress
 	uint64		duplicates;
 	uint64		retracted;
 	uint64		ignored;
+	uint64		keys;			/* of a detector; likewise: */
+	uint64		ready;
+	int64		learned;
+	int64		needed;
 } SpProgress;
 
 /* Write n rows, in the current transaction. */

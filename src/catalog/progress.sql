@@ -12,7 +12,11 @@ CREATE TABLE streamproc.object_progress (
 	truncates int8 NOT NULL,
 	duplicates int8 NOT NULL,		-- of a stream's rows: taken by nobody
 	retracted int8 NOT NULL,		-- taken back from a window
-	ignored int8 NOT NULL			-- not taken back, or not as an UPDATE left them: past grace
+	ignored int8 NOT NULL,			-- not taken back, or not as an UPDATE left them: past grace
+	keys int8 NOT NULL,				-- of a detector that has state; without keys 1, once there was a row
+	ready int8 NOT NULL,			-- of these: have learned enough to score
+	learned int8 NOT NULL,			-- values, by the last of them that was not ready
+	needed int8 NOT NULL			-- values, by each of them; 0: they are ready at once
 ) WITH (fillfactor = 50);
 
 REVOKE ALL ON streamproc.object_progress FROM PUBLIC;

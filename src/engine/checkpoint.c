@@ -12,6 +12,7 @@
 #include "catalog/page.h"
 #include "catalog/progress.h"
 #include "engine/dedup.h"
+#include "engine/method.h"
 #include "engine/saving.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -56,11 +57,13 @@ typedef struct DetectorHead
 	int32		version;
 	int32		unused;
 	uint64		rows;
+	uint64		ready;
+	int64		learned;
 } DetectorHead;
 
 StaticAssertDecl(sizeof(StreamHead) == 96, "StreamHead is a durable format");
 StaticAssertDecl(sizeof(WindowHead) == 80, "WindowHead is a durable format");
-StaticAssertDecl(sizeof(DetectorHead) == 16, "DetectorHead is a durable format");
+StaticAssertDecl(sizeof(DetectorHead) == 32, "DetectorHead is a durable format");
 
 /* A window's watermark as an instant; DT_NOBEGIN: it has none. */
 static TimestampTz
@@ -120,6 +123,11 @@ sp_checkpoint_progress(void)
 		p->id = d->def->o.id;
 		p->watermark = DT_NOBEGIN;
 		p->rows = d->rows;
+		if (d->keyed)
+			p->keys = sp_group_count(&d->groups);
+		p->ready = d->ready;
+		p->learned = d->learned;
+		p->needed = d->method->needed;
 		p++;
 	}
 	sp_progress_store(progress, n);
@@ -212,7 +220,7 @@ sp_checkpoint_take_window(SpWindow *w)
 SpStatePart *
 sp_checkpoint_take_detector(SpDetector *d)
 {
-	DetectorHead head = {HEAD_VERSION, 0, d->rows};
+	DetectorHead head = {HEAD_VERSION, 0, d->rows, d->ready, d->learned};
 	SpStatePart *part = make_part(d->def->o.id, d->changed || d->groups.any_dirty, &head,
 								  sizeof(head));
 
@@ -402,6 +410,8 @@ load_detector_page(int32 page, const char *data, Size size, void *arg)
 	}
 	(void) read_head(data, size, &head, sizeof(head));
 	d->rows = head.rows;
+	d->ready = head.ready;
+	d->learned = head.learned;
 }
 
 /* Functions of the keys' types may be somebody's own: they have the rights of the object's owner. */

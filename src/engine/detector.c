@@ -137,6 +137,7 @@ get_group(SpDetector *d, const SpEvaluated *ev, int i)
 	{
 		group = sp_group_add(&d->groups, hash, 0, keys, nulls);
 		sp_series_init(d->method, sp_detector_series(d, group));
+		d->ready += sp_detector_series(d, group)->ready;
 	}
 	return group;
 }

@@ -95,15 +95,27 @@ describe(const SpDetector *d, const SpVerdict *v)
 					score->score);
 }
 
+/* A key is warming up, or has stopped to; or has to once more. */
+static void
+note_warm_up(SpDetector *d, const SpSeries *series, int32 was_ready)
+{
+	d->ready += series->ready - was_ready;
+	d->learned = sp_series_learned(d->method, series);
+}
+
 /* How far is the point from what is expected? */
 static void
 judge_point(SpDetector *d, SpGroup *group, SpVerdict *v)
 {
+	SpSeries   *series = sp_detector_series(d, group);
+	int32		was_ready = series->ready;
+
 	v->why = d->explanation;
 	v->why->nparts = 0;
-	sp_series_judge(d->method, sp_detector_series(d, group), &v->point, d->def->store_all,
-					&v->finding, v->why);
+	sp_series_judge(d->method, series, &v->point, d->def->store_all, &v->finding, v->why);
 	sp_group_changed(&d->groups, group);
+	if (!was_ready || !series->ready)
+		note_warm_up(d, series, was_ready);
 	v->scored = true;
 	if (v->finding.is_anomaly)
 		v->alerts = list_make1(describe(d, v));

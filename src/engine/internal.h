@@ -367,6 +367,8 @@ struct SpDetector
 	int			natts;			/* of the result table */
 	Oid		   *types;
 	uint64		rows;			/* scored; page 0 */
+	uint64		ready;			/* keys that have learned enough; page 0 */
+	int64		learned;		/* by the last one that had not; page 0 */
 	bool		changed;		/* since the last checkpoint */
 	SpOutput	output;
 	SpRetention retention;

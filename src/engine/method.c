@@ -391,6 +391,7 @@ sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 	method->judge.setup.threshold = !isnan(use->threshold) ? use->threshold :
 		kernel != NULL ? sp_online_threshold(kernel, r.params, n) : RULE_THRESHOLD;
 	method->state_size = kernel != NULL ? sp_online_state_size(kernel, r.params, n) : 0;
+	method->needed = kernel != NULL ? sp_online_needed(kernel, r.params, n) : 0;
 	return method;
 }
 

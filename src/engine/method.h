@@ -18,6 +18,7 @@ typedef struct SpMethod
 	const char *name;
 	SpJudge		judge;			/* its kernel is NULL where it is made of rules */
 	Size		state_size;		/* of a key; 0: none */
+	int64		needed;			/* so many points make a key ready to score */
 	pg_tz	   *zone;			/* of the kernel's local clock; NULL: UTC */
 } SpMethod;
 

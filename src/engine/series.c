@@ -13,6 +13,13 @@ get_state(const SpSeries *series)
 	return (char *) series + sizeof(SpSeries);
 }
 
+/* Has it learned enough by now? */
+static inline void
+note_ready(const SpMethod *method, SpSeries *series)
+{
+	series->ready = sp_series_learned(method, series) >= method->needed;
+}
+
 Size
 sp_series_size(const SpMethod *method)
 {
@@ -26,6 +33,7 @@ sp_series_init(const SpMethod *method, SpSeries *series)
 	series->last_alert = SP_NEVER_ALERTED;
 	if (method->judge.kernel != NULL)
 		sp_online_init(method->judge.kernel, get_state(series), &method->judge.setup);
+	note_ready(method, series);
 }
 
 void
@@ -37,6 +45,17 @@ sp_series_judge(const SpMethod *method, SpSeries *series, const SpPoint *point,
 	finding->p_value = finding->is_anomaly || wants_p_value ?
 		sp_method_p_value(method, &finding->score) : get_float8_nan();
 	finding->threshold = method->judge.setup.threshold;
+	/* one that was ready may have forgotten what it knew */
+	if (!series->ready || !finding->score.ready)
+		note_ready(method, series);
+}
+
+int64
+sp_series_learned(const SpMethod *method, const SpSeries *series)
+{
+	const SpKernel *kernel = method->judge.kernel;
+
+	return kernel != NULL ? sp_online_learned(kernel, get_state(series), &method->judge.setup) : 0;
 }
 
 bool

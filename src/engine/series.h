@@ -21,7 +21,7 @@ typedef struct SpSeries
 {
 	int64		last_alert;		/* event time; SP_NEVER_ALERTED */
 	int32		run;			/* so many flagged ones in a row, below what is expected negative */
-	int32		unused;			/* 0 */
+	int32		ready;			/* it has learned as much as its kernel needs: 1, else 0 */
 } SpSeries;
 
 /* What is said of a point. */
@@ -46,6 +46,9 @@ extern void sp_series_init(const SpMethod *method, SpSeries *series);
  */
 extern void sp_series_judge(const SpMethod *method, SpSeries *series, const SpPoint *point,
 							bool wants_p_value, SpFinding *finding, SpExplanation *why);
+
+/* How many points it has learned, of those that method->needed tells; of rules 0. */
+extern int64 sp_series_learned(const SpMethod *method, const SpSeries *series);
 
 /* One alert an episode: is an anomaly at that time part of one that was alerted?  Else it is now. */
 extern bool sp_series_in_cooldown(SpSeries *series, int64 time, int64 cooldown_us);

@@ -45,13 +45,18 @@ CREATE VIEW streamproc.status WITH (security_barrier) AS
 		CASE WHEN o.on_update = 'ignore' THEN g.updates + g.deletes + g.truncates ELSE g.ignored END AS ignored,
 		g.retracted,
 		(SELECT pg_catalog.count(*) FROM streamproc.rejected_row r WHERE r.object = o.id) AS rejected,
+		CASE
+			WHEN o.keys IS NULL OR g.needed = 0 OR g.ready > 0 AND g.ready = g.keys THEN NULL
+			WHEN o.keys = 0 THEN 'warming up: ' || g.learned || ' of ' || g.needed || ' values'
+			ELSE g.ready || ' of ' || g.keys || ' keys are ready (a key needs ' || g.needed || ' values)'
+		END AS warm_up,
 		s.changed_at AS state_since
 	FROM (
-			SELECT id, relation, 'stream' AS kind, NULL::regclass AS source, on_update FROM streamproc.stream
+			SELECT id, relation, 'stream' AS kind, NULL::regclass AS source, on_update, NULL::int4 AS keys FROM streamproc.stream
 			UNION ALL
-			SELECT id, relation, 'window', source, NULL FROM streamproc.window_definition
+			SELECT id, relation, 'window', source, NULL, NULL FROM streamproc.window_definition
 			UNION ALL
-			SELECT id, relation, 'detector', source, NULL FROM streamproc.detector_definition) o
+			SELECT id, relation, 'detector', source, NULL, pg_catalog.cardinality(keys) FROM streamproc.detector_definition) o
 		CROSS JOIN (
 			SELECT d.oid, 'streamproc_' || d.oid AS slot_name, streamproc.environment() AS problem,
 				EXISTS (SELECT FROM pg_catalog.pg_replication_origin n
@@ -107,6 +112,8 @@ COMMENT ON COLUMN streamproc.status.retracted IS
 	'rows that an UPDATE, DELETE or TRUNCATE has taken back from a window (on_update ''retract'')';
 COMMENT ON COLUMN streamproc.status.rejected IS
 	'rows of it in dead_letter';
+COMMENT ON COLUMN streamproc.status.warm_up IS
+	'how far a detector is that must learn before it scores; NULL: it is ready, with all of its keys';
 COMMENT ON COLUMN streamproc.status.state_since IS
 	'when it came into this state';
 
