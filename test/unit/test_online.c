@@ -61,6 +61,7 @@ open_run(Run *run, const SpKernel *kernel, bool by_chance, uint64_t *random)
 		kernel->takes == SP_TAKES_ANY_VALUE ? (int) (next_random(random) % 2) : 1;
 	run->setup.direction = kernel->has_direction ? (SpDirection) (next_random(random) % 3) :
 		SP_DIRECTION_BOTH;
+	run->setup.explain_all = next_random(random) % 2 == 0;
 	sp_online_defaults(kernel, run->params);
 	for (int i = 0; by_chance && i < kernel->nparams; i++)
 		choose_param(&kernel->param_table[i], run->params, random);
@@ -149,7 +150,7 @@ check_score(const Run *run, const SpScore *score, const SpExplanation *why)
 
 		check(p >= 0.0 && p <= 1.0);
 	}
-	if (!(score->score > run->setup.threshold))
+	if (!(score->score > run->setup.threshold) && !(run->setup.explain_all && score->ready))
 		return;
 	check(why->nparts > 0 && why->nparts <= SP_MAX_PARTS);
 	for (int i = 0; i < why->nparts; i++)
@@ -189,7 +190,9 @@ advance(Run *run, const SpPoint *point, void *copy)
 	kernel->score(run->state, &run->setup, point, &score, &why);
 	check(memcmp(copy, run->state, run->size) == 0);
 	check_score(run, &score, &why);
+	run->setup.explain_all = !run->setup.explain_all;
 	kernel->score(run->state, &run->setup, point, &again, NULL);
+	run->setup.explain_all = !run->setup.explain_all;
 	check(same_score(&score, &again));
 
 	learned = kernel->learn(run->state, &run->setup, point);

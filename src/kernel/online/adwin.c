@@ -207,7 +207,7 @@ fill_score(const Window *w, const SpSetup *setup, SpScore *result, SpExplanation
 	result->ready = true;
 	result->score = setup->direction == SP_DIRECTION_HIGH ? w->rise :
 		setup->direction == SP_DIRECTION_LOW ? w->fall : fmax(w->rise, w->fall);
-	if (why == NULL || !(result->score > setup->threshold))
+	if (!sp_online_explains(setup, result, why))
 		return;
 	sp_online_clear_explanation(why, 1);
 	why->nparts = 1;

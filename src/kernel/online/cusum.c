@@ -79,7 +79,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 		result->lower_bound = s->base.mean - (limit - s->low) * deviation;
 		result->upper_bound = s->base.mean + (limit - s->high) * deviation;
 	}
-	if (why == NULL || !(result->score > setup->threshold))
+	if (!sp_online_explains(setup, result, why))
 		return;
 	before = is_high(setup->direction, high, low) ? s->high : s->low;
 	sp_online_clear_explanation(why, 1);

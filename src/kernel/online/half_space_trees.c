@@ -497,7 +497,7 @@ score_at(const View *v, const SpSetup *setup, const int64_t *places, bool learns
 	sp_online_clear_score(result);
 	result->ready = true;
 	result->score = fmax(0.0, (surprise - v->state->location) / v->state->scale);
-	if (why != NULL && result->score > setup->threshold)
+	if (sp_online_explains(setup, result, why))
 		explain(v, places, result->score, why);
 }
 

@@ -171,7 +171,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 	result->lower_bound = box.q[0] - setup->threshold * box.lower;
 	result->upper_bound = box.q[2] + setup->threshold * box.upper;
 	result->ready = true;
-	if (why == NULL || !(result->score > setup->threshold))
+	if (!sp_online_explains(setup, result, why))
 		return;
 	sp_online_clear_explanation(why, 1);
 	why->nparts = 1;

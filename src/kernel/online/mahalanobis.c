@@ -297,7 +297,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 		result->lower_bound = s->numbers[0] - reach;
 		result->upper_bound = s->numbers[0] + reach;
 	}
-	if (why != NULL && result->score > setup->threshold)
+	if (sp_online_explains(setup, result, why))
 		explain(s, setup, point->x, &it, result->score, why);
 }
 

@@ -36,7 +36,7 @@ sp_normal_score(const SpSetup *setup, double x, double center, double scale, SpS
 	result->lower_bound = center - setup->threshold * scale;
 	result->upper_bound = center + setup->threshold * scale;
 	result->ready = true;
-	if (why == NULL || !(result->score > setup->threshold))
+	if (!sp_online_explains(setup, result, why))
 		return;
 	sp_online_clear_explanation(why, 1);
 	why->nparts = 1;

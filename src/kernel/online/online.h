@@ -55,6 +55,7 @@ typedef struct SpSetup
 	int			n;				/* features; 1 where a kernel takes a value; 0: there is none */
 	SpDirection direction;
 	double		threshold;		/* above it a score is an anomaly; here for the bounds */
+	bool		explain_all;	/* explain every score, also those that are not above it */
 } SpSetup;
 
 typedef struct SpScore
@@ -150,7 +151,7 @@ typedef struct SpKernel
 
 	/*
 	 * Score a point against what was learned; the state stays as it is.  why: NULL, or to be
-	 * filled in if the score is above the threshold.
+	 * filled in where sp_online_explains() says so.
 	 */
 	void		(*score) (const void *state, const SpSetup *setup, const SpPoint *point,
 						  SpScore *result, SpExplanation *why);
@@ -229,6 +230,13 @@ extern const char *sp_online_read(const SpKernel *kernel, void *state, const SpS
 /* For kernels: nothing is known. */
 extern void sp_online_clear_score(SpScore *result);
 extern void sp_online_clear_explanation(SpExplanation *why, int n);
+
+/* For kernels: is a score, of which enough is known, to be explained? */
+static inline bool
+sp_online_explains(const SpSetup *setup, const SpScore *result, const SpExplanation *why)
+{
+	return why != NULL && (setup->explain_all || result->score > setup->threshold);
+}
 
 /* Can it be learned, see SP_MAX_LEARNED? */
 static inline bool

@@ -103,7 +103,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 	result->score = get_score(setup->direction, rise, fall);
 	result->ready = true;
 	compute_bounds(s, setup, result);
-	if (why == NULL || !(result->score > setup->threshold))
+	if (!sp_online_explains(setup, result, why))
 		return;
 	before = params->alpha * (is_high(setup->direction, rise, fall) ? s->rise : s->fall);
 	before = sp_online_limit(before);

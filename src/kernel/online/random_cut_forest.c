@@ -347,7 +347,7 @@ set_score(const View *v, const SpSetup *setup, const float *p, double displaceme
 	result->ready = true;
 	result->score = !v->params->normalize ? displacement :
 		fmax(0.0, (log1p(displacement) - v->state->mean) / deviation);
-	if (why != NULL && result->score > setup->threshold)
+	if (sp_online_explains(setup, result, why))
 		explain(v, p, result->score, why);
 }
 

@@ -228,7 +228,7 @@ set_score(const SpSetup *setup, float emitted, int expert, SpScore *result, SpEx
 	const SpRecordsParams *params = setup->params;
 
 	result->score = emitted;
-	if (why == NULL || !(result->score > setup->threshold))
+	if (!sp_online_explains(setup, result, why))
 		return;
 	sp_online_clear_explanation(why, 1);
 	why->nparts = 1;

@@ -115,7 +115,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 	result->upper_bound = estimate_due_gap(s, setup) / SECOND;
 	if (point->time > s->last)
 		result->score = score_gap(s, setup, sp_times_between(s->last, point->time));
-	if (why == NULL || !(result->score > setup->threshold))
+	if (!sp_online_explains(setup, result, why))
 		return;
 	sp_online_clear_explanation(why, setup->n);
 	why->nparts = 1;

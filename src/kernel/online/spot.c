@@ -172,7 +172,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 		else
 			result->lower_bound = bound;
 	}
-	if (why == NULL || !(result->score > setup->threshold))
+	if (!sp_online_explains(setup, result, why))
 		return;
 	sp_online_clear_explanation(why, 1);
 	why->nparts = 1;

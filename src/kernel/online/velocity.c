@@ -249,7 +249,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 		result->upper_bound = isfinite(bound) ? bound : NAN;
 	}
 	result->score = fmax(fmax(events, sum), 0.0);
-	if (why == NULL || !(result->score > setup->threshold))
+	if (!sp_online_explains(setup, result, why))
 		return;
 	sp_online_clear_explanation(why, setup->n);
 	if (get_event_limit(params) > 0)
