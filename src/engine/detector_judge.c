@@ -39,31 +39,54 @@ judge_rules(SpDetector *d, const SpEvaluated *ev, int i, SpVerdict *v)
 
 /* ---- methods with a kernel ---- */
 
-/* The numbers to score; false: there are none, or they are none that can be scored. */
+/* The value or the features; false: they can't be scored, or needn't. */
 static bool
-get_point(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpVerdict *v)
+get_numbers(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup *group,
+			SpVerdict *v)
 {
-	const SpMethod *method = d->method;
-	int			n = method->judge.setup.n;
 	int			first = d->def->has_value ? 0 : d->first_feature;
-	int			f;
+	bool		missing[SP_MAX_FEATURES];
 
-	for (f = 0; f < n; f++)
+	for (int f = 0; f < d->method->judge.setup.n; f++)
 	{
 		NullableDatum *result = &ev->result[first + f][i];
 
-		if (result->isnull && method->judge.kernel->takes != SP_TAKES_ANY_VALUE)
-			return false;
+		missing[f] = result->isnull;
 		v->x[f] = result->isnull ? 0 : DatumGetFloat8(result->value);
 	}
-	v->point.x = v->x;
-	if (!sp_online_is_finite(v->x, n))
+	if (sp_series_remembers(d->method))
+		sp_group_changed(&d->groups, group);
+	switch (sp_series_take(d->method, sp_detector_series(d, group), v->x, missing))
 	{
-		sp_output_dead(&d->output, rows, i, "not_finite", "22003",
-					   d->def->has_value ? "the detector's value is NaN or infinite" :
-					   "a feature of the detector is NaN or infinite");
-		return false;
+		case SP_INPUT_TAKEN:
+			if (d->def->has_value && d->method->judge.kernel->takes != SP_TAKES_ANY_VALUE)
+				v->value = v->x[0];
+			return true;
+		case SP_INPUT_SKIPPED:
+			return false;
+		case SP_INPUT_MISSING:
+			sp_output_dead(&d->output, rows, i, "missing", "22004",
+						   d->def->has_value ? "the detector's value is null" :
+						   "a feature of the detector is null");
+			return false;
+		case SP_INPUT_NOT_FINITE:
+			sp_output_dead(&d->output, rows, i, "not_finite", "22003",
+						   d->def->has_value ? "the detector's value is NaN or infinite" :
+						   "a feature of the detector is NaN or infinite");
+			return false;
 	}
+	return false;
+}
+
+/* What to score; false: there is nothing, or nothing that can be. */
+static bool
+get_point(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup *group, SpVerdict *v)
+{
+	const SpMethod *method = d->method;
+
+	if (!get_numbers(d, rows, ev, i, group, v))
+		return false;
+	v->point.x = v->x;
 	if (!method->judge.kernel->uses_time)
 		return true;
 	if (TIMESTAMP_NOT_FINITE(rows->time[i]))
@@ -145,7 +168,7 @@ sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, S
 		v->value = DatumGetFloat8(ev->result[0][i].value);
 	if (d->method->judge.kernel == NULL)
 		judge_rules(d, ev, i, v);
-	else if (get_point(d, rows, ev, i, v))
+	else if (get_point(d, rows, ev, i, group, v))
 		judge_point(d, group, v);
 	if (v->scored && group != NULL)
 		apply_cooldown(d, group, rows->time[i], v);

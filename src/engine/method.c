@@ -18,10 +18,15 @@
 #define RULE			"rule"
 #define RULE_THRESHOLD	1.0		/* one that holds is enough */
 
+static const char *const missings[] = {"skip", "zero", "last", "dead_letter", NULL};
+
 const SpParam sp_method_common_params[] = {
 	{"escape", SP_PARAM_INT, offsetof(SpMethod, judge.escape), 20, 0, 1000000000,
 	"with learn 'normal' or 'capped', so many flagged values in a row on one side are learned all "
 	"the same; 0: never", NULL, NULL},
+	{"missing", SP_PARAM_CHOICE, offsetof(SpMethod, missing), SP_MISSING_SKIP, 0, 0,
+	"what becomes of a row whose value, or one of whose features, is NULL: it isn't scored, or taken "
+	"as if that were 0, or the last one of its key, or goes to the dead letters", missings, NULL},
 	{"time_zone", SP_PARAM_TIME_ZONE, offsetof(SpMethod, zone), NAN, 0, 0,
 	"whose clock tells the hour of an event", NULL, "UTC"},
 	{NULL}
@@ -135,10 +140,12 @@ describe_param(StringInfo buf, const SpParam *param)
 					 sp_method_param_range(param));
 }
 
-/* Has the kernel this one of the common parameters? */
-static inline bool
-has_common(const SpKernel *kernel, const SpParam *param)
+/* Not a time zone where it doesn't look at the clock, nor what is missing where all may be. */
+bool
+sp_method_has_common(const SpKernel *kernel, const SpParam *param)
 {
+	if (param->offset == offsetof(SpMethod, missing))
+		return kernel->takes != SP_TAKES_ANY_VALUE;
 	return param->type != SP_PARAM_TIME_ZONE || kernel->uses_time;
 }
 
@@ -153,7 +160,7 @@ describe_params(const SpKernel *kernel)
 		describe_param(&buf, &kernel->param_table[i]);
 	for (const SpParam *p = sp_method_common_params; p->name != NULL; p++)
 	{
-		if (has_common(kernel, p))
+		if (sp_method_has_common(kernel, p))
 			describe_param(&buf, p);
 	}
 	return buf.data;
@@ -300,7 +307,7 @@ set_common(const Reading *r, const JsonbValue *name, const JsonbValue *value)
 {
 	for (const SpParam *p = sp_method_common_params; p->name != NULL; p++)
 	{
-		if (is_string(name, p->name) && has_common(r->method->judge.kernel, p))
+		if (is_string(name, p->name) && sp_method_has_common(r->method->judge.kernel, p))
 		{
 			set_param(r, p, value, (char *) r->method);
 			return true;
@@ -376,7 +383,7 @@ sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 		sp_online_defaults(kernel, r.params);
 	for (const SpParam *p = sp_method_common_params; p->name != NULL; p++)
 	{
-		if (p->type == SP_PARAM_INT)
+		if (p->type == SP_PARAM_INT || p->type == SP_PARAM_CHOICE)
 			*(int32 *) ((char *) method + p->offset) = (int32) p->default_value;
 	}
 	read_params(&r);

@@ -12,6 +12,15 @@
 #include "pgtime.h"
 #include "utils/jsonb.h"
 
+/* What becomes of a row that has no value, or lacks features. */
+typedef enum SpMissing
+{
+	SP_MISSING_SKIP,			/* it isn't scored */
+	SP_MISSING_ZERO,			/* it is, with 0 */
+	SP_MISSING_LAST,			/* or with the series' last one; without any it isn't */
+	SP_MISSING_DEAD_LETTER
+} SpMissing;
+
 /* A method with its parameters. */
 typedef struct SpMethod
 {
@@ -20,6 +29,7 @@ typedef struct SpMethod
 	Size		state_size;		/* of a key; 0: none */
 	int64		needed;			/* so many points make a key ready to score */
 	pg_tz	   *zone;			/* of the kernel's local clock; NULL: UTC */
+	int32		missing;		/* SpMissing */
 } SpMethod;
 
 /* False: there is no such method.  *kernel: NULL for rules. */
@@ -44,8 +54,9 @@ typedef struct SpMethodUse
  */
 extern SpMethod *sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use);
 
-/* Parameters of all kernels; those of a time zone only where a kernel looks at the clock. */
+/* Parameters of all kernels that have a use for them. */
 extern const SpParam sp_method_common_params[];	/* name NULL at the end */
+extern bool sp_method_has_common(const SpKernel *kernel, const SpParam *param);
 
 /* An error when the method can do nothing with the direction, or with learn. */
 extern void sp_method_check_use(const char *name, const SpKernel *kernel, const SpMethodUse *use);

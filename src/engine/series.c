@@ -4,6 +4,8 @@
  */
 #include "engine/series.h"
 
+#include <math.h>
+
 #include "utils/float.h"
 
 /* The kernel's state. */
@@ -11,6 +13,20 @@ static inline void *
 get_state(const SpSeries *series)
 {
 	return (char *) series + sizeof(SpSeries);
+}
+
+/* The last numbers, where they are kept; NaN: there was none. */
+static inline double *
+get_last(const SpMethod *method, const SpSeries *series)
+{
+	return (double *) ((char *) get_state(series) + MAXALIGN(method->state_size));
+}
+
+/* Bytes of them. */
+static inline Size
+get_last_size(const SpMethod *method)
+{
+	return sp_series_remembers(method) ? sizeof(double) * method->judge.setup.n : 0;
 }
 
 /* Has it learned enough by now? */
@@ -23,7 +39,7 @@ note_ready(const SpMethod *method, SpSeries *series)
 Size
 sp_series_size(const SpMethod *method)
 {
-	return sizeof(SpSeries) + MAXALIGN(method->state_size);
+	return sizeof(SpSeries) + MAXALIGN(method->state_size) + get_last_size(method);
 }
 
 void
@@ -33,7 +49,52 @@ sp_series_init(const SpMethod *method, SpSeries *series)
 	series->last_alert = SP_NEVER_ALERTED;
 	if (method->judge.kernel != NULL)
 		sp_online_init(method->judge.kernel, get_state(series), &method->judge.setup);
+	for (int f = 0; sp_series_remembers(method) && f < method->judge.setup.n; f++)
+		get_last(method, series)[f] = get_float8_nan();
 	note_ready(method, series);
+}
+
+/* Put something in the place of what is missing, if that is what the user wants. */
+static SpInput
+fill_in(const SpMethod *method, const SpSeries *series, double *x, const bool *missing)
+{
+	SpInput		result = SP_INPUT_TAKEN;
+
+	for (int f = 0; f < method->judge.setup.n; f++)
+	{
+		if (!missing[f])
+			continue;
+		if (method->missing == SP_MISSING_LAST)
+			x[f] = get_last(method, series)[f];
+		else if (method->missing == SP_MISSING_ZERO ||
+				 method->judge.kernel->takes == SP_TAKES_ANY_VALUE)
+			x[f] = 0;
+		else
+			result = method->missing == SP_MISSING_SKIP ? SP_INPUT_SKIPPED : SP_INPUT_MISSING;
+		if (isnan(x[f]))
+			result = SP_INPUT_SKIPPED;
+	}
+	return result;
+}
+
+SpInput
+sp_series_take(const SpMethod *method, SpSeries *series, double *x, const bool *missing)
+{
+	int			n = method->judge.setup.n;
+
+	for (int f = 0; f < n; f++)
+	{
+		if (missing[f])
+			x[f] = 0;
+	}
+	if (!sp_online_is_finite(x, n))
+		return SP_INPUT_NOT_FINITE;
+	for (int f = 0; sp_series_remembers(method) && f < n; f++)
+	{
+		if (!missing[f])
+			get_last(method, series)[f] = x[f];
+	}
+	return fill_in(method, series, x, missing);
 }
 
 void
@@ -82,6 +143,7 @@ sp_series_write(const SpMethod *method, const SpSeries *series, StringInfo buf)
 	to = sp_online_write(kernel, get_state(series), &method->judge.setup, buf->data + buf->len);
 	buf->len = to - buf->data;
 	buf->data[buf->len] = '\0';
+	appendBinaryStringInfo(buf, (char *) get_last(method, series), get_last_size(method));
 }
 
 const char *
@@ -95,5 +157,9 @@ sp_series_read(const SpMethod *method, SpSeries *series, const char *from, const
 	from += sizeof(SpSeries);
 	if (kernel == NULL)
 		return from;
-	return sp_online_read(kernel, get_state(series), &method->judge.setup, from, end);
+	from = sp_online_read(kernel, get_state(series), &method->judge.setup, from, end);
+	if (from == NULL || (Size) (end - from) < get_last_size(method))
+		return NULL;
+	memcpy(get_last(method, series), from, get_last_size(method));
+	return from + get_last_size(method);
 }

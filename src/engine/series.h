@@ -16,13 +16,25 @@
 
 #define SP_NEVER_ALERTED	PG_INT64_MIN
 
-/* This, then the kernel's state.  Holds no pointers; aligned to 8 bytes. */
+/*
+ * This, the kernel's state, then the last numbers where they are kept.  Holds no pointers; aligned
+ * to 8 bytes.
+ */
 typedef struct SpSeries
 {
 	int64		last_alert;		/* event time; SP_NEVER_ALERTED */
 	int32		run;			/* so many flagged ones in a row, below what is expected negative */
 	int32		ready;			/* it has learned as much as its kernel needs: 1, else 0 */
 } SpSeries;
+
+/* What becomes of a row's numbers. */
+typedef enum SpInput
+{
+	SP_INPUT_TAKEN,				/* they make a point */
+	SP_INPUT_SKIPPED,			/* some are missing: it isn't scored */
+	SP_INPUT_MISSING,			/* the same, which is an error */
+	SP_INPUT_NOT_FINITE			/* an error, too */
+} SpInput;
 
 /* What is said of a point. */
 typedef struct SpFinding
@@ -40,6 +52,13 @@ extern Size sp_series_size(const SpMethod *method);
 extern void sp_series_init(const SpMethod *method, SpSeries *series);
 
 /*
+ * Make a point's numbers of a row's, x, of which some may be missing: what is to be put in their
+ * place is.  Not of rules.  Changes the series only where sp_series_remembers().
+ */
+extern SpInput sp_series_take(const SpMethod *method, SpSeries *series, double *x,
+							  const bool *missing);
+
+/*
  * Score a point, decide, and learn of it what is to be learned.  The p_value is told of anomalies,
  * of other points if wanted.  why: NULL, or filled in where the score is above the threshold.  Not
  * of rules.
@@ -49,6 +68,13 @@ extern void sp_series_judge(const SpMethod *method, SpSeries *series, const SpPo
 
 /* How many points it has learned, of those that method->needed tells; of rules 0. */
 extern int64 sp_series_learned(const SpMethod *method, const SpSeries *series);
+
+/* Does it keep the last numbers? */
+static inline bool
+sp_series_remembers(const SpMethod *method)
+{
+	return method->missing == SP_MISSING_LAST;
+}
 
 /* One alert an episode: is an anomaly at that time part of one that was alerted?  Else it is now. */
 extern bool sp_series_in_cooldown(SpSeries *series, int64 time, int64 cooldown_us);

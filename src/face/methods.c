@@ -111,7 +111,7 @@ sp_list_method_parameters(PG_FUNCTION_ARGS)
 			add_parameter(result, (*k)->name, &(*k)->param_table[i]);
 		for (const SpParam *p = sp_method_common_params; p->name != NULL; p++)
 		{
-			if ((*k)->uses_time || p->type != SP_PARAM_TIME_ZONE)
+			if (sp_method_has_common(*k, p))
 				add_parameter(result, (*k)->name, p);
 		}
 	}

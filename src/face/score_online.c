@@ -193,47 +193,63 @@ get_scorer(FunctionCallInfo fcinfo)
 	return scorer;
 }
 
-/* The row's numbers; false: it isn't scored. */
-static bool
-get_numbers(FunctionCallInfo fcinfo, const Scorer *scorer, double *x)
+/* The row's features, some of which may be missing. */
+static void
+get_features(const Scorer *scorer, ArrayType *array, double *x, bool *missing)
 {
-	const SpJudge *judge = &scorer->method->judge;
-	bool		isnull;
-	Datum		value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), INPUT, &isnull);
-	ArrayType  *array;
+	int			wanted = scorer->method->judge.setup.n;
+	int			n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	Datum	   *elements;
+	bool	   *nulls;
 
-	if (isnull && judge->kernel->takes == SP_TAKES_ANY_VALUE)
-	{
-		x[0] = 0;
-		return true;
-	}
-	if (isnull)
-		return false;
-	if (!scorer->takes_array)
-	{
-		x[0] = DatumGetFloat8(value);
-		return isfinite(x[0]);
-	}
-	array = DatumGetArrayTypeP(value);
-	if (ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) != judge->setup.n)
+	if (n != wanted)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("a row has %d features, and the first one has %d",
-						ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)), judge->setup.n)));
-	if (array_contains_nulls(array))
+				 errmsg("a row has %d features, and the first one has %d", n, wanted)));
+	memset(missing, false, n);
+	if (!array_contains_nulls(array))
+	{
+		memcpy(x, ARR_DATA_PTR(array), sizeof(double) * n);
+		return;
+	}
+	deconstruct_array(array, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &elements, &nulls, &n);
+	for (int f = 0; f < n; f++)
+	{
+		missing[f] = nulls[f];
+		x[f] = nulls[f] ? 0 : DatumGetFloat8(elements[f]);
+	}
+}
+
+/* The row's numbers; false: it isn't scored, nor is one that has no array. */
+static bool
+get_numbers(FunctionCallInfo fcinfo, const Scorer *scorer, SpSeries *series, double *x)
+{
+	bool		missing[SP_MAX_FEATURES];
+	bool		isnull;
+	Datum		value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), INPUT, &isnull);
+
+	if (!scorer->takes_array)
+	{
+		missing[0] = isnull;
+		x[0] = isnull ? 0 : DatumGetFloat8(value);
+	}
+	else if (isnull)
 		return false;
-	memcpy(x, ARR_DATA_PTR(array), sizeof(double) * judge->setup.n);
-	return sp_online_is_finite(x, judge->setup.n);
+	else
+		get_features(scorer, DatumGetArrayTypeP(value), x, missing);
+	return sp_series_take(scorer->method, series, x, missing) == SP_INPUT_TAKEN;
 }
 
 /* The row as a point; false: it isn't scored. */
 static bool
-get_point(FunctionCallInfo fcinfo, const Scorer *scorer, double *x, SpPoint *point)
+get_point(FunctionCallInfo fcinfo, const Scorer *scorer, SpSeries *series, double *x,
+		  SpPoint *point)
 {
 	bool		isnull;
 	Datum		ts = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), TS, &isnull);
 
-	if (isnull || !get_numbers(fcinfo, scorer, x))
+	if (isnull || !get_numbers(fcinfo, scorer, series, x))
 		return false;
 	point->x = x;
 	point->time = point->local = DatumGetInt64(ts);
@@ -278,7 +294,7 @@ sp_score_online(PG_FUNCTION_ARGS)
 	if (!partition->begun)
 		sp_series_init(scorer->method, series);
 	partition->begun = true;
-	if (!get_point(fcinfo, scorer, x, &point))
+	if (!get_point(fcinfo, scorer, series, x, &point))
 		PG_RETURN_NULL();
 	sp_series_judge(scorer->method, series, &point, true, &finding, NULL);
 	set_number(values, nulls, 0, finding.score.score);
