@@ -26,16 +26,24 @@ typedef struct Series
 	void	   *state;
 } Series;
 
+/* Of n features. */
 static inline Series
-open_series(const SpKernel *kernel, const void *params, SpDirection direction)
+open_features(const SpKernel *kernel, const void *params, int n, SpDirection direction)
 {
-	Series		s = {kernel, {params, 1, direction, 0.0}, 0, NULL};
+	Series		s = {kernel, {params, n, direction, 0.0}, 0, NULL};
 
-	s.setup.threshold = sp_online_threshold(kernel, params, 1);
-	s.size = sp_online_state_size(kernel, params, 1);
+	check(kernel->conflict == NULL || kernel->conflict(params, n) == NULL);
+	s.setup.threshold = sp_online_threshold(kernel, params, n);
+	s.size = sp_online_state_size(kernel, params, n);
 	s.state = malloc(s.size);
 	sp_online_init(kernel, s.state, &s.setup);
 	return s;
+}
+
+static inline Series
+open_series(const SpKernel *kernel, const void *params, SpDirection direction)
+{
+	return open_features(kernel, params, 1, direction);
 }
 
 static inline void
@@ -70,6 +78,41 @@ step_at(Series *s, int64_t time, double x)
 
 	check(learn_at(s, time, x));
 	return score;
+}
+
+/* The same of a point of features, whose time doesn't matter. */
+static inline SpScore
+score_features(const Series *s, const double *x, SpExplanation *why)
+{
+	SpPoint		point = {0, 0, x};
+	SpScore		score;
+
+	s->kernel->score(s->state, &s->setup, &point, &score, why);
+	return score;
+}
+
+static inline bool
+learn_features(Series *s, const double *x)
+{
+	SpPoint		point = {0, 0, x};
+
+	return s->kernel->learn(s->state, &s->setup, &point);
+}
+
+static inline SpScore
+step_features(Series *s, const double *x)
+{
+	SpPoint		point = {0, 0, x};
+	SpScore		score;
+
+	check(sp_online_step(s->kernel, s->state, &s->setup, &point, &score, NULL));
+	return score;
+}
+
+static inline bool
+is_sound(const Series *s)
+{
+	return s->kernel->is_sound(s->state, &s->setup);
 }
 
 /* Roughly normal. */

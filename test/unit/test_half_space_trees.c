@@ -6,67 +6,18 @@
 #include "kernel/online/half_space_trees.h"
 #include "kernel/online/frame.h"
 #include "kernel/online/random.h"
-#include "unit.h"
-
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
+#include "forest.h"
 
 static const SpKernel *const kernel = &sp_kernel_half_space_trees;
 
-/* A series at work. */
-typedef struct Series
+static SpHalfSpaceTreesParams chosen;
+
+/* One with the defaults. */
+static Series
+open_default(int n)
 {
-	SpHalfSpaceTreesParams params;
-	SpSetup		setup;
-	void	   *state;
-} Series;
-
-static void
-start_series(Series *s)
-{
-	s->setup.threshold = sp_online_threshold(kernel, &s->params, s->setup.n);
-	s->state = malloc(sp_online_state_size(kernel, &s->params, s->setup.n));
-	sp_online_init(kernel, s->state, &s->setup);
-}
-
-static void
-open_series(Series *s, int n)
-{
-	sp_online_defaults(kernel, &s->params);
-	s->setup = (SpSetup) {&s->params, n, SP_DIRECTION_BOTH, 0.0};
-	start_series(s);
-}
-
-static SpScore
-score(const Series *s, const double *x, SpExplanation *why)
-{
-	SpPoint		point = {0, 0, x};
-	SpScore		result;
-
-	kernel->score(s->state, &s->setup, &point, &result, why);
-	return result;
-}
-
-static SpScore
-step(Series *s, const double *x)
-{
-	SpPoint		point = {0, 0, x};
-	SpScore		result;
-
-	check(sp_online_step(kernel, s->state, &s->setup, &point, &result, NULL));
-	return result;
-}
-
-/* Roughly normal. */
-static double
-next_normal(uint64_t *random)
-{
-	double		sum = -6.0;
-
-	for (int i = 0; i < 12; i++)
-		sum += next_uniform(random);
-	return sum;
+	sp_online_defaults(kernel, &chosen);
+	return open_features(kernel, &chosen, n, SP_DIRECTION_BOTH);
 }
 
 /* ---- brute force ---- */
@@ -165,12 +116,6 @@ brute_surprise(const long double (*window)[MAX_N], const SpHalfSpaceTreesParams 
 	return log2(params->window - own + 0.5) - fmin(sum / params->trees, beyond);
 }
 
-static int
-compare(const void *a, const void *b)
-{
-	return *(const double *) a < *(const double *) b ? -1 : 1;
-}
-
 /* A window's values in its frames, as integers. */
 static void
 place(const double *x, const SpFrame *frames, int count, int n, long double (*to)[MAX_N])
@@ -230,104 +175,43 @@ test_counting(int n, int trees, int depth, int window, double size_limit)
 				scale = 0;
 	Series		s;
 
-	open_series(&s, n);
-	free(s.state);
-	s.params = (SpHalfSpaceTreesParams) {trees, depth, window, 7, size_limit};
-	start_series(&s);
+	chosen = (SpHalfSpaceTreesParams) {trees, depth, window, 7, size_limit};
+	s = open_features(kernel, &chosen, n, SP_DIRECTION_BOTH);
 	for (int i = 0; i < window * WINDOWS; i++)
 	{
 		for (int f = 0; f < n; f++)
 			x[i * n + f] = 50 * f + pow(10, f) * (next_normal(&random) + (i % 31 == 0 ? 9 : 0));
 	}
 	for (int i = 0; i < window; i++)
-		check(!step(&s, x + i * n).ready);
+		check(!step_features(&s, x + i * n).ready);
 
 	/* the frames of the first 64 hold as long as the bulk stays there */
 	for (int f = 0; f < n; f++)
-	{
-		double		values[64];
-
-		for (int i = 0; i < 64; i++)
-			values[i] = x[i * n + f];
-		qsort(values, 64, sizeof(double), compare);
-		frames[f].center = (values[6] + values[57]) / 2;
-		frames[f].scale = 2 * (values[57] - values[6]);
-	}
+		find_frame(x + f, n, &frames[f].center, &frames[f].scale);
 	for (int w = 0; w + 1 < WINDOWS; w++)
 	{
 		place(x + w * window * n, frames, window, n, placed);
-		brute_moments(placed, &s.params, n, (uint64_t) (w * window), &location, &scale);
+		brute_moments(placed, &chosen, n, (uint64_t) (w * window), &location, &scale);
 		for (int i = (w + 1) * window; i < (w + 2) * window; i++)
 		{
 			long double point[1][MAX_N];
-			SpScore		result = score(&s, x + i * n, NULL);
+			SpScore		result = score_features(&s, x + i * n, NULL);
 
 			place(x + i * n, frames, 1, n, point);
 			if (i % 7 == 0 || i % 31 == 0)
 				check_near(result.score,
-						   fmax(0, (brute_surprise(placed, &s.params, point[0], n, 0) - location) / scale),
+						   fmax(0, (brute_surprise(placed, &chosen, point[0], n, 0) - location) / scale),
 						   1e-9);
 			check(result.ready);
-			step(&s, x + i * n);
+			step_features(&s, x + i * n);
 		}
 	}
 	free(x);
 	free(placed);
-	free(s.state);
+	close_series(&s);
 }
 
 /* ---- what it finds ---- */
-
-/* n normal features that have something in common. */
-static void
-make_normal(double *x, int n, uint64_t *random)
-{
-	double		common = next_normal(random);
-
-	for (int f = 0; f < n; f++)
-		x[f] = 1e3 * f + (f + 1) * (next_normal(random) + common);
-}
-
-static void
-test_spikes(int n)
-{
-	double		x[SP_MAX_FEATURES];
-	uint64_t	random = 31;
-	int			flagged = 0;
-	SpExplanation why;
-	Series		s;
-
-	open_series(&s, n);
-	for (int i = 0; i < 5000; i++)
-	{
-		make_normal(x, n, &random);
-		flagged += step(&s, x).score > s.setup.threshold;
-	}
-	check(flagged < 5000 * 0.012);
-	/* at rest, a spike, a dip */
-	for (int f = 0; f < n; f++)
-		x[f] = 1e3 * f;
-	check(score(&s, x, NULL).score < 1.5);
-	for (int f = 0; f < n; f += n > 1 ? n - 1 : 1)
-	{
-		for (int sign = -1; sign <= 1; sign += 2)
-		{
-			double		sum = 0;
-			SpScore		result;
-
-			x[f] = 1e3 * f + sign * 30 * (f + 1);
-			result = score(&s, x, &why);
-			check(result.score > s.setup.threshold);
-			for (int i = 0; i < why.nparts; i++)
-				sum += why.parts[i].amount;
-			check_near(sum, result.score, 1e-9);
-			check(why.parts[f].amount > 0.7 * result.score);
-			check_near(why.expected[f], 1e3 * f, 2 * (f + 1));
-		}
-		x[f] = 1e3 * f;
-	}
-	free(s.state);
-}
 
 /* Where two features never are together it is strange, though each of them is as usual. */
 static void
@@ -339,22 +223,22 @@ test_together(void)
 	SpScore		result;
 	Series		s;
 
-	open_series(&s, 2);
+	s = open_default(2);
 	for (int i = 0; i < 2000; i++)
 	{
 		x[0] = next_random(&random) % 2 == 0 ? 10 : -10;
 		x[1] = x[0] + next_normal(&random);
 		x[0] += next_normal(&random);
-		step(&s, x);
+		step_features(&s, x);
 	}
 	x[0] = x[1] = 10;
-	check(score(&s, x, NULL).score < 1.5);
+	check(score_features(&s, x, NULL).score < 1.5);
 	x[1] = -10;
-	result = score(&s, x, &why);
+	result = score_features(&s, x, &why);
 	check(result.score > s.setup.threshold);
 	check(why.parts[0].amount > 0.2 * result.score && why.parts[1].amount > 0.2 * result.score);
 	check_near(why.parts[0].amount + why.parts[1].amount, result.score, 1e-9);
-	free(s.state);
+	close_series(&s);
 }
 
 /* A new level is strange at first, then usual; the frame follows. */
@@ -366,25 +250,25 @@ test_level(void)
 	Series		s;
 	int			flagged = 0;
 
-	open_series(&s, 1);
+	s = open_default(1);
 	for (int i = 0; i < 1000; i++)
 	{
 		x = next_normal(&random);
-		step(&s, &x);
+		step_features(&s, &x);
 	}
 	for (int i = 0; i < 1000; i++)
 	{
 		x = 1e6 + next_normal(&random);
-		flagged += step(&s, &x).score > s.setup.threshold;
+		flagged += step_features(&s, &x).score > s.setup.threshold;
 		check(i > 0 || flagged == 1);
 		check(i != 249 || flagged == 250);
 	}
 	check(flagged < 260);
 	x = 1e6 + 40;
-	check(score(&s, &x, NULL).score > s.setup.threshold);
+	check(score_features(&s, &x, NULL).score > s.setup.threshold);
 	x = 0;
-	check(score(&s, &x, NULL).score > s.setup.threshold);
-	free(s.state);
+	check(score_features(&s, &x, NULL).score > s.setup.threshold);
+	close_series(&s);
 }
 
 /* Constants: nothing while they are so, strange when they aren't. */
@@ -399,48 +283,21 @@ test_constant(void)
 		uint64_t	random = 43;
 		Series		s;
 
-		open_series(&s, 2);
+		s = open_default(2);
 		for (int i = 0; i < 1000; i++)
 		{
 			x[0] = values[c];
 			x[1] = next_normal(&random);
-			check(step(&s, x).score < s.setup.threshold + 1);
+			check(step_features(&s, x).score < s.setup.threshold + 1);
 		}
 		x[1] = 0;
-		check(score(&s, x, NULL).score < 1.5);
+		check(score_features(&s, x, NULL).score < 1.5);
 		x[0] = values[c] * (1 + 1e-16);
-		check(score(&s, x, NULL).score < 1.5);
+		check(score_features(&s, x, NULL).score < 1.5);
 		x[0] = values[c] + 1e-3;
-		check(score(&s, x, NULL).score > s.setup.threshold);
-		free(s.state);
+		check(score_features(&s, x, NULL).score > s.setup.threshold);
+		close_series(&s);
 	}
-}
-
-/* Units don't matter. */
-static void
-test_units(void)
-{
-	static const double unit[3] = {1 / 1024.0, 65536, -4};
-	uint64_t	random = 47;
-	Series		a;
-	Series		b;
-	int			flagged = 0;
-
-	open_series(&a, 2);
-	open_series(&b, 2);
-	for (int i = 0; i < 2000; i++)
-	{
-		double		x[2];
-		double		y[2];
-
-		make_normal(x, 2, &random);
-		for (int f = 0; f < 2; f++)
-			y[f] = x[f] * unit[f] + 8;
-		flagged += fabs(step(&a, x).score - step(&b, y).score) > 1e-3;
-	}
-	check(flagged < 20);		/* but for rounding */
-	free(a.state);
-	free(b.state);
 }
 
 static void
@@ -453,14 +310,14 @@ test_soundness(void)
 	int			refused = 0;
 	Series		s;
 
-	open_series(&s, 2);
-	size = sp_online_state_size(kernel, &s.params, 2);
+	s = open_default(2);
+	size = sp_online_state_size(kernel, &chosen, 2);
 	good = malloc(size);
 	for (int i = 0; i < 777; i++)
 	{
-		check(i % 10 != 0 || kernel->is_sound(s.state, &s.setup));
+		check(i % 10 != 0 || is_sound(&s));
 		make_normal(x, 2, &random);
-		step(&s, x);
+		step_features(&s, x);
 	}
 	check(sp_online_learned(kernel, s.state, &s.setup) == 777);
 	memcpy(good, s.state, size);
@@ -470,17 +327,17 @@ test_soundness(void)
 		size_t		at = 2000 + next_random(&random) % (size - 2000);
 
 		((char *) s.state)[at] ^= 1;
-		refused += !kernel->is_sound(s.state, &s.setup);
+		refused += !is_sound(&s);
 		memcpy(s.state, good, size);
 	}
 	check(refused > 980);
 	((char *) s.state)[0] ^= 1;
-	check(!kernel->is_sound(s.state, &s.setup));
+	check(!is_sound(&s));
 	memcpy(s.state, good, size);
 	memset((char *) s.state + 16, 0, 8);	/* scale */
-	check(!kernel->is_sound(s.state, &s.setup));
+	check(!is_sound(&s));
 	free(good);
-	free(s.state);
+	close_series(&s);
 }
 
 static void
@@ -518,14 +375,16 @@ main(void)
 	test_counting(1, 5, 4, 80, 0.1);
 	test_counting(2, 25, 8, 250, 0.1);
 	test_counting(4, 40, 6, 128, 0.0);
-	test_spikes(1);
-	test_spikes(3);
-	test_spikes(10);
-	test_spikes(40);
+	sp_online_defaults(kernel, &chosen);
+	check_spikes(kernel, &chosen, 1);
+	check_spikes(kernel, &chosen, 3);
+	check_spikes(kernel, &chosen, 10);
+	check_spikes(kernel, &chosen, 40);
 	test_together();
 	test_level();
 	test_constant();
-	test_units();
+	check_units(kernel, &chosen, 0.0);
+	check_units(kernel, &chosen, 8.0);
 	test_soundness();
 	return failures > 0;
 }

@@ -5,60 +5,20 @@
  */
 #include "kernel/online/mahalanobis.h"
 #include "kernel/online/tail.h"
-#include "unit.h"
-
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
+#include "kernel.h"
 
 #define THRESHOLD	SP_MAHALANOBIS_THRESHOLD
 
 static const SpKernel *const kernel = &sp_kernel_mahalanobis;
 
-/* A series at work. */
-typedef struct Series
+static SpMahalanobisParams chosen;
+
+/* One with the defaults. */
+static Series
+open_default(int n)
 {
-	SpMahalanobisParams params;
-	SpSetup		setup;
-	void	   *state;
-} Series;
-
-static void
-open_series(Series *s, int n)
-{
-	sp_online_defaults(kernel, &s->params);
-	s->setup = (SpSetup) {&s->params, n, SP_DIRECTION_BOTH, THRESHOLD};
-	s->state = malloc(sp_online_state_size(kernel, &s->params, n));
-	sp_online_init(kernel, s->state, &s->setup);
-}
-
-static bool
-learn(Series *s, const double *x)
-{
-	SpPoint		point = {0, 0, x};
-
-	return kernel->learn(s->state, &s->setup, &point);
-}
-
-static SpScore
-score(const Series *s, const double *x, SpExplanation *why)
-{
-	SpPoint		point = {0, 0, x};
-	SpScore		result;
-
-	kernel->score(s->state, &s->setup, &point, &result, why);
-	return result;
-}
-
-/* Roughly normal. */
-static double
-next_normal(uint64_t *random)
-{
-	double		sum = -6.0;
-
-	for (int i = 0; i < 12; i++)
-		sum += next_uniform(random);
-	return sum;
+	sp_online_defaults(kernel, &chosen);
+	return open_features(kernel, &chosen, n, SP_DIRECTION_BOTH);
 }
 
 /* ---- brute force ---- */
@@ -158,10 +118,10 @@ test_recursion(int n, double alpha, double ridge, double offset)
 	uint64_t	random = 5;
 	Series		s;
 
-	open_series(&s, n);
-	s.params.alpha = alpha;
-	s.params.ridge = ridge;
-	s.params.warmup = n + 2;
+	s = open_default(n);
+	chosen.alpha = alpha;
+	chosen.ridge = ridge;
+	chosen.warmup = n + 2;
 	for (int i = 0; i < N; i++)
 	{
 		double		common = next_normal(&random);
@@ -170,13 +130,13 @@ test_recursion(int n, double alpha, double ridge, double offset)
 			x[i * n + k] = offset + (k + 1) * (next_normal(&random) + 2 * common);
 		if (i >= 2 * n + 2 && i % 13 == 0)
 		{
-			double		expected = brute_force(x, n, i, &s.params, x + i * n);
+			double		expected = brute_force(x, n, i, &chosen, x + i * n);
 
-			check_near(score(&s, x + i * n, NULL).score, expected, 1e-9 * (1 + fabs(offset)));
+			check_near(score_features(&s, x + i * n, NULL).score, expected, 1e-9 * (1 + fabs(offset)));
 		}
-		check(learn(&s, x + i * n));
+		check(learn_features(&s, x + i * n));
 	}
-	free(s.state);
+	close_series(&s);
 	free(x);
 }
 
@@ -195,19 +155,19 @@ test_calibration(int n, double least, double most)
 	int			flagged = 0;
 	Series		s;
 
-	open_series(&s, n);
+	s = open_default(n);
 	for (int i = 0; i < N + 100; i++)
 	{
 		double		common = next_normal(&random);
 
 		for (int k = 0; k < n; k++)
 			x[k] = 1000 * k + (k + 1) * (next_normal(&random) + common);
-		flagged += score(&s, x, NULL).score > 2.0;
-		learn(&s, x);
+		flagged += score_features(&s, x, NULL).score > 2.0;
+		learn_features(&s, x);
 	}
 	/* 4.55 % of a normal distribution are beyond 2 */
 	check(flagged > least * N && flagged < most * N);
-	free(s.state);
+	close_series(&s);
 }
 
 /* Two features that go together: one of them alone is strange, both aren't. */
@@ -220,7 +180,7 @@ test_correlation(void)
 	SpScore		result;
 	Series		s;
 
-	open_series(&s, 3);
+	s = open_default(3);
 	for (int i = 0; i < 2000; i++)
 	{
 		double		common = next_normal(&random);
@@ -228,14 +188,14 @@ test_correlation(void)
 		x[0] = 10 + 5 * common;
 		x[1] = -20 + common + 0.1 * next_normal(&random);
 		x[2] = next_normal(&random);
-		learn(&s, x);
+		learn_features(&s, x);
 	}
 	x[0] = 10 + 10;
 	x[1] = -20 + 2;
 	x[2] = 0;
-	check(score(&s, x, &why).score < THRESHOLD);
+	check(score_features(&s, x, &why).score < THRESHOLD);
 	x[1] = -20 - 2;
-	result = score(&s, x, &why);
+	result = score_features(&s, x, &why);
 	check(result.score > 10);
 	check(why.nparts == 3);
 	check_near(why.parts[0].amount + why.parts[1].amount + why.parts[2].amount, result.score, 1e-9);
@@ -246,12 +206,12 @@ test_correlation(void)
 	check_near(why.expected[1], -20, 0.5);
 	check(isnan(why.lower[2]) && isnan(why.upper[2]));
 	x[1] = why.lower[1];
-	check_near(score(&s, x, NULL).score, THRESHOLD, 1e-7);
+	check_near(score_features(&s, x, NULL).score, THRESHOLD, 1e-7);
 	x[1] = 0.5 * (why.lower[1] + why.upper[1]);
-	check(score(&s, x, NULL).score < THRESHOLD);
+	check(score_features(&s, x, NULL).score < THRESHOLD);
 	x[1] = why.upper[1];
-	check_near(score(&s, x, NULL).score, THRESHOLD, 1e-7);
-	free(s.state);
+	check_near(score_features(&s, x, NULL).score, THRESHOLD, 1e-7);
+	close_series(&s);
 }
 
 /* For one feature it is the distance in standard deviations; the bounds are where it is 3. */
@@ -263,23 +223,23 @@ test_one_feature(void)
 	Series		s;
 	double		x;
 
-	open_series(&s, 1);
-	s.params.alpha = 1e-4;
+	s = open_default(1);
+	chosen.alpha = 1e-4;
 	for (int i = 0; i < 100000; i++)
 	{
 		x = 50 + 2 * next_normal(&random);
-		learn(&s, &x);
+		learn_features(&s, &x);
 	}
 	x = 50 + 2 * 3.5;
-	result = score(&s, &x, NULL);
+	result = score_features(&s, &x, NULL);
 	check_near(result.score, 3.5, 0.1);
 	check_near(result.expected, 50, 0.1);
 	check_near(kernel->p_value(&s.setup, 3.0), 0.0026997960632601866, 1e-15);
 	x = result.upper_bound;
-	check_near(score(&s, &x, NULL).score, THRESHOLD, 1e-9);
+	check_near(score_features(&s, &x, NULL).score, THRESHOLD, 1e-9);
 	x = result.lower_bound;
-	check_near(score(&s, &x, NULL).score, THRESHOLD, 1e-9);
-	free(s.state);
+	check_near(score_features(&s, &x, NULL).score, THRESHOLD, 1e-9);
+	close_series(&s);
 }
 
 /* Constants, copies and sums of others: nothing while they are so, much when they aren't. */
@@ -293,7 +253,7 @@ test_degenerate(void)
 	Series		s;
 	int			flagged = 0;
 
-	open_series(&s, 6);
+	s = open_default(6);
 	for (int i = 0; i < 3000; i++)
 	{
 		x[0] = 0.1;
@@ -302,49 +262,49 @@ test_degenerate(void)
 		x[3] = next_normal(&random) * 1e-6;
 		x[4] = 3 * x[1] + 1e6 * x[3];
 		x[5] = 0.0;
-		flagged += score(&s, x, NULL).score > THRESHOLD;
-		check(learn(&s, x));
+		flagged += score_features(&s, x, NULL).score > THRESHOLD;
+		check(learn_features(&s, x));
 	}
 	check(flagged < 3000 * 0.01);
-	check(kernel->is_sound(s.state, &s.setup));
+	check(is_sound(&s));
 
 	/* another value of a constant */
 	x[1] = x[2] = 100;
 	x[3] = 0;
 	x[4] = 300;
-	check(score(&s, x, NULL).score < 1.0);
+	check(score_features(&s, x, NULL).score < 1.0);
 	x[0] = 0.2;
-	result = score(&s, x, &why);
+	result = score_features(&s, x, &why);
 	check(result.score == SP_SCORE_MAX);
 	check(why.parts[0].amount == result.score && why.parts[1].amount == 0.0);
 	check_near(why.lower[0], 0.1, 1e-15);
 	check_near(why.upper[0], 0.1, 1e-15);
 	x[0] = 0.1 + 1e-17;
-	check(score(&s, x, NULL).score < 1.0);	/* rounding */
+	check(score_features(&s, x, NULL).score < 1.0);	/* rounding */
 	x[0] = 0.1;
 	x[5] = 1e-300;
-	check(score(&s, x, NULL).score == SP_SCORE_MAX);
+	check(score_features(&s, x, NULL).score == SP_SCORE_MAX);
 	x[5] = 0.0;
 
 	/* a copy that isn't, and a sum that isn't */
 	x[2] = 100.5;
-	check(score(&s, x, &why).score > 10);
+	check(score_features(&s, x, &why).score > 10);
 	check(fabs(why.parts[3].amount) < 0.5 * why.parts[2].amount);
 	x[2] = 100;
 	x[4] = 301;
-	check(score(&s, x, NULL).score > 10);
-	free(s.state);
+	check(score_features(&s, x, NULL).score > 10);
+	close_series(&s);
 
 	/* a series of the same point, again and again */
-	open_series(&s, 2);
+	s = open_default(2);
 	x[0] = 1e300;
 	x[1] = -3;
 	for (int i = 0; i < 1000; i++)
-		check(learn(&s, x));
-	check(score(&s, x, NULL).score == 0.0);
+		check(learn_features(&s, x));
+	check(score_features(&s, x, NULL).score == 0.0);
 	x[1] = 3;
-	check(score(&s, x, &why).score == SP_SCORE_MAX && why.parts[1].amount == SP_SCORE_MAX);
-	free(s.state);
+	check(score_features(&s, x, &why).score == SP_SCORE_MAX && why.parts[1].amount == SP_SCORE_MAX);
+	close_series(&s);
 }
 
 /* Units don't matter: feature by feature in others the scores are the same. */
@@ -356,8 +316,8 @@ test_units(void)
 	Series		a;
 	Series		b;
 
-	open_series(&a, 4);
-	open_series(&b, 4);
+	a = open_default(4);
+	b = open_default(4);
 	for (int i = 0; i < 1000; i++)
 	{
 		double		common = next_normal(&random);
@@ -369,12 +329,12 @@ test_units(void)
 			x[k] = next_normal(&random) + common;
 			y[k] = x[k] * unit[k];
 		}
-		check_near(score(&a, x, NULL).score, score(&b, y, NULL).score, 1e-9);
-		learn(&a, x);
-		learn(&b, y);
+		check_near(score_features(&a, x, NULL).score, score_features(&b, y, NULL).score, 1e-9);
+		learn_features(&a, x);
+		learn_features(&b, y);
 	}
-	free(a.state);
-	free(b.state);
+	close_series(&a);
+	close_series(&b);
 }
 
 /* After 10^6 events nothing has drifted away from what the last ones say. */
@@ -392,8 +352,8 @@ test_drift(void)
 	uint64_t	random = 17;
 	Series		s;
 
-	open_series(&s, FEATURES);
-	s.params.alpha = 0.05;
+	s = open_default(FEATURES);
+	chosen.alpha = 0.05;
 	for (int i = 0; i < N; i++)
 	{
 		double	   *to = i >= N - KEPT ? last + (i - (N - KEPT)) * FEATURES : x;
@@ -401,15 +361,15 @@ test_drift(void)
 		to[0] = 100 + sin(i * 1e-3) + next_uniform(&random);
 		to[1] = to[0] + 1e-2 * next_uniform(&random);
 		to[2] = next_uniform(&random);
-		learn(&s, to);
+		learn_features(&s, to);
 	}
 	/* the features' turns are those of the whole series: 999,200 of them left before */
 	check((N - KEPT) % FEATURES == 2);
 	memmove(last, last + FEATURES, sizeof(double) * (KEPT - 1) * FEATURES);
 	x[0] = 101;
 	x[1] = 101.02;
-	check_near(score(&s, x, NULL).score, brute_force(last, FEATURES, KEPT - 1, &s.params, x), 1e-6);
-	free(s.state);
+	check_near(score_features(&s, x, NULL).score, brute_force(last, FEATURES, KEPT - 1, &chosen, x), 1e-6);
+	close_series(&s);
 	free(last);
 }
 
@@ -426,23 +386,23 @@ test_edges(void)
 	void	   *before;
 	size_t		size;
 
-	open_series(&s, 2);
-	size = sp_online_state_size(kernel, &s.params, 2);
+	s = open_default(2);
+	size = sp_online_state_size(kernel, &chosen, 2);
 	before = malloc(size);
-	check(learn(&s, x));		/* the first value, however large */
+	check(learn_features(&s, x));		/* the first value, however large */
 	for (int i = 0; i < 99; i++)
 	{
-		check(score(&s, far, NULL).score == 0.0 && !score(&s, far, NULL).ready);
+		check(score_features(&s, far, NULL).score == 0.0 && !score_features(&s, far, NULL).ready);
 		x[1] = next_normal(&random);
-		check(learn(&s, x));
+		check(learn_features(&s, x));
 	}
-	check(sp_online_learned(kernel, s.state, &s.setup) == 100 && score(&s, x, NULL).ready);
+	check(sp_online_learned(kernel, s.state, &s.setup) == 100 && score_features(&s, x, NULL).ready);
 	memcpy(before, s.state, size);
-	check(!learn(&s, far));		/* its square is infinite */
+	check(!learn_features(&s, far));		/* its square is infinite */
 	check(memcmp(before, s.state, size) == 0);
-	check(score(&s, far, &why).score == SP_SCORE_MAX && why.parts[0].amount == SP_SCORE_MAX);
+	check(score_features(&s, far, &why).score == SP_SCORE_MAX && why.parts[0].amount == SP_SCORE_MAX);
 	free(before);
-	free(s.state);
+	close_series(&s);
 }
 
 static void
@@ -468,14 +428,14 @@ test_soundness(void)
 	Series		s;
 	SpMahalanobis *state;
 
-	open_series(&s, 2);
+	s = open_default(2);
 	state = s.state;
 	check(kernel->is_sound(state, &s.setup));
 	for (int i = 0; i < 50; i++)
 	{
 		x[0] = next_normal(&random);
 		x[1] = next_normal(&random);
-		learn(&s, x);
+		learn_features(&s, x);
 	}
 	check(kernel->is_sound(state, &s.setup));
 
@@ -495,7 +455,7 @@ test_soundness(void)
 	check_refused(numbers[4], -1.0);
 	check_refused(numbers[6], INFINITY);
 	check(kernel->is_sound(state, &s.setup));
-	free(s.state);
+	close_series(&s);
 }
 
 int

@@ -6,86 +6,27 @@
 #include "kernel/online/random_cut_forest.h"
 #include "kernel/online/cut_tree.h"
 #include "kernel/online/random.h"
-#include "unit.h"
-
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
+#include "forest.h"
 
 static const SpKernel *const kernel = &sp_kernel_random_cut_forest;
 
-/* A series at work. */
-typedef struct Series
-{
-	SpRandomCutForestParams params;
-	SpSetup		setup;
-	size_t		size;
-	void	   *state;
-} Series;
-
-static void
-start_series(Series *s)
-{
-	check(kernel->conflict(&s->params, s->setup.n) == NULL);
-	s->setup.threshold = sp_online_threshold(kernel, &s->params, s->setup.n);
-	s->size = sp_online_state_size(kernel, &s->params, s->setup.n);
-	s->state = malloc(s->size);
-	sp_online_init(kernel, s->state, &s->setup);
-}
+static SpRandomCutForestParams chosen;
 
 /* The defaults, but for the trees: a few will do. */
 static void
-choose_series(Series *s, int n)
+choose_defaults(void)
 {
-	sp_online_defaults(kernel, &s->params);
-	s->params.trees = 20;
-	s->setup = (SpSetup) {&s->params, n, SP_DIRECTION_BOTH, 0.0};
+	sp_online_defaults(kernel, &chosen);
+	chosen.trees = 20;
 }
 
-static SpScore
-score(const Series *s, const double *x, SpExplanation *why)
+static Series
+open_chosen(int n)
 {
-	SpPoint		point = {0, 0, x};
-	SpScore		result;
-
-	kernel->score(s->state, &s->setup, &point, &result, why);
-	return result;
-}
-
-static SpScore
-step(Series *s, const double *x)
-{
-	SpPoint		point = {0, 0, x};
-	SpScore		result;
-
-	check(sp_online_step(kernel, s->state, &s->setup, &point, &result, NULL));
-	return result;
-}
-
-static bool
-is_sound(const Series *s)
-{
-	return kernel->is_sound(s->state, &s->setup);
-}
-
-/* Roughly normal. */
-static double
-next_normal(uint64_t *random)
-{
-	double		sum = -6.0;
-
-	for (int i = 0; i < 12; i++)
-		sum += next_uniform(random);
-	return sum;
+	return open_features(kernel, &chosen, n, SP_DIRECTION_BOTH);
 }
 
 /* ---- brute force ---- */
-
-static int
-compare(const void *a, const void *b)
-{
-	return *(const double *) a < *(const double *) b ? -1 : 1;
-}
 
 /* Points of the whole series, in the frames of its first 64 events. */
 static void
@@ -95,15 +36,10 @@ frame_points(const double *x, int n, int count, int shingle, float *points)
 
 	for (int f = 0; f < n; f++)
 	{
-		double		values[64];
 		double		center;
 		double		scale;
 
-		for (int i = 0; i < 64; i++)
-			values[i] = x[i * n + f];
-		qsort(values, 64, sizeof(double), compare);
-		center = (values[6] + values[57]) / 2;
-		scale = 2 * (values[57] - values[6]);
+		find_frame(x + f, n, &center, &scale);
 		for (int i = 0; i < count; i++)
 		{
 			for (int lag = 0; lag < shingle; lag++)
@@ -139,9 +75,8 @@ test_forest(int n, int shingle, int trees, int size, double decay)
 	uint64_t	random = 21;
 	Series		s;
 
-	choose_series(&s, n);
-	s.params = (SpRandomCutForestParams) {trees, size, shingle, 100, 7, 0, decay};
-	start_series(&s);
+	chosen = (SpRandomCutForestParams) {trees, size, shingle, 100, 7, 0, decay};
+	s = open_chosen(n);
 	decay = isnan(decay) ? 1.0 / (10 * size) : decay;
 	for (int i = 0; i < N * n; i++)
 		x[i] = i % 5 == 0 ? (double) (next_random(&random) % 3) : next_normal(&random);
@@ -159,12 +94,12 @@ test_forest(int n, int shingle, int trees, int size, double decay)
 		}
 		if (i >= 100)
 		{
-			SpScore		result = score(&s, x + i * n, NULL);
+			SpScore		result = score_features(&s, x + i * n, NULL);
 
 			check(result.ready);
 			check_near(result.score, sum, 1e-9);
 		}
-		step(&s, x + i * n);
+		step_features(&s, x + i * n);
 		check(i % 50 != 0 || is_sound(&s));
 		if (i < shingle - 1)
 			continue;
@@ -198,66 +133,10 @@ test_forest(int n, int shingle, int trees, int size, double decay)
 	free(memory);
 	free(held);
 	free(keys);
-	free(s.state);
+	close_series(&s);
 }
 
 /* ---- what it finds ---- */
-
-/* n normal features that have something in common. */
-static void
-make_normal(double *x, int n, uint64_t *random)
-{
-	double		common = next_normal(random);
-
-	for (int f = 0; f < n; f++)
-		x[f] = 1e3 * f + (f + 1) * (next_normal(random) + common);
-}
-
-static void
-test_spikes(int n)
-{
-	double		x[SP_MAX_FEATURES];
-	uint64_t	random = 31;
-	int			flagged = 0;
-	SpExplanation why;
-	Series		s;
-
-	choose_series(&s, n);
-	start_series(&s);
-	for (int i = 0; i < 4000; i++)
-	{
-		SpScore		result;
-
-		make_normal(x, n, &random);
-		result = step(&s, x);
-		check(result.ready == (i >= 256));
-		flagged += result.score > s.setup.threshold;
-	}
-	check(flagged < 4000 * 0.012);
-	for (int f = 0; f < n; f++)
-		x[f] = 1e3 * f;
-	check(score(&s, x, NULL).score < 1.5);
-	for (int f = 0; f < n; f += n > 1 ? n - 1 : 1)
-	{
-		for (int sign = -1; sign <= 1; sign += 2)
-		{
-			double		sum = 0;
-			SpScore		result;
-
-			x[f] = 1e3 * f + sign * 40 * (f + 1);
-			result = score(&s, x, &why);
-			check(result.score > s.setup.threshold);
-			for (int i = 0; i < why.nparts; i++)
-				sum += why.parts[i].amount;
-			check(why.nparts == n);
-			check_near(sum, result.score, 1e-9);
-			check(why.parts[f].amount > 0.7 * result.score);
-			check_near(why.expected[f], 1e3 * f, 2 * (f + 1));
-		}
-		x[f] = 1e3 * f;
-	}
-	free(s.state);
-}
 
 /* A beat that is missing, or a flat line, is strange to who sees the last events together. */
 static void
@@ -272,21 +151,21 @@ test_shingle(void)
 		uint64_t	random = 61;
 		Series		s;
 
-		choose_series(&s, 1);
-		s.params.shingle = shingles[i];
-		start_series(&s);
+		choose_defaults();
+		chosen.shingle = shingles[i];
+		s = open_chosen(1);
 		for (int j = 0; j < 2000; j++)
 		{
 			x = (j % 8 == 0 ? 10 : j % 8) + 0.1 * next_normal(&random);
-			step(&s, &x);
+			step_features(&s, &x);
 		}
 		for (int j = 0; j < 8; j++)
 		{
 			x = 3;
-			most = fmax(most, step(&s, &x).score);
+			most = fmax(most, step_features(&s, &x).score);
 		}
 		check((most > s.setup.threshold) == (shingles[i] > 1));
-		free(s.state);
+		close_series(&s);
 	}
 }
 
@@ -300,24 +179,24 @@ test_pass(void)
 	double		first;
 	Series		s;
 
-	choose_series(&s, 1);
-	s.params.shingle = 4;
-	start_series(&s);
+	choose_defaults();
+	chosen.shingle = 4;
+	s = open_chosen(1);
 	for (int j = 0; j < 1000; j++)
 	{
 		x = j % 4 + 0.01 * next_normal(&random);
-		step(&s, &x);
+		step_features(&s, &x);
 	}
 	x = 0;
-	first = score(&s, &x, NULL).score;
+	first = score_features(&s, &x, NULL).score;
 	check(first < s.setup.threshold);
 	kernel->pass(s.state, &s.setup, &point);
-	check(score(&s, &x, NULL).score > s.setup.threshold);	/* after 0 comes 1 */
+	check(score_features(&s, &x, NULL).score > s.setup.threshold);	/* after 0 comes 1 */
 	check(sp_online_learned(kernel, s.state, &s.setup) == 1000);
 	x = 1;
-	check(score(&s, &x, NULL).score < s.setup.threshold);
+	check(score_features(&s, &x, NULL).score < s.setup.threshold);
 	check(is_sound(&s));
-	free(s.state);
+	close_series(&s);
 }
 
 /* A new level is strange at first, usual when enough has come; without decay it takes longer. */
@@ -333,14 +212,14 @@ test_level(void)
 		uint64_t	random = 71;
 		Series		s;
 
-		choose_series(&s, 2);
-		s.params.sample_size = 64;
-		s.params.time_decay = decays[i];
-		start_series(&s);
+		choose_defaults();
+		chosen.sample_size = 64;
+		chosen.time_decay = decays[i];
+		s = open_chosen(2);
 		for (int j = 0; j < 3000; j++)
 		{
 			make_normal(x, 2, &random);
-			step(&s, x);
+			step_features(&s, x);
 		}
 		for (int j = 0; j < 3000; j++)
 		{
@@ -349,13 +228,13 @@ test_level(void)
 			make_normal(x, 2, &random);
 			x[0] += 1e5;
 			x[1] -= 1e5;
-			result = step(&s, x);
+			result = step_features(&s, x);
 			check(j > 0 || result.score > 1.2 * s.setup.threshold);
 			flagged[i] += result.score > s.setup.threshold;
 		}
 		check(flagged[i] < 50);
 		check(is_sound(&s));
-		free(s.state);
+		close_series(&s);
 	}
 	check(flagged[1] < flagged[0] && flagged[0] < flagged[2]);
 }
@@ -373,30 +252,30 @@ test_constant(void)
 		SpExplanation why;
 		Series		s;
 
-		choose_series(&s, 2);
-		start_series(&s);
+		choose_defaults();
+		s = open_chosen(2);
 		for (int i = 0; i < 1500; i++)
 		{
 			x[0] = values[c];
 			x[1] = (double) (next_random(&random) % 4);
-			check(step(&s, x).score < 1.0);
+			check(step_features(&s, x).score < 1.0);
 		}
 		x[0] = values[c] + 1e-3;
-		check(score(&s, x, &why).score > s.setup.threshold);
+		check(score_features(&s, x, &why).score > s.setup.threshold);
 		check(why.parts[0].amount > why.parts[1].amount);
 
 		/* it varies from now on: that gets usual, and what is far stays strange */
 		for (int i = 0; i < 3000; i++)
 		{
 			x[0] = values[c] + 5 * next_normal(&random);
-			step(&s, x);
+			step_features(&s, x);
 		}
 		check(is_sound(&s));
 		x[0] = values[c] + 1;
-		check(score(&s, x, NULL).score < 2.0);
+		check(score_features(&s, x, NULL).score < 2.0);
 		x[0] = values[c] + 200;
-		check(score(&s, x, NULL).score > s.setup.threshold);
-		free(s.state);
+		check(score_features(&s, x, NULL).score > s.setup.threshold);
+		close_series(&s);
 	}
 }
 
@@ -409,53 +288,26 @@ test_scale(void)
 	int			flagged = 0;
 	Series		s;
 
-	choose_series(&s, 2);
-	s.params.sample_size = 64;
-	start_series(&s);
+	choose_defaults();
+	chosen.sample_size = 64;
+	s = open_chosen(2);
 	for (int i = 0; i < 6000; i++)
 	{
 		double		unit = i < 2000 ? 1 : 1e6;
 
 		x[0] = unit * next_normal(&random);
 		x[1] = 7 + next_normal(&random);
-		flagged += step(&s, x).score > s.setup.threshold && i > 4000;
+		flagged += step_features(&s, x).score > s.setup.threshold && i > 4000;
 		check(i % 500 != 0 || is_sound(&s));
 	}
 	check(flagged < 2000 * 0.02);
 	/* the other feature still counts */
 	x[0] = 0;
 	x[1] = 7;
-	check(score(&s, x, NULL).score < 1.5);
+	check(score_features(&s, x, NULL).score < 1.5);
 	x[1] = 57;
-	check(score(&s, x, NULL).score > s.setup.threshold);
-	free(s.state);
-}
-
-/* Units don't matter. */
-static void
-test_units(void)
-{
-	static const double unit[3] = {1 / 1024.0, 65536, -4};
-	uint64_t	random = 83;
-	Series		a;
-	Series		b;
-
-	choose_series(&a, 2);
-	choose_series(&b, 2);
-	start_series(&a);
-	start_series(&b);
-	for (int i = 0; i < 1500; i++)
-	{
-		double		x[2];
-		double		y[2];
-
-		make_normal(x, 2, &random);
-		for (int f = 0; f < 2; f++)
-			y[f] = x[f] * unit[f];
-		check(fabs(step(&a, x).score - step(&b, y).score) < 1e-9);
-	}
-	free(a.state);
-	free(b.state);
+	check(score_features(&s, x, NULL).score > s.setup.threshold);
+	close_series(&s);
 }
 
 /* ---- soundness ---- */
@@ -469,15 +321,15 @@ test_soundness(void)
 	int			refused = 0;
 	Series		s;
 
-	choose_series(&s, 2);
-	s.params.trees = 3;
-	s.params.sample_size = 16;
-	start_series(&s);
+	choose_defaults();
+	chosen.trees = 3;
+	chosen.sample_size = 16;
+	s = open_chosen(2);
 	for (int i = 0; i < 500; i++)
 	{
 		x[0] = (double) (next_random(&random) % 5);
 		x[1] = next_normal(&random);
-		step(&s, x);
+		step_features(&s, x);
 		check(is_sound(&s));
 	}
 	good = malloc(s.size);
@@ -501,13 +353,13 @@ test_soundness(void)
 		{
 			x[0] = (double) (next_random(&random) % 5);
 			x[1] = next_normal(&random);
-			step(&s, x);
+			step_features(&s, x);
 		}
 		check(is_sound(&s));
 	}
 	check(refused > 5000 && refused < 10000);
 	free(good);
-	free(s.state);
+	close_series(&s);
 }
 
 static void
@@ -540,15 +392,17 @@ main(void)
 	test_forest(3, 1, 20, 64, NAN);
 	test_forest(2, 4, 4, 32, 0.1);
 	test_forest(2, 1, 4, 256, 0.0);
-	test_spikes(1);
-	test_spikes(4);
-	test_spikes(10);
+	choose_defaults();
+	check_spikes(kernel, &chosen, 1);
+	check_spikes(kernel, &chosen, 4);
+	check_spikes(kernel, &chosen, 10);
 	test_shingle();
 	test_pass();
 	test_level();
 	test_constant();
 	test_scale();
-	test_units();
+	choose_defaults();
+	check_units(kernel, &chosen, 0.0);
 	test_soundness();
 	return failures > 0;
 }
