@@ -21,9 +21,9 @@
 static const char *const missings[] = {"skip", "zero", "last", "dead_letter", NULL};
 
 const SpParam sp_method_common_params[] = {
-	{"escape", SP_PARAM_INT, offsetof(SpMethod, judge.escape), 20, 0, 1000000000,
-	"with learn 'normal' or 'capped', so many flagged values in a row on one side are learned all "
-	"the same; 0: never", NULL, NULL},
+	{"escape", SP_PARAM_INT, offsetof(SpMethod, judge.setup.escape), 20, 0, 1000000000,
+	"with learn 'normal' or 'capped' (spot, dspot: always), so many flagged values in a row on one side "
+	"are learned all the same; 0: never", NULL, NULL},
 	{"missing", SP_PARAM_CHOICE, offsetof(SpMethod, missing), SP_MISSING_SKIP, 0, 0,
 	"what becomes of a row whose value, or one of whose features, is NULL: it isn't scored, or taken "
 	"as if that were 0, or the last one of its key, or goes to the dead letters", missings, NULL},

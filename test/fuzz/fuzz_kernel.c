@@ -202,6 +202,7 @@ open_online(FuzzInput *in, Online *o, const SpKernel *kernel)
 	take_params(in, kernel, o->params);
 	o->setup.params = o->params;
 	o->setup.n = kernel->takes == SP_TAKES_FEATURES ? 1 + (int) take_below(in, 3) : 1;
+	o->setup.escape = (int32_t) take_below(in, 4) * 3;
 	o->setup.direction = kernel->has_direction ? SP_DIRECTION_BOTH + take_below(in, 3) :
 		SP_DIRECTION_BOTH;
 	o->setup.explain_all = take_below(in, 2) == 1;

@@ -30,7 +30,7 @@ typedef struct Series
 static inline Series
 open_features(const SpKernel *kernel, const void *params, int n, SpDirection direction)
 {
-	Series		s = {kernel, {params, n, direction, 0.0}, 0, NULL};
+	Series		s = {kernel, {.params = params, .n = n, .direction = direction}, 0, NULL};
 
 	check(kernel->conflict == NULL || kernel->conflict(params, n) == NULL);
 	s.setup.threshold = sp_online_threshold(kernel, params, n);

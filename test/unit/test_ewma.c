@@ -15,7 +15,7 @@ static void
 score_value(const SpEwma *state, const SpEwmaParams *params, double x, SpDirection direction,
 			SpScore *score)
 {
-	SpSetup		setup = {params, 1, direction, SP_EWMA_THRESHOLD};
+	SpSetup		setup = {.params = params, .n = 1, .direction = direction, .threshold = SP_EWMA_THRESHOLD};
 	SpPoint		point = {0, 0, &x};
 
 	sp_kernel_ewma.score(state, &setup, &point, score, NULL);
@@ -24,7 +24,7 @@ score_value(const SpEwma *state, const SpEwmaParams *params, double x, SpDirecti
 static bool
 learn_value(SpEwma *state, const SpEwmaParams *params, double x)
 {
-	SpSetup		setup = {params, 1, SP_DIRECTION_BOTH, SP_EWMA_THRESHOLD};
+	SpSetup		setup = {.params = params, .n = 1, .direction = SP_DIRECTION_BOTH, .threshold = SP_EWMA_THRESHOLD};
 	SpPoint		point = {0, 0, &x};
 
 	return sp_kernel_ewma.learn(state, &setup, &point);
@@ -33,7 +33,7 @@ learn_value(SpEwma *state, const SpEwmaParams *params, double x)
 static double
 p_value(SpDirection direction, const SpScore *score)
 {
-	SpSetup		setup = {NULL, 1, direction, SP_EWMA_THRESHOLD};
+	SpSetup		setup = {.params = NULL, .n = 1, .direction = direction, .threshold = SP_EWMA_THRESHOLD};
 
 	return sp_kernel_ewma.p_value(&setup, score->score);
 }
@@ -271,7 +271,7 @@ static void
 test_soundness(void)
 {
 	SpEwmaParams params = {0.1, 5};
-	SpSetup		setup = {&params, 1, SP_DIRECTION_BOTH, SP_EWMA_THRESHOLD};
+	SpSetup		setup = {.params = &params, .n = 1, .direction = SP_DIRECTION_BOTH, .threshold = SP_EWMA_THRESHOLD};
 	SpEwma		state,
 				damaged;
 

@@ -59,6 +59,7 @@ open_run(Run *run, const SpKernel *kernel, bool by_chance, uint64_t *random)
 	run->setup.params = run->params;
 	run->setup.n = kernel->takes == SP_TAKES_FEATURES ? 1 + (int) (next_random(random) % 5) :
 		kernel->takes == SP_TAKES_ANY_VALUE ? (int) (next_random(random) % 2) : 1;
+	run->setup.escape = (int32_t) (next_random(random) % 3) * 10;
 	run->setup.direction = kernel->has_direction ? (SpDirection) (next_random(random) % 3) :
 		SP_DIRECTION_BOTH;
 	run->setup.explain_all = next_random(random) % 2 == 0;

@@ -22,7 +22,7 @@ static double scores_plain[MAX_ROWS];
 static SpSetup
 make_setup(SpRecordsParams *params, SpRecordsSize size)
 {
-	SpSetup		setup = {params, 1, SP_DIRECTION_BOTH, 0.0};
+	SpSetup		setup = {.params = params, .n = 1, .direction = SP_DIRECTION_BOTH, .threshold = 0.0};
 
 	sp_online_defaults(&sp_kernel_records, params);
 	params->size = size;

@@ -4,6 +4,7 @@
  *	  stream against the algorithm of the paper written plainly, its promise of a risk, its edges.
  */
 #include "kernel/online/spot.h"
+#include "kernel/online/judge.h"
 #include "unit.h"
 
 #include <float.h>
@@ -197,7 +198,7 @@ test_quantiles(void)
 static SpSetup
 make_setup(const SpKernel *kernel, SpSpotParams *params)
 {
-	SpSetup		setup = {params, 1, SP_DIRECTION_BOTH, 0.0};
+	SpSetup		setup = {.params = params, .n = 1, .direction = SP_DIRECTION_BOTH, .threshold = 0.0};
 
 	sp_online_defaults(kernel, params);
 	setup.threshold = sp_online_threshold(kernel, params, 1);
@@ -298,6 +299,7 @@ test_stream(const SpKernel *kernel, int depth, uint64_t seed)
 	params.risk = 1e-3;
 	params.level = 0.95;
 	params.depth = depth;
+	setup.escape = depth == 0 ? 20 : 0; /* where nothing moves the paper's numbers all the same */
 	setup.threshold = sp_online_threshold(kernel, &params, 1);
 	state = make_state(kernel, &setup);
 	for (int i = 0; i < N; i++)
@@ -441,6 +443,154 @@ test_scores(void)
 	free(state);
 }
 
+/* Beyond the end that a fit of negative shape has, scores go on rising, from what they were at z_q. */
+static void
+test_end(void)
+{
+	SpSpotParams params;
+	SpSetup		setup = make_setup(&sp_kernel_spot, &params);
+	SpSpot	   *state = make_state(&sp_kernel_spot, &setup);
+	const SpPareto *fit = &state->tails[SP_SPOT_UPPER].fit;
+	uint64_t	random = 77;
+	double		x;
+	double		zq;
+	double		last = 0.0;
+	SpPoint		point = {0, 0, &x};
+	SpScore		score;
+
+	for (int i = 0; i < 5000; i++)
+		step_value(&sp_kernel_spot, state, &setup, next_uniform(&random));
+	check(fit->shape < -0.3);
+	x = 0.5;
+	sp_kernel_spot.score(state, &setup, &point, &score, NULL);
+	zq = score.upper_bound;
+	check(zq > 0.99 && zq < 1.01);
+	for (int i = 0; i < 4000; i++)
+	{
+		x = i < 2000 ? 0.99 + i * 1e-5 : last < 1e5 ? x * 1.001 : x;
+		sp_kernel_spot.score(state, &setup, &point, &score, NULL);
+		check(score.score >= last && (x <= zq || score.score > last || last == 0.0 || last >= 1e5));
+		check(i == 0 || i >= 2000 || score.score - last < 0.1);
+		check((score.score > 4.0) == (x > zq));
+		last = score.score;
+	}
+	x = zq + fit->scale * 10;
+	sp_kernel_spot.score(state, &setup, &point, &score, NULL);
+	check_near(score.score, 4.0 + 10 / log(10), 1e-9);
+
+	/* bounds are where a score is, also beyond */
+	setup.threshold = 9.5;
+	sp_kernel_spot.score(state, &setup, &point, &score, NULL);
+	x = score.upper_bound;
+	sp_kernel_spot.score(state, &setup, &point, &score, NULL);
+	check_near(score.score, 9.5, 1e-9);
+	x = score.lower_bound;
+	sp_kernel_spot.score(state, &setup, &point, &score, NULL);
+	check_near(score.score, 9.5, 1e-9);
+	free(state);
+}
+
+/* How many of n values around a level are flagged. */
+static int
+count_flagged(const SpKernel *kernel, void *state, const SpSetup *setup, double level,
+			  double deviation, int n, uint64_t *random)
+{
+	int			flagged = 0;
+
+	for (int i = 0; i < n; i++)
+		flagged += step_value(kernel, state, setup, level + deviation * next_normal(random)).score >
+			setup->threshold;
+	check(kernel->is_sound(state, setup));
+	if (getenv("SHOW"))
+		printf("%s, level %g, deviation %g: %d of %d flagged\n", kernel->name, level, deviation, flagged, n);
+	return flagged;
+}
+
+static bool
+is_flagged(const SpKernel *kernel, const void *state, const SpSetup *setup, double x)
+{
+	SpPoint		point = {0, 0, &x};
+	SpScore		score;
+
+	kernel->score(state, setup, &point, &score, NULL);
+	return score.score > setup->threshold;
+}
+
+/* What has moved to another level is flagged 20 times; then that is what is usual. */
+static void
+test_move(const SpKernel *kernel, SpDirection direction, double unit)
+{
+	SpSpotParams params;
+	SpSetup		setup = make_setup(kernel, &params);
+	void	   *state;
+	uint64_t	random = 41;
+	double		sign = direction == SP_DIRECTION_LOW ? -unit : unit;
+
+	setup.direction = direction;
+	setup.escape = 20;
+	state = make_state(kernel, &setup);
+	check(count_flagged(kernel, state, &setup, 0, unit, 3000, &random) < 4);
+	check(count_flagged(kernel, state, &setup, 1000 * sign, unit, 20, &random) == 20);
+	check(count_flagged(kernel, state, &setup, 1000 * sign, unit, 3000, &random) < 6);
+	check(is_flagged(kernel, state, &setup, 1012 * sign));
+	check(is_flagged(kernel, state, &setup, 988 * sign) == (direction == SP_DIRECTION_BOTH));
+	check(is_flagged(kernel, state, &setup, 0) == (direction == SP_DIRECTION_BOTH));
+	check(!is_flagged(kernel, state, &setup, 1000 * sign));
+
+	/* a further step, and a scale that grows with it */
+	check(count_flagged(kernel, state, &setup, 3000 * sign, 40 * unit, 3000, &random) < 300);
+	check(is_flagged(kernel, state, &setup, 3800 * sign));
+	check(!is_flagged(kernel, state, &setup, 3020 * sign));
+
+	/* never, if so wished */
+	setup.escape = 0;
+	check(count_flagged(kernel, state, &setup, 9000 * sign, unit, 100, &random) == 100);
+	free(state);
+}
+
+/* Twenty times as wide around the same level: hardly ever 20 in a row, but more than are learned. */
+static void
+test_widening(void)
+{
+	SpSpotParams params;
+	SpSetup		setup = make_setup(&sp_kernel_spot, &params);
+	void	   *state = make_state(&sp_kernel_spot, &setup);
+	uint64_t	random = 43;
+
+	setup.escape = 20;
+	check(count_flagged(&sp_kernel_spot, state, &setup, 5, 1, 3000, &random) < 4);
+	check(count_flagged(&sp_kernel_spot, state, &setup, 5, 20, 3000, &random) < 150);
+	check(count_flagged(&sp_kernel_spot, state, &setup, 5, 20, 3000, &random) < 30);
+	check(is_flagged(&sp_kernel_spot, state, &setup, 400));
+	free(state);
+}
+
+/* With what is flagged kept from learning by the judge it is the same. */
+static void
+test_judged(SpLearn learn, int least, int most)
+{
+	SpSpotParams params;
+	SpJudge		judge = {&sp_kernel_spot, make_setup(&sp_kernel_spot, &params), learn, 0.0};
+	void	   *state = make_state(&sp_kernel_spot, &judge.setup);
+	uint64_t	random = 47;
+	int32_t		run = 0;
+	int			flagged = 0;
+
+	judge.setup.escape = 20;
+	for (int i = 0; i < 4000; i++)
+	{
+		double		x = next_normal(&random) + (i < 2000 ? 0 : 500);
+		SpPoint		point = {0, 0, &x};
+		SpScore		score;
+
+		flagged += sp_judge_point(&judge, &run, state, &point, &score, NULL);
+	}
+	if (getenv("SHOW"))
+		printf("learn %d: %d flagged\n", learn, flagged);
+	check(flagged >= least && flagged <= most);
+	free(state);
+}
+
 /* What is flagged isn't learned, but for the first departure from a constant. */
 static void
 test_constant(void)
@@ -527,6 +677,7 @@ test_damage(const SpKernel *kernel)
 	uint64_t	random = 31;
 	int			sound = 0;
 
+	setup.escape = 5;
 	params.warmup = 40;
 	params.level = 0.8;
 	params.max_excesses = 12;
@@ -574,6 +725,16 @@ main(void)
 	test_risk(2, 1e-3, 0.999);
 	test_risk(3, 1e-3, (pow(1e3, 0.3) - 1) / 0.3);
 	test_scores();
+	test_end();
+	test_move(&sp_kernel_spot, SP_DIRECTION_BOTH, 1.0);
+	test_move(&sp_kernel_spot, SP_DIRECTION_HIGH, 1e-3);
+	test_move(&sp_kernel_spot, SP_DIRECTION_LOW, 1.0);
+	test_move(&sp_kernel_dspot, SP_DIRECTION_BOTH, 1e6);
+	test_move(&sp_kernel_dspot, SP_DIRECTION_HIGH, 1.0);
+	test_widening();
+	test_judged(SP_LEARN_ALL, 20, 26);
+	test_judged(SP_LEARN_NORMAL, 20, 26);
+	test_judged(SP_LEARN_CAPPED, 1, 46);
 	test_constant();
 	test_drift();
 	test_params();

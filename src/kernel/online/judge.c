@@ -33,7 +33,7 @@ escapes(const SpJudge *judge, int32_t *run, int side)
 		*run = *run > 0 ? -1 : *run - (*run > -LONGEST_RUN);
 	else
 		*run = *run < 0 ? 1 : *run + (*run < LONGEST_RUN);
-	return judge->escape > 0 && (*run < 0 ? -*run : *run) >= judge->escape;
+	return judge->setup.escape > 0 && (*run < 0 ? -*run : *run) >= judge->setup.escape;
 }
 
 /* Learn a flagged point as far as it is to be. */

@@ -4,8 +4,9 @@
  *
  * What was flagged trains the model as it is (SP_LEARN_ALL), not at all (SP_LEARN_NORMAL), or as
  * far as the bound that it has crossed (SP_LEARN_CAPPED; where there is no such bound, not at
- * all).  A series that has moved for good would be flagged for ever by the last two: the
- * escape-th flagged point on one side in a row, and those after it, are learned as they are.
+ * all).  A series that has moved for good would be flagged for ever by the last two: the flagged
+ * point that is the setup's escape-th on one side in a row, and those after it, are learned as
+ * they are.
  */
 #ifndef SP_JUDGE_H
 #define SP_JUDGE_H
@@ -24,7 +25,6 @@ typedef struct SpJudge
 	const SpKernel *kernel;
 	SpSetup		setup;
 	SpLearn		learn;
-	int32_t		escape;			/* 0: never */
 	double		min_effect;		/* a value less than this from what is expected is no anomaly */
 } SpJudge;
 

@@ -55,6 +55,7 @@ typedef struct SpSetup
 	int			n;				/* features; 1 where a kernel takes a value; 0: there is none */
 	SpDirection direction;
 	double		threshold;		/* above it a score is an anomaly; here for the bounds */
+	int32_t		escape;			/* so many anomalies in a row are what is usual now; 0: never */
 	bool		explain_all;	/* explain every score, also those that are not above it */
 } SpSetup;
 

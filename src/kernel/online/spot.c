@@ -93,11 +93,11 @@ is_looked_at(const SpSetup *setup, SpSpotSide side)
 		(setup->direction == SP_DIRECTION_HIGH) == (side == SP_SPOT_UPPER);
 }
 
-/* Values whose distribution is known: all but those that only filled the mean. */
+/* k: all values but those that only filled the mean, and those before it was set back. */
 static int64_t
 get_known(const SpSpot *s, const SpSpotParams *params)
 {
-	return s->count - params->depth;
+	return s->count - params->depth - s->forgotten;
 }
 
 /* By how much is x' beyond the tail's threshold?  <= 0: it isn't. */
@@ -111,31 +111,60 @@ get_excess(const SpSpotTail *tail, SpSpotSide side, double x)
 
 /* ---- scores ---- */
 
+/* Where in a tail its fit ends, and the logarithms of probabilities up to there. */
+typedef struct Reach
+{
+	double		log_rate;		/* N / k */
+	double		log_end;		/* at the end; -infinity: there is none */
+	double		end;			/* the excess there */
+} Reach;
+
+static Reach
+get_reach(const SpSpotTail *tail, const SpSpotParams *params, int64_t known)
+{
+	Reach		reach = {log((double) tail->npeaks / (double) known), -INFINITY, INFINITY};
+
+	if (tail->fit.shape < 0.0)
+	{
+		reach.log_end = fmin(reach.log_rate, log(params->risk));
+		reach.end = sp_pareto_quantile(&tail->fit, reach.log_end - reach.log_rate);
+	}
+	return reach;
+}
+
 /* The score of an excess. */
 static double
-score_excess(const SpSpotTail *tail, int64_t known, double excess)
+score_excess(const SpSpotTail *tail, const SpSpotParams *params, int64_t known, double excess)
 {
+	Reach		reach;
 	double		log_p;
 
 	if (!(excess > 0.0))
 		return 0.0;
 	if (tail->npeaks == 0)
 		return SP_SCORE_MAX;
-	log_p = log((double) tail->npeaks / (double) known) +
-		sp_pareto_log_survival(&tail->fit, excess);
+	reach = get_reach(tail, params, known);
+	if (excess > reach.end)
+		log_p = reach.log_end - (excess - reach.end) / tail->fit.scale;
+	else
+		log_p = fmax(reach.log_end,
+					 reach.log_rate + sp_pareto_log_survival(&tail->fit, excess));
 	return log_p < 0.0 ? sp_online_limit(-log_p / M_LN10) : 0.0;
 }
 
 /* Where in a tail the score is that. */
 static double
-get_bound(const SpSpotTail *tail, SpSpotSide side, int64_t known, double score, double mean)
+get_bound(const SpSpotTail *tail, SpSpotSide side, const SpSetup *setup, int64_t known, double mean)
 {
 	double		bound = tail->t;
 
 	if (tail->npeaks > 0)
 	{
-		double		log_p = -score * M_LN10 - log((double) tail->npeaks / (double) known);
-		double		excess = sp_pareto_quantile(&tail->fit, log_p);
+		Reach		reach = get_reach(tail, setup->params, known);
+		double		log_p = -setup->threshold * M_LN10;
+		double		excess = log_p < reach.log_end ?
+			reach.end + (reach.log_end - log_p) * tail->fit.scale :
+			sp_pareto_quantile(&tail->fit, log_p - reach.log_rate);
 
 		bound += side == SP_SPOT_UPPER ? excess : -excess;
 	}
@@ -165,8 +194,8 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 
 		if (!is_looked_at(setup, (SpSpotSide) side))
 			continue;
-		result->score = fmax(result->score, score_excess(tail, known, excess));
-		bound = get_bound(tail, (SpSpotSide) side, known, setup->threshold, s->mean);
+		result->score = fmax(result->score, score_excess(tail, params, known, excess));
+		bound = get_bound(tail, (SpSpotSide) side, setup, known, s->mean);
 		if (side == SP_SPOT_UPPER)
 			result->upper_bound = bound;
 		else
@@ -360,13 +389,126 @@ learn_known(SpSpot *s, const SpSetup *setup, double x)
 
 		if (!(excess > 0.0) || !is_looked_at(setup, (SpSpotSide) side))
 			continue;
-		if (tail->npeaks > 0 && score_excess(tail, known, excess) > limit)
+		if (tail->npeaks > 0 && score_excess(tail, params, known, excess) > limit)
 			return false;
 		add_excess(s, params, (SpSpotSide) side, excess);
 		fit_tail(s, params, (SpSpotSide) side);
 	}
 	return true;
 }
+
+/* ---- another level ---- */
+
+static double
+clamp(double x)
+{
+	return fmax(fmin(x, DBL_MAX), -DBL_MAX);
+}
+
+/* The refused values in order, less the mean; returns how many there are. */
+static int
+sort_run(const SpSpot *s, double *sorted)
+{
+	int			n = s->run.next < SP_SPOT_RUN ? s->run.next : SP_SPOT_RUN;
+
+	for (int i = 0; i < n; i++)
+	{
+		double		x = clamp(s->run.last[i] - s->mean);
+		int			at = i;
+
+		for (; at > 0 && sorted[at - 1] > x; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = x;
+	}
+	return n;
+}
+
+/* Excesses by a factor >= 1. */
+static void
+stretch_tail(SpSpot *s, const SpSpotParams *params, SpSpotSide side, double factor)
+{
+	double	   *excesses = get_excesses(s, params, side);
+
+	for (int i = 0; i < s->tails[side].nkept; i++)
+		excesses[i] = fmin(excesses[i] * factor, DBL_MAX);
+	fit_tail(s, params, side);
+}
+
+/* The values of dspot's mean, and it with them. */
+static void
+shift_values(SpSpot *s, const SpSpotParams *params, double by)
+{
+	s->mean = 0.0;
+	for (int i = 0; i < params->depth; i++)
+	{
+		s->memory[i] = clamp(s->memory[i] + by);
+		s->mean += s->memory[i] / params->depth;
+	}
+	s->mean = clamp(s->mean);
+}
+
+/* k set back to warmup, with N in the same proportion. */
+static void
+forget(SpSpot *s, const SpSpotParams *params)
+{
+	double		share = (double) params->warmup / (double) get_known(s, params);
+
+	for (int side = SP_SPOT_UPPER; side <= SP_SPOT_LOWER; side++)
+	{
+		if (s->tails[side].npeaks > 0)
+			s->tails[side].npeaks = (int64_t) fmax(1.0, (double) s->tails[side].npeaks * share);
+	}
+	s->forgotten = s->count - params->depth - params->warmup;
+}
+
+/* The model moves to where the refused values are. */
+static void
+move(SpSpot *s, const SpSpotParams *params)
+{
+	SpSpotTail *tails = s->tails;
+	double		sorted[SP_SPOT_RUN];
+	int			n = sort_run(s, sorted);
+	double		median = 0.5 * sorted[(n - 1) / 2] + 0.5 * sorted[n / 2];
+	double		width = 0.5 * sorted[n - 1 - n / SP_SPOT_RUN] - 0.5 * sorted[n / SP_SPOT_RUN];
+	double		center = 0.5 * tails[SP_SPOT_UPPER].t + 0.5 * tails[SP_SPOT_LOWER].t;
+	double		last_width = 0.5 * tails[SP_SPOT_UPPER].t - 0.5 * tails[SP_SPOT_LOWER].t;
+
+	width = fmax(width, last_width);
+	for (int side = SP_SPOT_UPPER; side <= SP_SPOT_LOWER && width > last_width && last_width > 0; side++)
+		stretch_tail(s, params, (SpSpotSide) side, width / last_width);
+	if (params->depth > 0)
+		shift_values(s, params, clamp(median - center));
+	else
+		center = median;
+	tails[SP_SPOT_UPPER].t = clamp(center + width);
+	tails[SP_SPOT_LOWER].t = clamp(center - width);
+	forget(s, params);
+	memset(&s->run, 0, sizeof(s->run));
+}
+
+/* A value that isn't learned. */
+static void
+note_refused(SpSpot *s, double x)
+{
+	SpSpotRun  *run = &s->run;
+
+	run->last[run->next % SP_SPOT_RUN] = x;
+	run->next = run->next + 1 == 2 * SP_SPOT_RUN ? SP_SPOT_RUN : run->next + 1;
+	if (run->surplus < INT32_MAX)
+		run->surplus++;
+}
+
+static void
+note_learned(SpSpot *s)
+{
+	if (s->run.surplus == 0)
+		return;
+	s->run.surplus--;
+	if (s->run.surplus == 0)
+		memset(&s->run, 0, sizeof(s->run));
+}
+
+/* ---- learning, whatever is known ---- */
 
 static bool
 learn(void *state, const SpSetup *setup, const SpPoint *point)
@@ -384,13 +526,31 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 		if (known < params->warmup)
 			get_warmup(s, params)[known] = difference;
 		else if (!learn_known(s, setup, difference))
+		{
+			if (setup->escape == 0)
+				return true;
+			note_refused(s, x);
+			if (s->run.surplus >= setup->escape)
+				move(s, params);
 			return true;
+		}
+		note_learned(s);
 	}
 	push_value(s, params, x);
 	s->count++;
-	if (known + 1 == params->warmup)
+	if (known + 1 == params->warmup && s->forgotten == 0)
 		calibrate(s, params);
 	return true;
+}
+
+/* What the detector doesn't want to be learned is as good as refused. */
+static void
+pass(void *state, const SpSetup *setup, const SpPoint *point)
+{
+	SpSpot	   *s = state;
+
+	if (setup->escape > 0 && get_known(s, setup->params) >= ((const SpSpotParams *) setup->params)->warmup)
+		note_refused(s, point->x[0]);
 }
 
 static int64_t
@@ -410,7 +570,7 @@ is_sound_tail(const SpSpotTail *tail, const SpSpotParams *params, int64_t known,
 {
 	if (!isfinite(tail->t) || tail->npeaks < 0 || tail->npeaks > known)
 		return false;
-	if (tail->nkept < 0 || tail->nkept > params->max_excesses || tail->nkept > tail->npeaks ||
+	if (tail->nkept < 0 || tail->nkept > params->max_excesses ||
 		(tail->nkept == 0) != (tail->npeaks == 0))
 		return false;
 	if (tail->next < 0 || tail->next >= params->max_excesses)
@@ -428,6 +588,13 @@ is_sound_tail(const SpSpotTail *tail, const SpSpotParams *params, int64_t known,
 }
 
 static bool
+is_sound_run(const SpSpotRun *run)
+{
+	return run->surplus >= 0 && run->next >= 0 && run->next < 2 * SP_SPOT_RUN &&
+		(run->surplus == 0) == (run->next == 0) && sp_online_is_finite(run->last, SP_SPOT_RUN);
+}
+
+static bool
 is_sound(const void *state, const SpSetup *setup)
 {
 	const SpSpot *s = state;
@@ -435,9 +602,11 @@ is_sound(const void *state, const SpSetup *setup)
 	const double *warmup = s->memory + params->depth;
 	int64_t		known;
 
-	if (s->count < 0 || s->count > MAX_COUNT || !isfinite(s->mean))
+	if (s->count < 0 || s->count > MAX_COUNT || !isfinite(s->mean) || !is_sound_run(&s->run))
 		return false;
 	if (params->depth == 0 ? s->mean != 0.0 : !sp_online_is_finite(s->memory, params->depth))
+		return false;
+	if (s->forgotten < 0 || s->forgotten > s->count)
 		return false;
 	known = get_known(s, params);
 	if (known < params->warmup)
@@ -445,7 +614,7 @@ is_sound(const void *state, const SpSetup *setup)
 		/* of the tails nothing is known yet */
 		static const SpSpotTail none;
 
-		return memcmp(&s->tails[SP_SPOT_UPPER], &none, sizeof(none)) == 0 &&
+		return s->forgotten == 0 && s->run.next == 0 && memcmp(&s->tails[SP_SPOT_UPPER], &none, sizeof(none)) == 0 &&
 			memcmp(&s->tails[SP_SPOT_LOWER], &none, sizeof(none)) == 0 &&
 			sp_online_is_finite(warmup, params->warmup);
 	}
@@ -458,13 +627,14 @@ is_sound(const void *state, const SpSetup *setup)
 	.takes = SP_TAKES_VALUE, \
 	.has_direction = true, \
 	.sums_up = true, \
-	.version = 1, \
+	.version = 2, \
 	.params_size = sizeof(SpSpotParams), \
 	.conflict = get_conflict, \
 	.get_threshold = get_threshold, \
 	.get_state_size = get_state_size, \
 	.score = score, \
 	.learn = learn, \
+	.pass = pass, \
 	.p_value = get_p_value, \
 	.get_needed = get_needed, \
 	.is_sound = is_sound

@@ -18,14 +18,25 @@
  * each tail alone is crossed with that probability by a value of the same distribution.  The p-value
  * is 10^-score, twice that for direction both.
  *
- * Values that are less probable than `risk` aren't learned, as in the paper, whatever the detector
- * does about flagged ones: a jump to another level is never learned.  It also cuts the tail that is
- * fitted where it is flagged, so that the share flagged of values of one and the same distribution
- * tends to be above `risk`, up to some four times.  One exception: where no value was beyond t so far
- * (a constant series) there is nothing to fit; the first one has the highest score, and is learned.
+ * A negative shape says that there is an end; where it is, the excesses tell badly.  So beyond z_q
+ * for q = risk the tail goes on as one of shape 0: the score rises with the value without end,
+ *
+ *	P(X > x) = risk exp(-(x - z_q) / scale)
+ *
+ * Values beyond z_q aren't learned, as in the paper, whatever the detector does about flagged ones.
+ * It also cuts the tail that is fitted where it is flagged, so that the share flagged of values of one
+ * and the same distribution tends to be above `risk`, up to some four times.  Where no value was
+ * beyond t so far (a constant series) there is nothing to fit; the first one has the highest score,
+ * and is learned.
+ *
+ * The paper leaves it at that, and flags for ever what has moved to another level.  Here, when of the
+ * values lately `escape` more were refused than learned, the model moves to where the last 16 of
+ * those refused are: the middle between the thresholds to their median; and where all but the outer
+ * two of them lie farther apart than the thresholds, thresholds and excesses are stretched by as
+ * much.  N / k stays as it is, but k is set back to warmup, so that it is soon what is usual there.
  *
  * dspot does all this with x' = x - the mean of the last `depth` values learned; the first `depth`
- * values only fill that.
+ * values only fill that.  Its mean is what moves to another level, not the thresholds.
  *
  * A tail that the direction doesn't look at is neither fitted nor does it keep values from being
  * learned.
@@ -35,6 +46,8 @@
 
 #include "kernel/online/online.h"
 #include "kernel/online/pareto.h"
+
+#define SP_SPOT_RUN	16			/* refused values that are kept */
 
 typedef struct SpSpotParams
 {
@@ -60,6 +73,14 @@ typedef struct SpSpotTail
 	int32_t		next;			/* place of the next */
 } SpSpotTail;
 
+/* Values that were refused lately. */
+typedef struct SpSpotRun
+{
+	int32_t		surplus;		/* by how many there are more than were learned meanwhile */
+	int32_t		next;			/* place of the next; from SP_SPOT_RUN on the ring is full */
+	double		last[SP_SPOT_RUN];
+} SpSpotRun;
+
 /*
  * Then the last `depth` values, a ring; then while warming up the values, and later the excesses of
  * the upper and of the lower tail, two rings of max_excesses each.
@@ -68,7 +89,9 @@ typedef struct SpSpot
 {
 	int64_t		count;			/* values learned, the first `depth` ones among them */
 	double		mean;			/* of the ring of values */
+	int64_t		forgotten;		/* values that k doesn't count, for it was set back */
 	SpSpotTail	tails[2];		/* by SpSpotSide */
+	SpSpotRun	run;
 	double		memory[];
 } SpSpot;
 
