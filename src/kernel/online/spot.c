@@ -614,7 +614,8 @@ is_sound(const void *state, const SpSetup *setup)
 		/* of the tails nothing is known yet */
 		static const SpSpotTail none;
 
-		return s->forgotten == 0 && s->run.next == 0 && memcmp(&s->tails[SP_SPOT_UPPER], &none, sizeof(none)) == 0 &&
+		return s->forgotten == 0 && s->run.next == 0 &&
+			memcmp(&s->tails[SP_SPOT_UPPER], &none, sizeof(none)) == 0 &&
 			memcmp(&s->tails[SP_SPOT_LOWER], &none, sizeof(none)) == 0 &&
 			sp_online_is_finite(warmup, params->warmup);
 	}
