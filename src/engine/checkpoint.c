@@ -12,7 +12,7 @@
 #include "catalog/page.h"
 #include "catalog/progress.h"
 #include "engine/dedup.h"
-#include "engine/method.h"
+#include "engine/series.h"
 #include "engine/saving.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -59,7 +59,7 @@ typedef struct DetectorHead
 	uint64		rows;
 	uint64		ready;
 	int64		learned;
-} DetectorHead;
+} DetectorHead;						/* then the pool, if it has one */
 
 StaticAssertDecl(sizeof(StreamHead) == 96, "StreamHead is a durable format");
 StaticAssertDecl(sizeof(WindowHead) == 80, "WindowHead is a durable format");
@@ -221,9 +221,15 @@ SpStatePart *
 sp_checkpoint_take_detector(SpDetector *d)
 {
 	DetectorHead head = {HEAD_VERSION, 0, d->rows, d->ready, d->learned};
-	SpStatePart *part = make_part(d->def->o.id, d->changed || d->groups.any_dirty, &head,
-								  sizeof(head));
+	StringInfoData buf;
+	SpStatePart *part;
 
+	initStringInfo(&buf);
+	appendBinaryStringInfo(&buf, (char *) &head, sizeof(head));
+	if (d->pool != NULL)
+		appendBinaryStringInfo(&buf, (char *) d->pool, sizeof(SpPool));
+	part = make_part(d->def->o.id, d->changed || d->groups.any_dirty, buf.data, buf.len);
+	pfree(buf.data);
 	if (part == NULL)
 		return NULL;
 	d->changed = false;
@@ -395,12 +401,24 @@ load_window_page(int32 page, const char *data, Size size, void *arg)
 	w->groups.next_sequence = Max(w->groups.next_sequence, head.next_sequence);
 }
 
+/* Read a detector's pool. */
+static void
+read_pool(SpDetector *d, const char *p, const char *end)
+{
+	if (d->pool == NULL)
+		return;
+	sp_read_bytes(&p, end, d->pool, sizeof(SpPool));
+	if (!sp_pool_is_sound(d->pool))
+		sp_detector_is_damaged(d);
+}
+
 /* SpPageReader for detectors. */
 static void
 load_detector_page(int32 page, const char *data, Size size, void *arg)
 {
 	SpDetector *d = arg;
 	DetectorHead head;
+	const char *p;
 
 	if (page > 0)
 	{
@@ -408,7 +426,8 @@ load_detector_page(int32 page, const char *data, Size size, void *arg)
 		sp_spill_run();
 		return;
 	}
-	(void) read_head(data, size, &head, sizeof(head));
+	p = read_head(data, size, &head, sizeof(head));
+	read_pool(d, p, data + size);
 	d->rows = head.rows;
 	d->ready = head.ready;
 	d->learned = head.learned;

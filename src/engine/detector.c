@@ -83,6 +83,11 @@ sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window)
 	d->stream = stream;
 	d->window = window;
 	d->method = open_method(def);
+	if (sp_series_have_pool(d->method))
+	{
+		d->pool = palloc(sizeof(SpPool));
+		sp_pool_init(d->pool);
+	}
 	d->explanation = palloc(sizeof(SpExplanation));
 	d->expressions = sp_expressions_open(&def->o, window ? window->result_desc : stream->desc);
 	d->first_key = def->has_value ? 1 : 0;
@@ -256,6 +261,16 @@ sp_detector_write_value(void *detector, SpGroup *group, StringInfo buf)
 	sp_series_write(d->method, sp_detector_series(d, group), buf);
 }
 
+/* What was read can't be its state. */
+void
+sp_detector_is_damaged(const SpDetector *d)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the state of detector %s is damaged", d->def->o.name),
+			 errhint("Rebuild the detector with streamproc.resume().")));
+}
+
 /* SpValueRead */
 void
 sp_detector_read_value(void *detector, SpGroup *group, const char **p, const char *end)
@@ -264,8 +279,5 @@ sp_detector_read_value(void *detector, SpGroup *group, const char **p, const cha
 
 	*p = sp_series_read(d->method, sp_detector_series(d, group), *p, end);
 	if (*p == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the state of detector %s is damaged", d->def->o.name),
-				 errhint("Rebuild the detector with streamproc.resume().")));
+		sp_detector_is_damaged(d);
 }

@@ -135,7 +135,7 @@ judge_point(SpDetector *d, SpGroup *group, SpVerdict *v)
 
 	v->why = d->explanation;
 	v->why->nparts = 0;
-	sp_series_judge(d->method, series, &v->point, d->def->store_all, &v->finding, v->why);
+	sp_series_judge(d->method, series, d->pool, &v->point, d->def->store_all, &v->finding, v->why);
 	sp_group_changed(&d->groups, group);
 	if (!was_ready || !series->ready)
 		note_warm_up(d, series, was_ready);

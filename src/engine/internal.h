@@ -353,6 +353,7 @@ struct SpDetector
 	SpStream   *stream;			/* one of the two */
 	SpWindow   *window;
 	const struct SpMethod *method;
+	struct SpPool *pool;		/* what its keys have in common; NULL: nothing; page 0 */
 	struct SpExplanation *explanation;	/* room for that of the row at work */
 	SpExpressions *expressions;
 	SpExpression **evaluated;	/* all columns: [value,] keys, carry, features, rules */
@@ -599,6 +600,7 @@ extern bool sp_having_passes_row(SpWindow *w, const Datum *values, const bool *n
 /* detector.c */
 extern SpDetector *sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window);
 extern void sp_detector_apply(SpDetector *d, SpRowSet *rows);
+extern void sp_detector_is_damaged(const SpDetector *d);
 extern void sp_detector_write_value(void *detector, SpGroup *group, StringInfo buf);
 extern void sp_detector_read_value(void *detector, SpGroup *group, const char **p, const char *end);
 

@@ -19,8 +19,13 @@
 #define RULE_THRESHOLD	1.0		/* one that holds is enough */
 
 static const char *const missings[] = {"skip", "zero", "last", "dead_letter", NULL};
+static const char *const calibrates[] = {"key", "detector", "none", NULL};
 
 const SpParam sp_method_common_params[] = {
+	{"calibrate", SP_PARAM_CHOICE, offsetof(SpMethod, calibrate), NAN, 0, 0,
+	"p_value is told from the scores before it: of the same key (96 bytes a key), or of all keys of the "
+	"detector; none: by the method's own theory, if it has one", calibrates,
+	"key; of records detector"},
 	{"escape", SP_PARAM_INT, offsetof(SpMethod, judge.setup.escape), 20, 0, 1000000000,
 	"with learn 'normal' or 'capped' (spot, dspot: always), so many flagged values in a row on one side "
 	"are learned all the same; 0: never", NULL, NULL},
@@ -386,6 +391,8 @@ sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 		if (p->type == SP_PARAM_INT || p->type == SP_PARAM_CHOICE)
 			*(int32 *) ((char *) method + p->offset) = (int32) p->default_value;
 	}
+	method->calibrate = kernel == NULL ? SP_CALIBRATE_NONE :
+		kernel->is_sparse ? SP_CALIBRATE_DETECTOR : SP_CALIBRATE_KEY;
 	read_params(&r);
 	conflict = kernel != NULL && kernel->conflict != NULL ? kernel->conflict(r.params, n) : NULL;
 	if (conflict != NULL)
@@ -416,16 +423,6 @@ sp_method_check_use(const char *name, const SpKernel *kernel, const SpMethodUse 
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("parameter \"learn\" can't be \"capped\" for method \"%s\"", name),
 				 errhint("Its features have no bounds: use \"all\" or \"normal\".")));
-}
-
-double
-sp_method_p_value(const SpMethod *method, const SpScore *score)
-{
-	const SpKernel *kernel = method->judge.kernel;
-
-	if (kernel == NULL || kernel->p_value == NULL)
-		return NAN;
-	return score->ready ? kernel->p_value(&method->judge.setup, score->score) : 1;
 }
 
 /* ---- time ---- */

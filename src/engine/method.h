@@ -21,6 +21,14 @@ typedef enum SpMissing
 	SP_MISSING_DEAD_LETTER
 } SpMissing;
 
+/* Which scores tell how probable one is. */
+typedef enum SpCalibrate
+{
+	SP_CALIBRATE_KEY,			/* those of its key */
+	SP_CALIBRATE_DETECTOR,		/* those of all keys */
+	SP_CALIBRATE_NONE			/* none: the method's theory does, if it has one */
+} SpCalibrate;
+
 /* A method with its parameters. */
 typedef struct SpMethod
 {
@@ -30,6 +38,7 @@ typedef struct SpMethod
 	int64		needed;			/* so many points make a key ready to score */
 	pg_tz	   *zone;			/* of the kernel's local clock; NULL: UTC */
 	int32		missing;		/* SpMissing */
+	int32		calibrate;		/* SpCalibrate */
 } SpMethod;
 
 /* False: there is no such method.  *kernel: NULL for rules. */
@@ -60,9 +69,6 @@ extern bool sp_method_has_common(const SpKernel *kernel, const SpParam *param);
 
 /* An error when the method can do nothing with the direction, or with learn. */
 extern void sp_method_check_use(const char *name, const SpKernel *kernel, const SpMethodUse *use);
-
-/* The probability of such a score or a higher one by the method's theory; NaN: it has none. */
-extern double sp_method_p_value(const SpMethod *method, const SpScore *score);
 
 /* A parameter's type, default and range, for people. */
 extern char *sp_method_param_type(const SpParam *param);

@@ -8,6 +8,8 @@
 
 #include "utils/float.h"
 
+#define KEY_MEMORY	10000		/* scores that the calibration of a key remembers */
+
 /* The kernel's state. */
 static inline void *
 get_state(const SpSeries *series)
@@ -29,6 +31,20 @@ get_last_size(const SpMethod *method)
 	return sp_series_remembers(method) ? sizeof(double) * method->judge.setup.n : 0;
 }
 
+/* The calibration of a key, where it has one. */
+static inline SpCalibration *
+get_calibration(const SpMethod *method, const SpSeries *series)
+{
+	return (SpCalibration *) ((char *) get_last(method, series) + get_last_size(method));
+}
+
+/* Bytes of it. */
+static inline Size
+get_calibration_size(const SpMethod *method)
+{
+	return method->calibrate == SP_CALIBRATE_KEY ? sizeof(SpCalibrationSmall) : 0;
+}
+
 /* Has it learned enough by now? */
 static inline void
 note_ready(const SpMethod *method, SpSeries *series)
@@ -39,7 +55,8 @@ note_ready(const SpMethod *method, SpSeries *series)
 Size
 sp_series_size(const SpMethod *method)
 {
-	return sizeof(SpSeries) + MAXALIGN(method->state_size) + get_last_size(method);
+	return sizeof(SpSeries) + MAXALIGN(method->state_size) + get_last_size(method) +
+		get_calibration_size(method);
 }
 
 void
@@ -51,6 +68,8 @@ sp_series_init(const SpMethod *method, SpSeries *series)
 		sp_online_init(method->judge.kernel, get_state(series), &method->judge.setup);
 	for (int f = 0; sp_series_remembers(method) && f < method->judge.setup.n; f++)
 		get_last(method, series)[f] = get_float8_nan();
+	if (method->calibrate == SP_CALIBRATE_KEY)
+		sp_calibration_init(get_calibration(method, series), SP_CALIBRATION_SMALL, KEY_MEMORY);
 	note_ready(method, series);
 }
 
@@ -97,14 +116,53 @@ sp_series_take(const SpMethod *method, SpSeries *series, double *x, const bool *
 	return fill_in(method, series, x, missing);
 }
 
+/* By the method's theory; NaN: it has none. */
+static double
+get_theoretical_p(const SpMethod *method, const SpScore *score)
+{
+	const SpKernel *kernel = method->judge.kernel;
+
+	if (kernel->p_value == NULL)
+		return get_float8_nan();
+	return score->ready ? kernel->p_value(&method->judge.setup, score->score) : 1;
+}
+
+/* How probable is the score, if that is wanted?  Then it counts for those that follow. */
+static inline double
+calibrate(SpCalibration *c, SpCalibrationSize size, const SpScore *score, bool wants_p_value)
+{
+	double		p = get_float8_nan();
+
+	if (wants_p_value)
+		p = score->ready ? sp_calibration_p_value(c, size, score->score) : 1;
+	if (score->ready)
+		sp_calibration_add(c, size, score->score, 0);
+	return p;
+}
+
 void
-sp_series_judge(const SpMethod *method, SpSeries *series, const SpPoint *point,
+sp_series_judge(const SpMethod *method, SpSeries *series, SpPool *pool, const SpPoint *point,
 				bool wants_p_value, SpFinding *finding, SpExplanation *why)
 {
+	const SpScore *score = &finding->score;
+
 	finding->is_anomaly = sp_judge_point(&method->judge, &series->run, get_state(series), point,
 										 &finding->score, why);
-	finding->p_value = finding->is_anomaly || wants_p_value ?
-		sp_method_p_value(method, &finding->score) : get_float8_nan();
+	wants_p_value |= finding->is_anomaly;
+	switch ((SpCalibrate) method->calibrate)
+	{
+		case SP_CALIBRATE_KEY:
+			finding->p_value = calibrate(get_calibration(method, series), SP_CALIBRATION_SMALL,
+										 score, wants_p_value);
+			break;
+		case SP_CALIBRATE_DETECTOR:
+			finding->p_value = calibrate(&pool->calibration.head, SP_CALIBRATION_FULL,
+										 score, wants_p_value);
+			break;
+		case SP_CALIBRATE_NONE:
+			finding->p_value = wants_p_value ? get_theoretical_p(method, score) : get_float8_nan();
+			break;
+	}
 	finding->threshold = method->judge.setup.threshold;
 	/* one that was ready may have forgotten what it knew */
 	if (!series->ready || !finding->score.ready)
@@ -144,6 +202,8 @@ sp_series_write(const SpMethod *method, const SpSeries *series, StringInfo buf)
 	buf->len = to - buf->data;
 	buf->data[buf->len] = '\0';
 	appendBinaryStringInfo(buf, (char *) get_last(method, series), get_last_size(method));
+	appendBinaryStringInfo(buf, (char *) get_calibration(method, series),
+						   get_calibration_size(method));
 }
 
 const char *
@@ -158,8 +218,13 @@ sp_series_read(const SpMethod *method, SpSeries *series, const char *from, const
 	if (kernel == NULL)
 		return from;
 	from = sp_online_read(kernel, get_state(series), &method->judge.setup, from, end);
-	if (from == NULL || (Size) (end - from) < get_last_size(method))
+	if (from == NULL || (Size) (end - from) < get_last_size(method) + get_calibration_size(method))
 		return NULL;
 	memcpy(get_last(method, series), from, get_last_size(method));
-	return from + get_last_size(method);
+	from += get_last_size(method);
+	memcpy(get_calibration(method, series), from, get_calibration_size(method));
+	if (method->calibrate == SP_CALIBRATE_KEY &&
+		!sp_calibration_is_sound(get_calibration(method, series), SP_CALIBRATION_SMALL))
+		return NULL;
+	return from + get_calibration_size(method);
 }

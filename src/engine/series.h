@@ -3,6 +3,11 @@
  *	  One series of a detector, that of a key: what is kept of it, and what is said of its next
  *	  point.
  *
+ * p_value is the probability of such a score or a higher one, told from the scores before it:
+ * those of the series, which it counts behind the kernel's state, or those of all series, which the
+ * caller keeps for them, a pool.  Flagged ones count as well, for they are as probable as they are;
+ * what is not ready doesn't, and has p_value 1.
+ *
  * The worker, score_online() and whoever else scores points call these, so that all of them say
  * the same to the last bit.
  */
@@ -12,13 +17,14 @@
 #include "postgres.h"
 
 #include "engine/method.h"
+#include "kernel/online/pool.h"
 #include "lib/stringinfo.h"
 
 #define SP_NEVER_ALERTED	PG_INT64_MIN
 
 /*
- * This, the kernel's state, then the last numbers where they are kept.  Holds no pointers; aligned
- * to 8 bytes.
+ * This, the kernel's state, then the last numbers and the calibration of a key where they are kept.
+ * Holds no pointers; aligned to 8 bytes.
  */
 typedef struct SpSeries
 {
@@ -60,11 +66,19 @@ extern SpInput sp_series_take(const SpMethod *method, SpSeries *series, double *
 
 /*
  * Score a point, decide, and learn of it what is to be learned.  The p_value is told of anomalies,
- * of other points if wanted.  why: NULL, or filled in where the score is above the threshold.  Not
- * of rules.
+ * of other points if wanted.  pool: of all series of the detector, where the method has one, else
+ * NULL.  why: NULL, or filled in where the score is above the threshold.  Not of rules.
  */
-extern void sp_series_judge(const SpMethod *method, SpSeries *series, const SpPoint *point,
-							bool wants_p_value, SpFinding *finding, SpExplanation *why);
+extern void sp_series_judge(const SpMethod *method, SpSeries *series, SpPool *pool,
+							const SpPoint *point, bool wants_p_value, SpFinding *finding,
+							SpExplanation *why);
+
+/* Has a detector of this method a pool? */
+static inline bool
+sp_series_have_pool(const SpMethod *method)
+{
+	return method->calibrate == SP_CALIBRATE_DETECTOR;
+}
 
 /* How many points it has learned, of those that method->needed tells; of rules 0. */
 extern int64 sp_series_learned(const SpMethod *method, const SpSeries *series);

@@ -4,13 +4,16 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/tuplestore.h"
 
 #include "base/compat.h"
-#include "engine/method.h"
+#include "engine/series.h"
 
 #define SHOWN_FEATURES 4		/* for which the size of a state is shown */
 
@@ -32,11 +35,19 @@ describe_takes(const SpKernel *kernel)
 	return NULL;
 }
 
+/* {} */
+static Jsonb *
+empty_params(void)
+{
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+}
+
 static void
 add_method(ReturnSetInfo *result, const SpKernel *kernel)
 {
 	int			n = kernel->takes == SP_TAKES_FEATURES ? SHOWN_FEATURES : 1;
-	void	   *params = palloc0(Max(kernel->params_size, 1));
+	SpMethodUse use = {.n = n, .threshold = NAN};
+	SpMethod   *method = sp_method_open(kernel->name, empty_params(), &use);
 	bool		nulls[8] = {false};
 	Datum		values[8] = {
 		CStringGetTextDatum(kernel->name),
@@ -46,9 +57,8 @@ add_method(ReturnSetInfo *result, const SpKernel *kernel)
 		BoolGetDatum(kernel->uses_time)
 	};
 
-	sp_online_defaults(kernel, params);
-	values[5] = Float8GetDatum(sp_online_threshold(kernel, params, n));
-	values[6] = Int64GetDatum((int64) sp_online_state_size(kernel, params, n));
+	values[5] = Float8GetDatum(method->judge.setup.threshold);
+	values[6] = Int64GetDatum((int64) sp_series_size(method));
 	values[7] = CStringGetTextDatum(kernel->reference);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

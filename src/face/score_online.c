@@ -46,7 +46,7 @@ typedef struct Scorer
 	bool		has_zone;		/* ts is an instant */
 } Scorer;
 
-/* Of a partition; its series follows. */
+/* Of a partition; its series follows, then the pool if the method has one: its keys are one. */
 typedef struct Partition
 {
 	int64		begun;			/* 0: it has no past yet */
@@ -262,6 +262,26 @@ get_point(FunctionCallInfo fcinfo, const Scorer *scorer, SpSeries *series, doubl
 	return true;
 }
 
+/* What is kept of the row's partition. */
+static SpSeries *
+get_series(WindowObject window, const SpMethod *method, SpPool **pool)
+{
+	Size		size = sp_series_size(method);
+	bool		has_pool = sp_series_have_pool(method);
+	Partition  *partition = WinGetPartitionLocalMemory(window, sizeof(Partition) + size +
+													   (has_pool ? sizeof(SpPool) : 0));
+	SpSeries   *series = (SpSeries *) (partition + 1);
+
+	*pool = has_pool ? (SpPool *) ((char *) series + size) : NULL;
+	if (partition->begun)
+		return series;
+	sp_series_init(method, series);
+	if (has_pool)
+		sp_pool_init(*pool);
+	partition->begun = true;
+	return series;
+}
+
 /* NaN is NULL. */
 static void
 set_number(Datum *values, bool *nulls, int at, double x)
@@ -276,8 +296,8 @@ sp_score_online(PG_FUNCTION_ARGS)
 {
 	WindowObject window = PG_WINDOW_OBJECT();
 	Scorer	   *scorer;
-	Partition  *partition;
 	SpSeries   *series;
+	SpPool	   *pool;
 	double		x[SP_MAX_FEATURES];
 	SpPoint		point;
 	SpFinding	finding;
@@ -288,15 +308,10 @@ sp_score_online(PG_FUNCTION_ARGS)
 	scorer = get_scorer(fcinfo);
 	if (scorer == NULL)
 		PG_RETURN_NULL();
-	partition = WinGetPartitionLocalMemory(window, sizeof(Partition) +
-										   sp_series_size(scorer->method));
-	series = (SpSeries *) (partition + 1);
-	if (!partition->begun)
-		sp_series_init(scorer->method, series);
-	partition->begun = true;
+	series = get_series(window, scorer->method, &pool);
 	if (!get_point(fcinfo, scorer, series, x, &point))
 		PG_RETURN_NULL();
-	sp_series_judge(scorer->method, series, &point, true, &finding, NULL);
+	sp_series_judge(scorer->method, series, pool, &point, true, &finding, NULL);
 	set_number(values, nulls, 0, finding.score.score);
 	set_number(values, nulls, 1, finding.p_value);
 	values[2] = BoolGetDatum(finding.is_anomaly);

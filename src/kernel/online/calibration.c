@@ -30,14 +30,28 @@
 typedef struct Scale
 {
 	int			nbins;
-	double		per_octave;
-	double		lowest;
+	int			per_octave;		/* a power of 2 that divides STEPS */
+	int			lowest;
 	double		min_shape;
 } Scale;
 
 static const Scale scales[] = {
-	[SP_CALIBRATION_SMALL] = {SP_CALIBRATION_SMALL_BINS, 4.0, -6.0, 0.0},
-	[SP_CALIBRATION_FULL] = {SP_CALIBRATION_FULL_BINS, 32.0, -20.0, -0.1}
+	[SP_CALIBRATION_SMALL] = {SP_CALIBRATION_SMALL_BINS, 4, -6, 0.0},
+	[SP_CALIBRATION_FULL] = {SP_CALIBRATION_FULL_BINS, 32, -20, -0.1}
+};
+
+#define STEPS			32
+
+/* 2^(i / STEPS), so that a bin is found by comparisons, and is the same whatever the library. */
+static const double steps[STEPS] = {
+	0x1.0000000000000p+0, 0x1.059b0d3158574p+0, 0x1.0b5586cf9890fp+0, 0x1.11301d0125b51p+0,
+	0x1.172b83c7d517bp+0, 0x1.1d4873168b9aap+0, 0x1.2387a6e756238p+0, 0x1.29e9df51fdee1p+0,
+	0x1.306fe0a31b715p+0, 0x1.371a7373aa9cbp+0, 0x1.3dea64c123422p+0, 0x1.44e086061892dp+0,
+	0x1.4bfdad5362a27p+0, 0x1.5342b569d4f82p+0, 0x1.5ab07dd485429p+0, 0x1.6247eb03a5585p+0,
+	0x1.6a09e667f3bcdp+0, 0x1.71f75e8ec5f74p+0, 0x1.7a11473eb0187p+0, 0x1.82589994cce13p+0,
+	0x1.8ace5422aa0dbp+0, 0x1.93737b0cdc5e5p+0, 0x1.9c49182a3f090p+0, 0x1.a5503b23e255dp+0,
+	0x1.ae89f995ad3adp+0, 0x1.b7f76f2fb5e47p+0, 0x1.c199bdd85529cp+0, 0x1.cb720dcef9069p+0,
+	0x1.d5818dcfba487p+0, 0x1.dfc97337b9b5fp+0, 0x1.ea4afa2a490dap+0, 0x1.f50765b6e4540p+0
 };
 
 /* What is known of the tail. */
@@ -55,28 +69,33 @@ typedef struct Tail
 static double
 get_edge(const Scale *scale, int bin)
 {
-	return exp2(scale->lowest + bin / scale->per_octave);
+	int			stride = STEPS / scale->per_octave;
+
+	return ldexp(steps[bin % scale->per_octave * stride], scale->lowest + bin / scale->per_octave);
 }
 
 /* The bin of a score > 0. */
 static int
 find_bin(const Scale *scale, double score)
 {
-	double		place = (log2(score) - scale->lowest) * scale->per_octave;
-	int			bin;
+	const uint64_t fraction = (UINT64_C(1) << 52) - 1;
+	const uint64_t one = UINT64_C(1023) << 52;
+	uint64_t	bits;
+	double		mantissa;
+	int			octave;
+	int			step = 0;
 
-	if (!(place >= 0.0))
+	memcpy(&bits, &score, sizeof(bits));
+	octave = (int) (bits >> 52) - 1023 - scale->lowest;
+	if (octave < 0)
 		return 0;
-	if (place >= scale->nbins)
+	if (octave * scale->per_octave >= scale->nbins)
 		return scale->nbins - 1;
-
-	/* rounding may have led over an edge */
-	bin = (int) place;
-	if (bin > 0 && score < get_edge(scale, bin))
-		return bin - 1;
-	if (bin + 1 < scale->nbins && score >= get_edge(scale, bin + 1))
-		return bin + 1;
-	return bin;
+	bits = (bits & fraction) | one;
+	memcpy(&mantissa, &bits, sizeof(mantissa));
+	for (int half = STEPS / 2; half >= STEPS / scale->per_octave; half /= 2)
+		step += mantissa >= steps[step + half] ? half : 0;
+	return octave * scale->per_octave + step / (STEPS / scale->per_octave);
 }
 
 /* The weight of a bin, in points. */

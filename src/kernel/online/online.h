@@ -130,6 +130,7 @@ typedef struct SpKernel
 	bool		has_direction;	/* high and low mean something */
 	bool		uses_time;		/* points need a finite event time */
 	bool		sums_up;		/* the parts of an explanation add up to the score */
+	bool		is_sparse;		/* scores are 0 almost always: one key's alone tell little */
 	uint32_t	version;		/* of the state's form */
 
 	int			nparams;

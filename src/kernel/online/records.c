@@ -363,6 +363,7 @@ const SpKernel sp_kernel_records = {
 	.has_direction = true,
 	.uses_time = true,
 	.sums_up = true,
+	.is_sparse = true,
 	.version = 1,
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
