@@ -60,7 +60,7 @@ SELECT streamproc.create_stream('load', time_column => 'ts', idle_timeout => '1 
 SELECT streamproc.create_detector('odd', 'load', method => 'ewma', value => 'busy', keys => ARRAY['host'],
 	params => '{"alpha": 0.2, "warmup": 4}', threshold => 3, store => 'all');
 SELECT streamproc.create_detector('odd_only', 'load', method => 'ewma', value => 'busy', keys => ARRAY['host'],
-	params => '{"alpha": 0.2, "warmup": 4}', threshold => 3);
+	params => '{"alpha": 0.2, "warmup": 4, "calibrate": "none"}', threshold => 3);
 SELECT streamproc.create_detector('odd_high', 'load', method => 'ewma', value => 'busy', keys => ARRAY['host'],
 	params => '{"alpha": 0.2, "warmup": 4}', threshold => 3, direction => 'high');
 SELECT streamproc.wait_for();

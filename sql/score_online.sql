@@ -13,11 +13,12 @@ SELECT parameter, type, default_value, range FROM streamproc.method_parameters W
 SELECT count(*) AS without_words FROM streamproc.methods WHERE summary IS NULL OR (reference IS NULL AND method <> 'rule');
 SELECT count(*) AS undocumented FROM streamproc.method_parameters WHERE meaning IS NULL OR range IS NULL OR default_value IS NULL;
 
--- The stream and the query agree to the last bit, for every method that takes a value, however it is used.
+-- The stream and the query agree to the last bit, for every method that takes a value, however it is used (p_value where it is told
+-- from the key's own scores: sql/calibration.sql).
 CREATE TABLE reading (id int, sensor int, value float8, ts timestamptz);
 SELECT streamproc.create_stream('reading', time_column => 'ts', watermark => '1 hour', idle_timeout => '1 day');
 CREATE TABLE use (name text, method text, params jsonb, threshold float8, direction text, min_effect float8, learn text);
-INSERT INTO use SELECT 'd_' || m.method || '_' || u.n, m.method, '{}', u.threshold,
+INSERT INTO use SELECT 'd_' || m.method || '_' || u.n, m.method, '{"calibrate": "key"}', u.threshold,
 	CASE WHEN m.has_direction THEN u.direction ELSE 'both' END, u.min_effect, u.learn
 FROM streamproc.methods m, (VALUES (1, NULL::float8, 'both', 0, 'all'), (2, 0.5, 'high', 1.5, 'normal'),
 	(3, 2, 'low', 0, 'capped')) u (n, threshold, direction, min_effect, learn)

@@ -388,7 +388,7 @@ sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 		sp_online_defaults(kernel, r.params);
 	for (const SpParam *p = sp_method_common_params; p->name != NULL; p++)
 	{
-		if (p->type == SP_PARAM_INT || p->type == SP_PARAM_CHOICE)
+		if ((p->type == SP_PARAM_INT || p->type == SP_PARAM_CHOICE) && !isnan(p->default_value))
 			*(int32 *) ((char *) method + p->offset) = (int32) p->default_value;
 	}
 	method->calibrate = kernel == NULL ? SP_CALIBRATE_NONE :
