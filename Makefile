@@ -89,6 +89,7 @@ SCRIPT_PARTS = \
 	src/face/detector.sql \
 	src/face/methods.sql \
 	src/face/score_online.sql \
+	src/face/backtest.sql \
 	src/face/lifecycle.sql \
 	src/face/operate.sql \
 	src/face/views.sql

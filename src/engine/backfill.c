@@ -10,7 +10,6 @@
  */
 #include "engine/internal.h"
 
-#include "access/detoast.h"
 #include "access/xact.h"
 #include "base/compat.h"
 #include "base/debug.h"
@@ -42,12 +41,10 @@ typedef struct HistoryScan
 	SpObjectDef *def;
 	SpWindow   *window;			/* one of the two */
 	SpDetector *detector;
-	SpStream   *stream;			/* read, or whose clock the window that is read follows */
-	SpWindow   *source;			/* the window that is read; NULL: the stream is */
-	XLogRecPtr	lsn;
+	SpHistory	history;
 	int64		limit;			/* event times beyond don't move the watermark */
 	int64		max_time;
-	int64		ordinal;
+	int64		reported;		/* rows, when progress was last told */
 } HistoryScan;
 
 /* ---- the object ---- */
@@ -76,63 +73,25 @@ find_new(int32 id)
 	return NULL;
 }
 
-/* The stream of a relation, without state. */
-static SpStream *
-open_stream(Oid relid)
-{
-	ListCell   *lc;
-
-	foreach(lc, sp_engine.definitions->streams)
-	{
-		SpStreamDef *def = lfirst(lc);
-
-		if (def->o.relid == relid)
-			return sp_registry_open_stream(def);
-	}
-	return NULL;
-}
-
-/* The window of a result table, without state, or NULL. */
-static SpWindow *
-open_source_window(Oid relid)
-{
-	ListCell   *lc;
-
-	foreach(lc, sp_engine.definitions->windows)
-	{
-		SpWindowDef *def = lfirst(lc);
-		SpWindow   *upstream;
-
-		if (def->o.relid != relid)
-			continue;
-		upstream = open_source_window(def->o.source);
-		return sp_window_open(def, upstream ? upstream->stream : open_stream(def->o.source),
-							  upstream);
-	}
-	return NULL;
-}
-
 /* Open the object and what it reads. */
 static void
 open_object(HistoryScan *scan, int32 id)
 {
 	SpObjectDef *def = find_new(id);
+	SpHistory  *history = &scan->history;
 
 	scan->def = def;
-	scan->stream = open_stream(def->source);
-	if (scan->stream == NULL)
-		scan->source = open_source_window(def->source);
-	if (scan->source != NULL)
-		scan->stream = scan->source->stream;
-	if (scan->stream == NULL)
+	history->context = sp_engine.rowset_context;
+	if (!sp_history_open(history, sp_engine.definitions, def->source))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("the source of %s is gone", def->name)));
 	if (def->kind == SP_WINDOW)
-		scan->window = sp_window_open((SpWindowDef *) def, scan->stream, scan->source);
+		scan->window = sp_window_open((SpWindowDef *) def, history->stream, history->source);
 	else
 		scan->detector = sp_detector_open((SpDetectorDef *) def,
-										  scan->source ? NULL : scan->stream, scan->source);
+										  history->source ? NULL : history->stream,
+										  history->source);
 }
 
 /* Is history asked for? */
@@ -174,65 +133,6 @@ sp_backfill_clear(const SpObjectDef *def)
 	CommandCounterIncrement();
 }
 
-/* The query that reads a window's rows that end no later than what is sealed. */
-static char *
-results_query(const SpWindow *w, int64 sealed)
-{
-	Oid			output;
-	bool		is_varlena;
-
-	StringInfoData buf;
-	int			i;
-
-	initStringInfo(&buf);
-	appendStringInfoString(&buf, "SELECT ");
-	for (i = 0; i < w->natts; i++)
-		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
-						 quote_identifier(NameStr(TupleDescAttr(w->result_desc, i)->attname)));
-	getTypeOutputInfo(w->types[1], &output, &is_varlena);
-	appendStringInfo(&buf, " FROM %s", sp_registry_relation_name(w->def->o.relid));
-	if (w->def->window_kind == SP_WINDOW_SLIDING)
-	{
-		/* each was handed on as soon as it was there */
-		appendStringInfoString(&buf, " ORDER BY window_end, lsn, ordinal");
-		return buf.data;
-	}
-	appendStringInfo(&buf, " WHERE is_final AND window_end OPERATOR(pg_catalog.<=) %s "
-					 "ORDER BY window_end",
-					 quote_literal_cstr(OidOutputFunctionCall(output,
-															  sp_result_time(sealed, w->types[1]))));
-	for (i = 0; i < w->nkeys; i++)
-		appendStringInfo(&buf, ", %d", i + 3);
-	return buf.data;
-}
-
-/* Take one tuple into row i; no value stays external, states may keep them. */
-static void
-take_tuple(SpRowSet *rows, int i, HeapTuple tuple, TupleDesc desc, const AttrNumber *map)
-{
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-	Datum	   *to = rows->values + (Size) i * rows->natts;
-	bool	   *to_null = rows->nulls + (Size) i * rows->natts;
-	int			c;
-
-	memset(to_null, true, rows->natts);
-	heap_deform_tuple(tuple, desc, values, nulls);
-	for (c = 0; c < desc->natts; c++)
-	{
-		int			a = map ? map[c] - 1 : c;
-
-		if (nulls[c] || a >= rows->natts)
-			continue;
-		if (TupleDescAttr(desc, c)->attlen == -1 &&
-			VARATT_IS_EXTERNAL(DatumGetPointer(values[c])))
-			values[c] = PointerGetDatum(detoast_external_attr((struct varlena *)
-															  DatumGetPointer(values[c])));
-		to[a] = values[c];
-		to_null[a] = false;
-	}
-}
-
 /* Rows to a detector. */
 static void
 apply_to_detector(HistoryScan *scan, SpRowSet *rows)
@@ -253,9 +153,9 @@ apply_to_window(HistoryScan *scan, SpRowSet *rows)
 		sp_write_backfill(w, NULL);
 	if (scan->max_time == PG_INT64_MIN)
 		return;
-	sp_pipeline_raise_clock(scan->stream, scan->max_time,
-							sp_clock_behind(scan->max_time, scan->stream->def->watermark_us));
-	sp_clock_advance(w, scan->lsn, rows->commit_time);
+	sp_pipeline_raise_clock(scan->history.stream, scan->max_time,
+							sp_clock_behind(scan->max_time, scan->history.stream->def->watermark_us));
+	sp_clock_advance(w, scan->history.lsn, rows->commit_time);
 	sp_failure_raise(w->def->o.id);
 }
 
@@ -270,14 +170,14 @@ note_times(HistoryScan *scan, const SpRowSet *rows)
 {
 	int			i;
 
-	if (scan->source != NULL && scan->source->def->window_kind != SP_WINDOW_SLIDING)
+	if (scan->history.source != NULL && scan->history.source->def->window_kind != SP_WINDOW_SLIDING)
 	{
 		if (rows->n > 0 && scan->window != NULL)
 			scan->max_time = Max(scan->max_time,
 								 sp_clock_reach_for(scan->window, rows->time[rows->n - 1]));
 		return;
 	}
-	if (scan->source == NULL && scan->stream->def->time_attnum == 0)
+	if (scan->history.source == NULL && scan->history.stream->def->time_attnum == 0)
 		return;
 	for (i = 0; i < rows->n; i++)
 	{
@@ -286,118 +186,47 @@ note_times(HistoryScan *scan, const SpRowSet *rows)
 	}
 }
 
-/* The rows that SPI has fetched. */
-static void
-apply_fetched(HistoryScan *scan, const AttrNumber *map)
-{
-	SpStream   *s = scan->stream;
-	SpWindow   *source = scan->source;
-	SpRowSet	rows;
-	MemoryContext old;
-	uint64		i;
-
-	MemoryContextReset(sp_engine.rowset_context);
-	sp_rowset_init(&rows, sp_engine.rowset_context,
-				   source ? source->result_desc->natts : s->desc->natts, SPI_processed);
-	old = MemoryContextSwitchTo(rows.context);
-	rows.first_ordinal = scan->ordinal;
-	rows.lsn = scan->lsn;
-	rows.commit_time = GetCurrentTransactionStartTimestamp();
-	rows.time_type = s->def->time_type;
-	rows.zone = s->zone;
-	rows.backfill = true;
-	rows.desc = source ? source->result_desc : s->desc;
-	for (i = 0; i < SPI_processed; i++)
-	{
-		take_tuple(&rows, i, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, map);
-		if (source == NULL)
-			sp_rowset_set_time(&rows, i, s);
-		else
-			sp_rowset_set_result_time(&rows, i, source);
-	}
-	rows.n = SPI_processed;
-	scan->ordinal += rows.n;
-	MemoryContextSwitchTo(old);
-	note_times(scan, &rows);
-	if (source == NULL && s->dedup != NULL)
-	{
-		sp_dedup_apply(s, &rows);
-		sp_dedup_advance(s->dedup, sp_clock_behind(scan->max_time, s->def->watermark_us));
-	}
-	if (scan->window != NULL)
-		apply_to_window(scan, &rows);
-	else
-		apply_to_detector(scan, &rows);
-	sp_spill_try_again();
-}
-
 /* Let pg_stat_activity tell how far it is. */
 static void
-report_progress(const HistoryScan *scan)
+report_progress(HistoryScan *scan)
 {
 	char		text[256];
 
+	scan->reported = scan->history.ordinal;
 	snprintf(text, sizeof(text), "backfilling %s: " INT64_FORMAT " rows", scan->def->name,
-			 scan->ordinal);
+			 scan->history.ordinal);
 	pgstat_report_activity(STATE_RUNNING, text);
 }
 
-/* Run the query under the active snapshot, a rowset at a time. */
-static void
-scan_query(HistoryScan *scan, SpHistoryQuery *query, Oid reader)
+/* SpHistoryTake: rows through the object. */
+static bool
+take_rows(void *arg, SpRowSet *rows)
 {
-	List	   *settings = list_make1("search_path=pg_catalog, pg_temp");
-	SpUserContext user;
-	SPIPlanPtr	plan;
-	Portal		portal;
+	HistoryScan *scan = arg;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	sp_user_enter(&user, reader, settings);
-	plan = SPI_prepare(query->sql, query->nargs, query->types);
-	if (plan == NULL)
-		elog(ERROR, "the query over history can't be prepared: %s", query->sql);
-	portal = SPI_cursor_open(NULL, plan, query->args, NULL, true);
-	sp_user_leave(&user, true);
-	for (;;)
-	{
-		int64		before = scan->ordinal;
-
-		sp_user_enter(&user, reader, settings);
-		SPI_cursor_fetch(portal, true, SP_ROWSET_MAX);
-		sp_user_leave(&user, true);
-		if (SPI_processed == 0)
-			break;
-		apply_fetched(scan, query->map);
-		SPI_freetuptable(SPI_tuptable);
-		if (before / REPORT_EVERY_ROWS != scan->ordinal / REPORT_EVERY_ROWS)
-			report_progress(scan);
-		sp_debug_point("mid-backfill");
-	}
-	SPI_cursor_close(portal);
-	SPI_finish();
+	note_times(scan, rows);
+	sp_history_dedup(&scan->history, rows, scan->max_time);
+	if (scan->window != NULL)
+		apply_to_window(scan, rows);
+	else
+		apply_to_detector(scan, rows);
+	sp_spill_try_again();
+	if (scan->history.ordinal - scan->reported >= REPORT_EVERY_ROWS)
+		report_progress(scan);
+	sp_debug_point("mid-backfill");
+	return true;
 }
 
 /* All that the active snapshot sees, through the object; of a window's rows those sealed. */
 static void
 scan_history(HistoryScan *scan, int64 sealed)
 {
-	SpStream   *s = scan->stream;
+	SpStream   *s = scan->history.stream;
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 
 	scan->limit = sp_time_from_utc(now, s->def->time_type, s->zone);
 	scan->limit += Min(s->def->max_future_us, PG_INT64_MAX - 1 - Max(scan->limit, 0));
-	if (scan->source == NULL)
-	{
-		sp_registry_refresh_stream(s);
-		scan_query(scan, sp_history_query(s), s->def->o.owner);
-	}
-	else
-	{
-		SpHistoryQuery query = {results_query(scan->source, sealed)};
-
-		scan_query(scan, &query, scan->source->def->o.owner);
-	}
+	sp_history_read(&scan->history, sealed, take_rows, scan);
 }
 
 /*
@@ -439,7 +268,7 @@ drop_repeated(const SpObjectDef *def)
 static SpStream *
 get_dedup_stream(const HistoryScan *scan)
 {
-	return scan->source == NULL && scan->stream->dedup != NULL ? scan->stream : NULL;
+	return scan->history.source == NULL && scan->history.stream->dedup != NULL ? scan->history.stream : NULL;
 }
 
 /* In one transaction: the cut, what is before it, results, state. */
@@ -451,16 +280,16 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	sp_engine_limit_waits();
-	if (scan->source != NULL)
+	if (scan->history.source != NULL)
 		sp_backfill_cut_await_worker(area);
 	sp_backfill_cut_take(area, source);
 	sp_engine.upto = area->cut_lsn;
-	scan->lsn = area->lsn;
+	scan->history.lsn = area->lsn;
 	scan->max_time = PG_INT64_MIN;
 	if (get_dedup_stream(scan) != NULL)
 	{
-		scan->stream->dedup->horizon_limit = area->horizon;
-		scan->stream->dedup->output = scan->window ? &scan->window->output :
+		scan->history.stream->dedup->horizon_limit = area->horizon;
+		scan->history.stream->dedup->output = scan->window ? &scan->window->output :
 			&scan->detector->output;
 	}
 	sp_backfill_clear(scan->def);
@@ -471,7 +300,7 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	if (scan->detector != NULL)
 		drop_repeated(scan->def);
 	sp_checkpoint_save_filled(scan->window, scan->detector, get_dedup_stream(scan));
-	area->max_time = scan->source ? PG_INT64_MIN : scan->max_time;
+	area->max_time = scan->history.source ? PG_INT64_MIN : scan->max_time;
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	sp_debug_point("backfilled");
@@ -508,7 +337,7 @@ sp_engine_backfill(SpBackfillArea *area)
 		open_object(s, area->object);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
-		if (s->source == NULL)
+		if (s->history.source == NULL)
 			sp_backfill_cut_await_writers(area, s->def->source);
 		fill(area, s);
 		sp_backfill_cut_enter_phase(area, SP_BACKFILL_DONE);

@@ -232,12 +232,10 @@ apply_row(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, SpGroup *group)
 		sp_detector_add_result(d, rows, ev, i, &v);
 }
 
-/* A rowset of the source, in order. */
+/* A rowset of the source, in order, its expressions evaluated. */
 void
-sp_detector_apply(SpDetector *d, SpRowSet *rows)
+sp_detector_apply_evaluated(SpDetector *d, SpRowSet *rows, SpEvaluated *ev)
 {
-	SpEvaluated *ev = sp_expressions_evaluate(d->expressions, d->evaluated, d->nevaluated,
-											  rows, &d->output);
 	SpGroup   **groups = find_groups(d, rows, ev);
 	MemoryContext old = MemoryContextSwitchTo(rows->context);
 	int			i;
@@ -248,6 +246,15 @@ sp_detector_apply(SpDetector *d, SpRowSet *rows)
 			apply_row(d, rows, ev, i, groups[i]);
 	}
 	MemoryContextSwitchTo(old);
+}
+
+/* The same, to be evaluated. */
+void
+sp_detector_apply(SpDetector *d, SpRowSet *rows)
+{
+	sp_detector_apply_evaluated(d, rows,
+								sp_expressions_evaluate(d->expressions, d->evaluated,
+														d->nevaluated, rows, &d->output));
 }
 
 /* ---- durable form ---- */

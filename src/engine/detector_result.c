@@ -196,6 +196,7 @@ sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, co
 	alert = palloc0(sizeof(SpAlert));
 	alert->is_anomaly = v->finding.is_anomaly && !v->in_cooldown;
 	alert->notify = alert->is_anomaly && d->def->notify != NULL && !rows->backfill;
+	alert->time = rows->time[i];
 	alert->lsn = rows->lsn;
 	alert->ordinal = rows->first_ordinal + i;
 	alert->values = palloc0(sizeof(Datum) * d->natts);

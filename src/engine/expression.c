@@ -387,6 +387,8 @@ sp_run_guarded(const SpExpressions *exprs, MemoryContext context,
 	PG_END_TRY();
 	MemoryContextSwitchTo(oldcontext);
 	CurrentResourceOwner = oldowner;
+	if (!ok && exprs->in_session && sp_error_is_environment(*error))
+		ReThrowError(*error);
 	return ok;
 }
 

@@ -35,6 +35,7 @@ typedef struct SpExpressions
 	TupleTableSlot *slot;		/* of source_desc, virtual: its values point into a rowset */
 	ExprContext *econtext;
 	bool		simple;			/* all are attributes: nothing can throw */
+	bool		in_session;		/* not the worker's: what isn't a row's fault is raised */
 	int			max_attnum;		/* highest attribute used */
 	Bitmapset  *attributes;		/* the numbers of those used */
 	bool		whole_row;		/* all attributes are used */

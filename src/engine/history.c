@@ -8,7 +8,7 @@
  * of them rejected, any n - m are read (as the twins have it: see face/twin.c).
  *
  * The worker may be behind the snapshot: its dead letters are complete when it has read as
- * far.
+ * far, which its helper waits for.  A session does not: it may have written itself.
  */
 #include "engine/internal.h"
 
@@ -172,7 +172,8 @@ sp_history_query(const SpStream *s)
 	initStringInfo(&sql);
 	if (s->dedup != NULL)
 	{
-		wait_for_worker();
+		if (sp_my_worker != NULL)
+			wait_for_worker();
 		if (load_rejected(s, query->args))
 			query->nargs = SP_HISTORY_ARGS;
 	}

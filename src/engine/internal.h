@@ -110,6 +110,7 @@ typedef struct SpAlert
 	dlist_node	node;
 	bool		is_anomaly;
 	bool		notify;
+	int64		time;			/* of the event, in the unit of the source's time type */
 	XLogRecPtr	lsn;
 	int64		ordinal;
 	Datum	   *values;			/* of the result table's columns */
@@ -601,6 +602,7 @@ extern bool sp_having_passes_row(SpWindow *w, const Datum *values, const bool *n
 extern SpDetector *sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window);
 extern void sp_detector_apply(SpDetector *d, SpRowSet *rows);
 extern void sp_detector_is_damaged(const SpDetector *d);
+extern void sp_detector_apply_evaluated(SpDetector *d, SpRowSet *rows, SpEvaluated *ev);
 extern void sp_detector_write_value(void *detector, SpGroup *group, StringInfo buf);
 extern void sp_detector_read_value(void *detector, SpGroup *group, const char **p, const char *end);
 
