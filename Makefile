@@ -90,6 +90,7 @@ SCRIPT_PARTS = \
 	src/face/methods.sql \
 	src/face/score_online.sql \
 	src/face/backtest.sql \
+	src/face/explain.sql \
 	src/face/lifecycle.sql \
 	src/face/operate.sql \
 	src/face/views.sql

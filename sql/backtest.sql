@@ -196,9 +196,13 @@ RESET ROLE;
 SELECT streamproc.backtest(NULL);
 SELECT streamproc.backtest('reading');
 SELECT streamproc.backtest('plain', '2026-01-02', '2026-01-02');
+\set VERBOSITY terse
 SELECT streamproc.backtest('plain', params => '{"beta": 1}');
+\set VERBOSITY default
 SELECT streamproc.backtest('plain', params => '[1]');
+\set VERBOSITY terse
 SELECT streamproc.backtest('plain', params => '{"alpha": "much"}');
+\set VERBOSITY default
 SELECT streamproc.backtest('plain', threshold => 0);
 SELECT streamproc.backtest('plain', threshold => 'NaN');
 SELECT streamproc.backtest('plain', direction => 'up');
@@ -215,7 +219,9 @@ SELECT streamproc.backtest('plain', labels => 'TABLE label) l; DROP TABLE label;
 SELECT streamproc.backtest('plain', labels => '');
 SELECT streamproc.backtest_sweep('plain', '[1]');
 SELECT streamproc.backtest_sweep('plain', '{"alpha": []}');
+\set VERBOSITY terse
 SELECT streamproc.backtest_sweep('plain', '{"alpha": [[0.1]]}');
+\set VERBOSITY default
 SELECT streamproc.backtest_sweep('plain', '{"threshold": [1, -1]}');
 SELECT streamproc.backtest_sweep('plain', jsonb_build_object('alpha', (SELECT jsonb_agg(i / 100.0) FROM generate_series(1, 32) i),
 	'threshold', (SELECT jsonb_agg(i) FROM generate_series(1, 32) i)));

@@ -22,6 +22,10 @@ typedef struct SpVerdict
 	SpFinding	finding;
 	List	   *alerts;			/* of char * */
 	SpExplanation *why;			/* of an anomaly; not of rules */
+
+	/* where all scores are explained */
+	int64		learned;		/* points before this one */
+	int64		last_alert;		/* before this one; SP_NEVER_ALERTED */
 } SpVerdict;
 
 static inline SpSeries *

@@ -126,6 +126,14 @@ note_warm_up(SpDetector *d, const SpSeries *series, int32 was_ready)
 	d->learned = sp_series_learned(d->method, series);
 }
 
+/* The score will be explained, whatever it is, even where the kernel can't say anything yet. */
+static void
+prepare_explanation(const SpDetector *d, const SpSeries *series, SpVerdict *v)
+{
+	sp_online_clear_explanation(v->why, d->method->judge.setup.n);
+	v->learned = sp_series_learned(d->method, series);
+}
+
 /* How far is the point from what is expected? */
 static void
 judge_point(SpDetector *d, SpGroup *group, SpVerdict *v)
@@ -135,6 +143,8 @@ judge_point(SpDetector *d, SpGroup *group, SpVerdict *v)
 
 	v->why = d->explanation;
 	v->why->nparts = 0;
+	if (d->method->judge.setup.explain_all)
+		prepare_explanation(d, series, v);
 	sp_series_judge(d->method, series, d->pool, &v->point, d->def->store_all, &v->finding, v->why);
 	sp_group_changed(&d->groups, group);
 	if (!was_ready || !series->ready)
@@ -150,6 +160,7 @@ apply_cooldown(SpDetector *d, SpGroup *group, int64 time, SpVerdict *v)
 {
 	if (!v->finding.is_anomaly || d->def->cooldown_us == 0)
 		return;
+	v->last_alert = sp_detector_series(d, group)->last_alert;
 	v->in_cooldown = sp_series_in_cooldown(sp_detector_series(d, group), time,
 										   d->def->cooldown_us);
 	sp_group_changed(&d->groups, group);

@@ -1,18 +1,8 @@
 /*
  * detector_result.c
  *	  Result rows of detectors: what was found, and why.
- *
- * The explanation is of one shape for every method:
- *
- *	{"method": name,
- *	 "contributions": {part: amount, ...},				by feature, rule, or what the method looks at
- *	 "expected": {feature: {"value": x, "lower": x, "upper": x}, ...},
- *	 "nearest_normal": {feature: x, ...}}		the value, moved to the next bound; null: there is none
- *
- * The only feature of a method that takes a value is called "value".  What isn't known is null;
- * the last two are left out for rules, and where nothing is known.
  */
-#include "engine/detector.h"
+#include "engine/explanation.h"
 
 #include <math.h>
 
@@ -24,109 +14,9 @@
 #include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
-#include "utils/json.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
-
-/* Append "name": number, null where it isn't one. */
-static void
-append_number(StringInfo buf, const char *name, double x)
-{
-	escape_json(buf, name);
-	appendStringInfoString(buf, ": ");
-	if (isnan(x) || isinf(x))
-		appendStringInfoString(buf, "null");
-	else
-		appendStringInfoString(buf, DatumGetCString(DirectFunctionCall1(float8out,
-																		Float8GetDatum(x))));
-}
-
-/* Append ["name": ], with a comma before all but the first. */
-static void
-append_name(StringInfo buf, const char *name, bool first)
-{
-	if (!first)
-		appendStringInfoString(buf, ", ");
-	escape_json(buf, name);
-	appendStringInfoString(buf, ": ");
-}
-
-static const char *
-feature_name(const SpDetector *d, int feature)
-{
-	return d->def->has_value ? "value" : d->def->feature_names[feature];
-}
-
-/* "expected" and "nearest_normal", where something is known. */
-static void
-append_expected(const SpDetector *d, const SpVerdict *v, StringInfo buf)
-{
-	int			n = d->method->judge.setup.n;
-	StringInfoData nearest;
-	bool		any = false;
-
-	initStringInfo(&nearest);
-	appendStringInfoString(buf, ", \"expected\": {");
-	for (int f = 0; f < n; f++)
-	{
-		double		expected = v->why->expected[f];
-		double		lower = v->why->lower[f];
-		double		upper = v->why->upper[f];
-
-		if (isnan(expected) && isnan(lower) && isnan(upper))
-			continue;
-		append_name(buf, feature_name(d, f), !any);
-		appendStringInfoChar(buf, '{');
-		append_number(buf, "value", expected);
-		appendStringInfoString(buf, ", ");
-		append_number(buf, "lower", lower);
-		appendStringInfoString(buf, ", ");
-		append_number(buf, "upper", upper);
-		appendStringInfoChar(buf, '}');
-		if (any)
-			appendStringInfoString(&nearest, ", ");
-		append_number(&nearest, feature_name(d, f), isnan(lower) && isnan(upper) ? NAN :
-					  v->x[f] < lower ? lower : v->x[f] > upper ? upper : v->x[f]);
-		any = true;
-	}
-	appendStringInfo(buf, "}, \"nearest_normal\": {%s}", nearest.data);
-}
-
-/* Why it is an anomaly. */
-static Datum
-explain(SpDetector *d, const SpVerdict *v)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	appendStringInfo(&buf, "{\"method\": \"%s\", \"contributions\": {", d->method->name);
-	if (v->why == NULL)
-	{
-		foreach(lc, v->alerts)
-		{
-			append_name(&buf, lfirst(lc), lc == list_head(v->alerts));
-			appendStringInfoChar(&buf, '1');
-		}
-		appendStringInfoString(&buf, "}}");
-		return DirectFunctionCall1(jsonb_in, CStringGetDatum(buf.data));
-	}
-	for (int i = 0; i < v->why->nparts; i++)
-	{
-		const SpPart *part = &v->why->parts[i];
-
-		if (i > 0)
-			appendStringInfoString(&buf, ", ");
-		append_number(&buf, part->name != NULL ? part->name : feature_name(d, part->feature),
-					  part->amount);
-	}
-	appendStringInfoChar(&buf, '}');
-	append_expected(d, v, &buf);
-	appendStringInfoChar(&buf, '}');
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(buf.data));
-}
 
 /* text[] of strings */
 static Datum
@@ -222,7 +112,10 @@ sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, co
 	{
 		alert->values[at] = text_array(v->alerts);
 		alert->nulls[at] = false;
-		alert->values[at + 1] = explain(d, v);
+	}
+	if (v->finding.is_anomaly || d->method->judge.setup.explain_all)
+	{
+		alert->values[at + 1] = sp_explanation_make(d, rows, v);
 		alert->nulls[at + 1] = false;
 	}
 	at = copy_columns(d, alert, at + 2, ev, d->first_carry, d->def->ncarry, i);

@@ -27,6 +27,7 @@ struct SpRehearsal
 	int64		sealed;			/* of a window that is read */
 	int			n;
 	SpDetector **detectors;		/* [n] */
+	int64		explain_from;	/* in the source's time; DT_NOEND: never */
 	SpImage		keys;			/* of the detector's keys, if it has any */
 
 	/* at work */
@@ -81,7 +82,7 @@ describe_keys(const SpDetector *d)
 
 /* What is to be tried, and what it reads. */
 static void
-open_objects(SpRehearsal *r, const SpDefinitions *definitions, List *variants, bool explains)
+open_objects(SpRehearsal *r, const SpDefinitions *definitions, List *variants)
 {
 	const SpDetectorDef *first = linitial(variants);
 	ListCell   *lc;
@@ -103,7 +104,6 @@ open_objects(SpRehearsal *r, const SpDefinitions *definitions, List *variants, b
 		d = sp_detector_open(def, r->history.source ? NULL : r->history.stream,
 							 r->history.source);
 		d->expressions->in_session = true;
-		unconstify(SpMethod *, d->method)->judge.setup.explain_all = explains;
 		r->detectors[r->n++] = d;
 	}
 	if (first->nkeys > 0)
@@ -111,7 +111,7 @@ open_objects(SpRehearsal *r, const SpDefinitions *definitions, List *variants, b
 }
 
 SpRehearsal *
-sp_rehearsal_open(const SpDefinitions *definitions, List *variants, bool explains)
+sp_rehearsal_open(const SpDefinitions *definitions, List *variants, TimestampTz explain_from)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamproc rehearsal",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -130,13 +130,15 @@ sp_rehearsal_open(const SpDefinitions *definitions, List *variants, bool explain
 	sp_engine.context = context;
 	PG_TRY();
 	{
-		open_objects(r, definitions, variants, explains);
+		open_objects(r, definitions, variants);
 	}
 	PG_FINALLY();
 	{
 		sp_engine.context = engine;
 	}
 	PG_END_TRY();
+	r->explain_from = sp_time_from_utc(explain_from, r->history.stream->def->time_type,
+									   r->history.stream->zone);
 	if (r->history.source != NULL)
 		r->sealed = find_sealed(r->history.source);
 	MemoryContextSwitchTo(old);
@@ -191,6 +193,14 @@ cut_rows(const SpRehearsal *r, SpRowSet *rows)
 	return true;
 }
 
+/* Are there some among the rows that are to be explained, whatever is said of them? */
+static void
+explain_rows(const SpRehearsal *r, SpDetector *d, const SpRowSet *rows)
+{
+	unconstify(SpMethod *, d->method)->judge.setup.explain_all =
+		r->explain_from != DT_NOEND && rows->time[rows->n - 1] >= r->explain_from;
+}
+
 /* SpHistoryTake */
 static bool
 take_rows(void *arg, SpRowSet *rows)
@@ -215,6 +225,7 @@ take_rows(void *arg, SpRowSet *rows)
 		CHECK_FOR_INTERRUPTS();
 		ev->pass = MemoryContextAlloc(rows->context, rows->n);
 		memcpy(ev->pass, pass, rows->n);
+		explain_rows(r, r->detectors[v], rows);
 		sp_detector_apply_evaluated(r->detectors[v], rows, ev);
 		hand_over(r, v);
 	}

@@ -32,11 +32,12 @@ typedef void (*SpRehearsalTake) (void *arg, const SpSaid *said);
 
 /*
  * variants: of SpDetectorDef *, definitions of one detector that differ in their method's
- * use only.  explains: say of every row why it is an anomaly, or why not.  In the current
- * memory context.
+ * use only.  explain_from: of rows from then on the column "explanation" tells in any case why
+ * the row is an anomaly, or why not, see explanation.h; DT_NOEND: of none.  In the current memory
+ * context.
  */
 extern SpRehearsal *sp_rehearsal_open(const SpDefinitions *definitions, List *variants,
-									  bool explains);
+									  TimestampTz explain_from);
 
 /*
  * Rows of events before that time, in order of event time; of those of one time in the order

@@ -205,7 +205,7 @@ run_all(Run *run, List *variants, const SpLabels *labels, SpRehearsalTake take)
 		for (int v = 0; v < n; v++)
 			sp_tally_init(&run->tallies[v], labels);
 	}
-	run->rehearsal = sp_rehearsal_open(run->trial->definitions, variants, false);
+	run->rehearsal = sp_rehearsal_open(run->trial->definitions, variants, DT_NOEND);
 	sp_rehearsal_run(run->rehearsal, run->trial->before, take, run);
 	sp_rehearsal_close(run->rehearsal);
 }

@@ -74,15 +74,17 @@ load_definition(SpTrial *trial)
 					 "replace => true.")));
 }
 
-/* An error unless its source has a history. */
-static void
-check_history(const SpTrial *trial)
+const char *
+sp_trial_obstacle(const SpTrial *trial)
 {
-	const char *obstacle;
+	return trial->stream->o.relid == trial->object.source ? sp_twin_obstacle(trial->stream) : NULL;
+}
 
-	if (trial->stream->o.relid != trial->object.source)
-		return;
-	obstacle = sp_twin_obstacle(trial->stream);
+void
+sp_trial_check_history(const SpTrial *trial)
+{
+	const char *obstacle = sp_trial_obstacle(trial);
+
 	if (obstacle != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -99,12 +101,12 @@ sp_trial_open(FunctionCallInfo fcinfo, int n, SpTrial *trial)
 	trial->stream = sp_lifecycle_stream(&trial->object);
 	trial->from = DT_NOBEGIN;
 	trial->before = DT_NOEND;
-	check_history(trial);
 }
 
 void
 sp_trial_limit(FunctionCallInfo fcinfo, int n, SpTrial *trial)
 {
+	sp_trial_check_history(trial);
 	if (!PG_ARGISNULL(n))
 		trial->from = PG_GETARG_TIMESTAMPTZ(n);
 	if (!PG_ARGISNULL(n + 1))

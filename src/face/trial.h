@@ -30,7 +30,14 @@ typedef struct SpTrial
  */
 extern void sp_trial_open(FunctionCallInfo fcinfo, int n, SpTrial *trial);
 
-/* From argument n, and before argument n + 1; where they are null there is no such limit. */
+/* Why its source has no history, or NULL: it has; and an error about that. */
+extern const char *sp_trial_obstacle(const SpTrial *trial);
+extern void sp_trial_check_history(const SpTrial *trial);
+
+/*
+ * From argument n, and before argument n + 1; where they are null there is no such limit.  An error
+ * where there is no history.
+ */
 extern void sp_trial_limit(FunctionCallInfo fcinfo, int n, SpTrial *trial);
 
 /*
