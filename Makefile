@@ -2,6 +2,7 @@
 # make install     install (needs the right)  make check-pg PG=17|18   the same on another major
 # make dev         build, warnings are errors make lint       house rules
 # make check-fuzz  windows made by chance, thousands of them
+# make check-drift numerics after 10^9 events (EVENTS=), some ten minutes
 # make demo        a tour on a private cluster (KEEP=1 leaves it running)
 # make bench | unit | fuzz | format | format-check | setup
 # make bench-nab DATA=folder      the Numenta Anomaly Benchmark
@@ -10,7 +11,7 @@
 
 # Targets that only run a script. They are kept apart from PGXS, which has a
 # "check" of its own that does nothing but say so.
-SCRIPTED = setup dev check check-pg check-fuzz lint unit fuzz demo bench bench-nab format format-check
+SCRIPTED = setup dev check check-pg check-fuzz check-drift lint unit fuzz demo bench bench-nab format format-check
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -33,6 +34,9 @@ check-pg:
 check-fuzz:
 	@test/setup
 	@test/property/run --cases $${CASES:-3000}
+
+check-drift:
+	@EVENTS=$${EVENTS:-1000000000} SHOW=1 PLAIN=1 test/unit/run drift
 
 lint:
 	@test/lint

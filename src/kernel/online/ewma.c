@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "kernel/online/moments.h"
 #include "kernel/online/normal.h"
 
 static const SpParam param_table[] = {
@@ -50,8 +51,8 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 		return false;
 
 	s->weight = weight;
-	s->mean = mean;
-	s->variance = variance;
+	s->mean = sp_moments_fade(mean);
+	s->variance = sp_moments_fade(variance);
 	s->count++;
 	return true;
 }

@@ -16,6 +16,8 @@
  *	mean_n = mean_(n-1) + r d
  *	var_n  = (1 - r) (var_(n-1) + r d^2)               = sum w_i (x_i - mean_n)^2 / W_n
  *
+ * (Fading to 0 as in moments.h.)
+ *
  * The score of x against a state is z = (x - mean) / sqrt(var) for direction high, -z for
  * low, |z| for both; it lies within +-SP_SCORE_MAX.  Where var is 0 (the series was
  * constant) a value equal to the mean, up to rounding, scores 0, and any other

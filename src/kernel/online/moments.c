@@ -23,8 +23,8 @@ sp_moments_add(SpMoments *m, double alpha, double x)
 		return false;
 
 	m->weight = weight;
-	m->mean = mean;
-	m->variance = variance;
+	m->mean = sp_moments_fade(mean);
+	m->variance = sp_moments_fade(variance);
 	return true;
 }
 
