@@ -6,12 +6,13 @@
 # make demo        a tour on a private cluster (KEEP=1 leaves it running)
 # make bench | unit | fuzz | format | format-check | setup
 # make bench-nab DATA=folder      the Numenta Anomaly Benchmark
+# make bench-nab-budget DATA=folder   how well alerts_per_day is kept on its series
 #
 # PG_CONFIG=... chooses the PostgreSQL to build for.
 
 # Targets that only run a script. They are kept apart from PGXS, which has a
 # "check" of its own that does nothing but say so.
-SCRIPTED = setup dev check check-pg check-fuzz check-drift lint unit fuzz demo bench bench-nab format format-check
+SCRIPTED = setup dev check check-pg check-fuzz check-drift lint unit fuzz demo bench bench-nab bench-nab-budget format format-check
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -54,6 +55,9 @@ demo:
 # DATA would be PGXS's in whatever runs below.
 bench-nab:
 	@env -u DATA NAB_DATA='$(DATA)' MAKEFLAGS= MAKEOVERRIDES= test/bench/run nab
+
+bench-nab-budget:
+	@env -u DATA NAB_DATA='$(DATA)' MAKEFLAGS= MAKEOVERRIDES= test/bench/run nab_budget
 
 bench:
 	@test/bench/run

@@ -87,12 +87,12 @@ get_point(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup *
 	if (!get_numbers(d, rows, ev, i, group, v))
 		return false;
 	v->point.x = v->x;
-	if (!method->judge.kernel->uses_time)
+	if (!method->uses_time)
 		return true;
 	if (TIMESTAMP_NOT_FINITE(rows->time[i]))
 	{
 		sp_output_dead(&d->output, rows, i, "time_range", "22008",
-					   "the detector's method needs an event time that is finite");
+					   "the detector needs an event time that is finite");
 		return false;
 	}
 	v->point.time = sp_time_to_utc(rows->time[i], rows->time_type, rows->zone);
@@ -161,7 +161,7 @@ apply_cooldown(SpDetector *d, SpGroup *group, int64 time, SpVerdict *v)
 	if (!v->finding.is_anomaly || d->def->cooldown_us == 0)
 		return;
 	v->last_alert = sp_detector_series(d, group)->last_alert;
-	v->in_cooldown = sp_series_in_cooldown(sp_detector_series(d, group), time,
+	v->in_cooldown = sp_series_in_cooldown(d->method, sp_detector_series(d, group), d->pool, time,
 										   d->def->cooldown_us);
 	sp_group_changed(&d->groups, group);
 }

@@ -11,6 +11,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -22,10 +23,12 @@ static const char *const missings[] = {"skip", "zero", "last", "dead_letter", NU
 static const char *const calibrates[] = {"key", "detector", "none", NULL};
 
 const SpParam sp_method_common_params[] = {
+	{"alerts_per_day", SP_PARAM_FLOAT, offsetof(SpMethod, alerts_per_day), NAN, 1e-3, 1e6,
+	"the threshold moves, so that there are so many alerts a day of all keys together", NULL, "none"},
 	{"calibrate", SP_PARAM_CHOICE, offsetof(SpMethod, calibrate), NAN, 0, 0,
 	"p_value is told from the scores before it: of the same key (96 bytes a key), or of all keys of the "
 	"detector; none: by the method's own theory, if it has one", calibrates,
-	"key; of records detector"},
+	"key; of records, and with alerts_per_day, detector"},
 	{"escape", SP_PARAM_INT, offsetof(SpMethod, judge.setup.escape), 20, 0, 1000000000,
 	"with learn 'normal' or 'capped' (spot, dspot: always), so many flagged values in a row on one side "
 	"are learned all the same; 0: never", NULL, NULL},
@@ -365,6 +368,44 @@ read_params(const Reading *r)
 	}
 }
 
+/* With a budget a threshold can't be given, nor scores be told apart by key. */
+static void
+check_budget(const Reading *r, const SpMethodUse *use)
+{
+	if (!isnan(use->threshold))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"threshold\" is %g, and parameter \"alerts_per_day\" of method "
+						"\"%s\" is %g",
+						use->threshold, r->method->name, r->method->alerts_per_day),
+				 errhint("Give one of them: alerts_per_day moves the threshold.")));
+	if (r->method->calibrate != SP_CALIBRATE_DETECTOR)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"calibrate\" of method \"%s\" can't be \"%s\" with \"alerts_per_day\"",
+						r->method->name, calibrates[r->method->calibrate]),
+				 errhint("All keys have one threshold, from the scores of all of them: leave "
+						 "\"calibrate\" out.")));
+}
+
+/* Which scores tell how probable one is, and what goes with it? */
+static void
+settle_calibration(const Reading *r, const SpMethodUse *use)
+{
+	SpMethod   *method = r->method;
+	const SpKernel *kernel = method->judge.kernel;
+	bool		has_budget = !isnan(method->alerts_per_day);
+
+	if (kernel == NULL)
+		method->calibrate = SP_CALIBRATE_NONE;
+	else if (method->calibrate == SP_CALIBRATE_UNSET)
+		method->calibrate = has_budget || kernel->is_sparse ? SP_CALIBRATE_DETECTOR : SP_CALIBRATE_KEY;
+	if (has_budget)
+		check_budget(r, use);
+	method->judge.setup.is_fine = has_budget;
+	method->uses_time = kernel != NULL && (has_budget || kernel->uses_time);
+}
+
 SpMethod *
 sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 {
@@ -391,9 +432,10 @@ sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 		if ((p->type == SP_PARAM_INT || p->type == SP_PARAM_CHOICE) && !isnan(p->default_value))
 			*(int32 *) ((char *) method + p->offset) = (int32) p->default_value;
 	}
-	method->calibrate = kernel == NULL ? SP_CALIBRATE_NONE :
-		kernel->is_sparse ? SP_CALIBRATE_DETECTOR : SP_CALIBRATE_KEY;
+	method->calibrate = SP_CALIBRATE_UNSET;
+	method->alerts_per_day = get_float8_nan();
 	read_params(&r);
+	settle_calibration(&r, use);
 	conflict = kernel != NULL && kernel->conflict != NULL ? kernel->conflict(r.params, n) : NULL;
 	if (conflict != NULL)
 		ereport(ERROR,

@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include <math.h>
+
 #include "datatype/timestamp.h"
 #include "kernel/online/judge.h"
 #include "pgtime.h"
@@ -26,7 +28,8 @@ typedef enum SpCalibrate
 {
 	SP_CALIBRATE_KEY,			/* those of its key */
 	SP_CALIBRATE_DETECTOR,		/* those of all keys */
-	SP_CALIBRATE_NONE			/* none: the method's theory does, if it has one */
+	SP_CALIBRATE_NONE,			/* none: the method's theory does, if it has one */
+	SP_CALIBRATE_UNSET			/* not of a method that is open */
 } SpCalibrate;
 
 /* A method with its parameters. */
@@ -39,7 +42,15 @@ typedef struct SpMethod
 	pg_tz	   *zone;			/* of the kernel's local clock; NULL: UTC */
 	int32		missing;		/* SpMissing */
 	int32		calibrate;		/* SpCalibrate */
+	double		alerts_per_day; /* of all keys; NaN: the threshold is constant */
+	bool		uses_time;		/* points need a finite event time */
 } SpMethod;
+
+static inline bool
+sp_method_has_budget(const SpMethod *method)
+{
+	return !isnan(method->alerts_per_day);
+}
 
 /* False: there is no such method.  *kernel: NULL for rules. */
 extern bool sp_method_find(const char *name, const SpKernel **kernel);

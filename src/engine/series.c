@@ -127,43 +127,76 @@ get_theoretical_p(const SpMethod *method, const SpScore *score)
 	return score->ready ? kernel->p_value(&method->judge.setup, score->score) : 1;
 }
 
-/* How probable is the score, if that is wanted?  Then it counts for those that follow. */
+/* By the scores before it, which it isn't one of yet. */
 static inline double
-calibrate(SpCalibration *c, SpCalibrationSize size, const SpScore *score, bool wants_p_value)
+get_p(const SpCalibration *c, SpCalibrationSize size, const SpScore *score)
 {
-	double		p = get_float8_nan();
+	return score->ready ? sp_calibration_p_value(c, size, score->score) : 1;
+}
 
-	if (wants_p_value)
-		p = score->ready ? sp_calibration_p_value(c, size, score->score) : 1;
-	if (score->ready)
-		sp_calibration_add(c, size, score->score, 0);
-	return p;
+/* Judge a point by the threshold of the budget, where there is one that is known. */
+static void
+judge_by_budget(const SpMethod *method, SpSeries *series, SpPool *pool, const SpPoint *point,
+				SpFinding *finding, SpExplanation *why)
+{
+	SpJudge		judge = method->judge;
+	double		threshold = sp_pool_threshold(pool, method->alerts_per_day);
+
+	if (!isnan(threshold))
+		judge.setup.threshold = threshold;
+	finding->is_anomaly = sp_judge_point(&judge, &series->run, get_state(series), point,
+										 &finding->score, why);
+	finding->threshold = judge.setup.threshold;
+}
+
+/* The score counts for those that follow. */
+static inline void
+count_score(const SpMethod *method, SpSeries *series, SpPool *pool, const SpPoint *point,
+			const SpFinding *finding)
+{
+	const SpScore *score = &finding->score;
+
+	if (!score->ready)
+		return;
+	if (method->calibrate == SP_CALIBRATE_KEY)
+		sp_calibration_add(get_calibration(method, series), SP_CALIBRATION_SMALL, score->score, 0);
+	else if (sp_method_has_budget(method))
+		sp_pool_spend(pool, score->score, point->time, method->alerts_per_day, finding->is_anomaly);
+	else if (method->calibrate == SP_CALIBRATE_DETECTOR)
+		sp_pool_add(pool, score->score, 0);
+}
+
+/* How probable was the score? */
+static double
+get_p_value(const SpMethod *method, const SpSeries *series, const SpPool *pool,
+			const SpScore *score)
+{
+	switch ((SpCalibrate) method->calibrate)
+	{
+		case SP_CALIBRATE_KEY:
+			return get_p(get_calibration(method, series), SP_CALIBRATION_SMALL, score);
+		case SP_CALIBRATE_DETECTOR:
+			return get_p(&pool->calibration.head, SP_CALIBRATION_FULL, score);
+		default:
+			return get_theoretical_p(method, score);
+	}
 }
 
 void
 sp_series_judge(const SpMethod *method, SpSeries *series, SpPool *pool, const SpPoint *point,
 				bool wants_p_value, SpFinding *finding, SpExplanation *why)
 {
-	const SpScore *score = &finding->score;
-
-	finding->is_anomaly = sp_judge_point(&method->judge, &series->run, get_state(series), point,
-										 &finding->score, why);
-	wants_p_value |= finding->is_anomaly;
-	switch ((SpCalibrate) method->calibrate)
+	if (sp_method_has_budget(method))
+		judge_by_budget(method, series, pool, point, finding, why);
+	else
 	{
-		case SP_CALIBRATE_KEY:
-			finding->p_value = calibrate(get_calibration(method, series), SP_CALIBRATION_SMALL,
-										 score, wants_p_value);
-			break;
-		case SP_CALIBRATE_DETECTOR:
-			finding->p_value = calibrate(&pool->calibration.head, SP_CALIBRATION_FULL,
-										 score, wants_p_value);
-			break;
-		case SP_CALIBRATE_NONE:
-			finding->p_value = wants_p_value ? get_theoretical_p(method, score) : get_float8_nan();
-			break;
+		finding->is_anomaly = sp_judge_point(&method->judge, &series->run, get_state(series), point,
+											 &finding->score, why);
+		finding->threshold = method->judge.setup.threshold;
 	}
-	finding->threshold = method->judge.setup.threshold;
+	finding->p_value = finding->is_anomaly || wants_p_value ?
+		get_p_value(method, series, pool, &finding->score) : get_float8_nan();
+	count_score(method, series, pool, point, finding);
 	/* one that was ready may have forgotten what it knew */
 	if (!series->ready || !finding->score.ready)
 		note_ready(method, series);
@@ -178,10 +211,15 @@ sp_series_learned(const SpMethod *method, const SpSeries *series)
 }
 
 bool
-sp_series_in_cooldown(SpSeries *series, int64 time, int64 cooldown_us)
+sp_series_in_cooldown(const SpMethod *method, SpSeries *series, SpPool *pool, int64 time,
+					  int64 cooldown_us)
 {
 	if (series->last_alert != SP_NEVER_ALERTED && time - cooldown_us < series->last_alert)
+	{
+		if (sp_method_has_budget(method))
+			sp_pool_forgive(pool);
 		return true;
+	}
 	series->last_alert = time;
 	return false;
 }

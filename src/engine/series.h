@@ -90,8 +90,12 @@ sp_series_remembers(const SpMethod *method)
 	return method->missing == SP_MISSING_LAST;
 }
 
-/* One alert an episode: is an anomaly at that time part of one that was alerted?  Else it is now. */
-extern bool sp_series_in_cooldown(SpSeries *series, int64 time, int64 cooldown_us);
+/*
+ * One alert an episode: is an anomaly at that time, the point judged last, part of one that was alerted?
+ * Then it is no alert of the budget.  Else the episode is alerted now.
+ */
+extern bool sp_series_in_cooldown(const SpMethod *method, SpSeries *series, SpPool *pool, int64 time,
+								  int64 cooldown_us);
 
 /* Durable form.  read returns its end, or NULL when it isn't one of this method. */
 extern void sp_series_write(const SpMethod *method, const SpSeries *series, StringInfo buf);

@@ -192,6 +192,8 @@ check_params(FunctionCallInfo fcinfo, const Draft *draft)
 				 errhint("For example, params => '{\"alpha\": 0.1}'.")));
 	if (PG_ARGISNULL(VALUE))
 		use.n = list_length(sp_parameter_strings(fcinfo, FEATURES, "features"));
+	if (!PG_ARGISNULL(THRESHOLD))
+		use.threshold = PG_GETARG_FLOAT8(THRESHOLD);
 	(void) sp_method_open(draft->method, params, &use);
 }
 

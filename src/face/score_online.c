@@ -253,7 +253,7 @@ get_point(FunctionCallInfo fcinfo, const Scorer *scorer, SpSeries *series, doubl
 		return false;
 	point->x = x;
 	point->time = point->local = DatumGetInt64(ts);
-	if (!scorer->method->judge.kernel->uses_time)
+	if (!scorer->method->uses_time)
 		return true;
 	if (TIMESTAMP_NOT_FINITE(point->time))
 		return false;

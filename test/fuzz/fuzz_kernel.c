@@ -206,6 +206,7 @@ open_online(FuzzInput *in, Online *o, const SpKernel *kernel)
 	o->setup.direction = kernel->has_direction ? SP_DIRECTION_BOTH + take_below(in, 3) :
 		SP_DIRECTION_BOTH;
 	o->setup.explain_all = take_below(in, 2) == 1;
+	o->setup.is_fine = o->setup.explain_all;
 	o->size = sp_online_state_size(kernel, o->params, o->setup.n);
 	if ((kernel->conflict != NULL && kernel->conflict(o->params, o->setup.n) != NULL) ||
 		o->size > MAX_STATE)

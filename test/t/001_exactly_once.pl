@@ -42,6 +42,8 @@ SELECT streamproc.create_detector('event_rule', 'event', method => 'rule',
 	rules => ARRAY['value > 950 AS "Too high"'], carry => ARRAY['id AS event_id']);
 SELECT streamproc.create_detector('click_ewma', 'click', method => 'ewma', value => 'value',
 	keys => ARRAY['key'], params => '{"alpha": 0.1}', carry => ARRAY['id AS event_id'], store => 'all');
+SELECT streamproc.create_detector('click_budget', 'click', method => 'ewma', value => 'value',
+	params => '{"alerts_per_day": 3000}', carry => ARRAY['id AS event_id'], store => 'all');
 SELECT streamproc.create_detector('busy_minute', 'event_final', method => 'rule',
 	rules => ARRAY['n > 5 AS "Busy"'], carry => ARRAY['n']);
 SQL
@@ -84,6 +86,9 @@ sub results_ok
 		[ 'event_rule', 'SELECT event_id, event_time FROM event_rule', 'SELECT id, ts FROM event WHERE value > 950' ],
 		[ 'click_ewma', 'SELECT event_id, key, value, event_time FROM click_ewma',
 			'SELECT id, key, value, ts FROM click_mirror' ],
+		[ 'click_budget', 'SELECT event_id, score, p_value, is_anomaly, upper_bound FROM click_budget',
+			q{SELECT id, (s).score, (s).p_value, (s).is_anomaly, (s).upper_bound FROM (SELECT id,
+				streamproc.score_online('ewma', ts, value, '{"alerts_per_day": 3000}') OVER (ORDER BY id) AS s FROM click_mirror) m} ],
 		[ 'busy_minute', 'SELECT key, n, event_time FROM busy_minute',
 			q{SELECT key, n, window_end - interval '1 microsecond' FROM event_final WHERE n > 5} ]);
 

@@ -607,6 +607,76 @@ test_textbook(void)
 	}
 }
 
+/*
+ * Fine scores of size micro: the largest excess whenever there is one, and how near the three records
+ * are; as the header has it, in double precision.
+ */
+static void
+test_fine(const Series *in)
+{
+	static const double alphas[3] = {1.0, 0.088, 0.0185};
+	static const double weights[3] = {0.810, 1.093, 1.045};
+	SpRecordsParams params;
+	SpSetup		setup = make_setup(&params, SP_RECORDS_MICRO);
+	double		y[3] = {0};
+	PlainRecord records[3] = {{0}};
+	double		c = 0.0;
+	void	   *state;
+	int			broken = 0;
+	int			different = 0;
+
+	setup.is_fine = true;
+	setup.threshold = 0.0;
+	state = make_state(&setup);
+	for (int i = 0; i < in->n; i++)
+	{
+		SpExplanation why;
+		SpScore		score = step_value(state, &setup, in->time[i], in->x[i], &why);
+		double		excess = 0.0;
+		double		distance = 0.0;
+		double		sum = 0.0;
+
+		c = i == 0 ? in->x[0] : c + fmax(1.0 / (i + 1), 1.0 / 9603) * (in->x[i] - c);
+		for (int k = 0; k < 3; k++)
+		{
+			double		range = records[k].hi - records[k].lo + 1e-9 * fabs(c) + 1e-12;
+
+			y[k] = i == 0 ? in->x[0] : y[k] + fmax(1.0 / (i + 1), alphas[k]) * (in->x[i] - y[k]);
+			if (i > 0)
+				distance += fmax(0.0, fmin(records[k].hi - y[k], y[k] - records[k].lo) / range) / 3;
+			excess = fmax(excess, weights[k] * plain_record(&records[k], y[k], i, 9603, &c, c));
+		}
+		broken += excess > 0.0;
+		if (i <= 50)
+		{
+			check(score.score == 0.0);
+			continue;
+		}
+		for (int part = 0; part < why.nparts; part++)
+			sum += why.parts[part].amount;
+		check_near(sum, score.score, 1e-9);
+		different += fabs(score.score - (excess + 0.001 * exp2(-16.0 * distance))) > 2e-5 + 1e-3 * excess;
+	}
+	if (getenv("SHOW"))
+		printf("fine: %d broken, %d of %d differ\n", broken, different, in->n);
+	check(broken > 20 && different <= in->n / 500);
+	free(state);
+
+	/* a crest that is given is kept */
+	params.crest = 2.254;
+	state = make_state(&setup);
+	for (int i = 0, last = -1000; i < in->n; i++)
+	{
+		SpScore		score = step_value(state, &setup, in->time[i], in->x[i], NULL);
+
+		check(score.score <= 0.0010001 || i - last > 109 || score.score > scores[last]);
+		scores[i] = score.score;
+		if (score.score > 0.00101)
+			last = i;
+	}
+	free(state);
+}
+
 int
 main(void)
 {
@@ -623,6 +693,8 @@ main(void)
 	made.x[7000] += 300;
 	test_plain(&made);
 	test_benchmark(&taxi, &server);
+	test_fine(&taxi);
+	test_fine(&server);
 	test_units();
 	test_rest();
 	test_hours();

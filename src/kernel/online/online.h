@@ -57,6 +57,7 @@ typedef struct SpSetup
 	double		threshold;		/* above it a score is an anomaly; here for the bounds */
 	int32_t		escape;			/* so many anomalies in a row are what is usual now; 0: never */
 	bool		explain_all;	/* explain every score, also those that are not above it */
+	bool		is_fine;		/* sparse scores shall tell apart also what would be 0 */
 } SpSetup;
 
 typedef struct SpScore

@@ -14,6 +14,10 @@
 #define MAX_EXPERTS		9
 #define MAX_QUIET		4095
 
+/* Fine scores: this at the ends of all envelopes, and halved so many times in a range of theirs. */
+#define NEAR_SCORE		1e-3f
+#define NEAR_OCTAVES	16.0f
+
 /* What a size has for itself. */
 typedef struct Tuning
 {
@@ -77,9 +81,13 @@ get_rest(const SpRecordsParams *params)
 }
 
 static float
-get_crest(const SpRecordsParams *params)
+get_crest(const SpSetup *setup)
 {
-	return isnan(params->crest) ? get_tuning(params)->crest : (float) params->crest;
+	const SpRecordsParams *params = setup->params;
+
+	if (!isnan(params->crest))
+		return (float) params->crest;
+	return setup->is_fine ? 0.0f : get_tuning(params)->crest;
 }
 
 static double
@@ -129,7 +137,8 @@ set_bounds(const SpRecordsHead *head, const SpSetup *setup, SpScore *result)
 	float		hi;
 	float		lo;
 	const SpRecordsParams *params = setup->params;
-	double		needed = setup->threshold > 0.0 ? setup->threshold : 0.0;
+	double		least = setup->is_fine ? NEAR_SCORE : 0.0;
+	double		needed = setup->threshold > least ? setup->threshold - least : 0.0;
 	double		range;
 
 	if (sp_records_count(head) > 0)
@@ -138,7 +147,7 @@ set_bounds(const SpRecordsHead *head, const SpSetup *setup, SpScore *result)
 		return;
 	if (sp_records_quiet(head) <= get_rest(params))
 	{
-		double		crest = get_crest(params) * head->emitted;
+		double		crest = get_crest(setup) * head->emitted;
 
 		if (crest > needed)
 			needed = crest;
@@ -153,8 +162,9 @@ set_bounds(const SpRecordsHead *head, const SpSetup *setup, SpScore *result)
 
 /* Of what is best, what is emitted; the event is over. */
 static float
-emit(SpRecordsHead *head, const SpRecordsParams *params, int count, float best)
+emit(SpRecordsHead *head, const SpSetup *setup, int count, float best)
 {
+	const SpRecordsParams *params = setup->params;
 	int			quiet = sp_records_quiet(head);
 	float		emitted = 0.0f;
 
@@ -162,7 +172,7 @@ emit(SpRecordsHead *head, const SpRecordsParams *params, int count, float best)
 		best = (float) SP_SCORE_MAX;
 	if (quiet > get_rest(params))
 		head->emitted = 0.0f;
-	if (best > 0.0f && best > get_crest(params) * head->emitted)
+	if (best > 0.0f && best > get_crest(setup) * head->emitted)
 	{
 		emitted = best;
 		head->emitted = best;
@@ -174,9 +184,19 @@ emit(SpRecordsHead *head, const SpRecordsParams *params, int count, float best)
 	return emitted;
 }
 
-/* Score and learn a value that can be learned; returns the score, and whose it is. */
+/* What a score has that need not break a record, see NEAR_SCORE. */
 static float
-advance(void *state, const SpSetup *setup, const SpPoint *point, double value, int *expert)
+get_nearness(const SpRecordsStep *step)
+{
+	if (step->ndistances == 0)
+		return 0.0f;
+	return NEAR_SCORE * exp2f(-NEAR_OCTAVES * step->distance / (float) step->ndistances);
+}
+
+/* Score and learn a value that can be learned; returns what is emitted, whose it is, and the nearness. */
+static float
+advance(void *state, const SpSetup *setup, const SpPoint *point, double value, int *expert,
+		float *nearness)
 {
 	const SpRecordsParams *params = setup->params;
 	SpRecordsStep step;
@@ -185,6 +205,7 @@ advance(void *state, const SpSetup *setup, const SpPoint *point, double value, i
 	step.leak = isnan(params->tau) ? get_tuning(params)->leak : 1.0f / (float) params->tau;
 	step.may_rise = setup->direction != SP_DIRECTION_LOW;
 	step.may_fall = setup->direction != SP_DIRECTION_HIGH;
+	step.is_fine = setup->is_fine;
 	step.local = point->local;
 	switch ((SpRecordsSize) params->size)
 	{
@@ -202,7 +223,8 @@ advance(void *state, const SpSetup *setup, const SpPoint *point, double value, i
 			break;
 	}
 	*expert = step.expert;
-	return emit(state, params, step.count, step.best);
+	*nearness = step.is_fine ? get_nearness(&step) : 0.0f;
+	return emit(state, setup, step.count, step.best);
 }
 
 /* The point's value relative to the origin, which the first one sets; false: it is out of reach. */
@@ -223,16 +245,20 @@ locate(SpRecordsHead *head, const SpPoint *point, double *value)
 
 /* Fill in a score of which the bounds are set. */
 static void
-set_score(const SpSetup *setup, float emitted, int expert, SpScore *result, SpExplanation *why)
+set_score(const SpSetup *setup, float emitted, float nearness, int expert, SpScore *result,
+		  SpExplanation *why)
 {
 	const SpRecordsParams *params = setup->params;
 
-	result->score = emitted;
+	result->score = sp_online_limit((double) emitted + nearness);
 	if (!sp_online_explains(setup, result, why))
 		return;
 	sp_online_clear_explanation(why, 1);
-	why->nparts = 1;
-	why->parts[0] = (SpPart){get_tuning(params)->experts[expert], 0, result->score};
+	if (emitted > 0.0f || nearness == 0.0f)
+		why->parts[why->nparts++] = (SpPart){get_tuning(params)->experts[expert], 0,
+			result->score - nearness};
+	if (nearness > 0.0f)
+		why->parts[why->nparts++] = (SpPart){"nearness", 0, nearness};
 	why->expected[0] = result->expected;
 	why->lower[0] = result->lower_bound;
 	why->upper[0] = result->upper_bound;
@@ -244,6 +270,7 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	SpRecordsHead *head = state;
 	float		origin = head->origin;
 	double		value;
+	float		nearness;
 	int			expert;
 
 	if (!locate(head, point, &value))
@@ -251,7 +278,7 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 		head->origin = origin;
 		return false;
 	}
-	advance(state, setup, point, value, &expert);
+	advance(state, setup, point, value, &expert, &nearness);
 	return true;
 }
 
@@ -263,6 +290,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 	State		copy;
 	double		value;
 	float		emitted;
+	float		nearness;
 	int			expert;
 
 	memcpy(&copy, state, get_state_size(setup->params, 1));
@@ -271,8 +299,8 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 	set_bounds(&copy.head, setup, result);
 	if (!locate(&copy.head, point, &value))
 		value = copysign(SP_RECORDS_REACH, point->x[0]);
-	emitted = advance(&copy, setup, point, value, &expert);
-	set_score(setup, emitted, expert, result, why);
+	emitted = advance(&copy, setup, point, value, &expert, &nearness);
+	set_score(setup, emitted, nearness, expert, result, why);
 }
 
 static bool
@@ -283,6 +311,7 @@ step(void *state, const SpSetup *setup, const SpPoint *point, SpScore *result,
 	float		origin = head->origin;
 	double		value;
 	float		emitted;
+	float		nearness;
 	int			expert;
 
 	if (!locate(head, point, &value))
@@ -294,8 +323,8 @@ step(void *state, const SpSetup *setup, const SpPoint *point, SpScore *result,
 	sp_online_clear_score(result);
 	result->ready = sp_records_count(head) >= SP_RECORDS_WARMUP;
 	set_bounds(head, setup, result);
-	emitted = advance(state, setup, point, value, &expert);
-	set_score(setup, emitted, expert, result, why);
+	emitted = advance(state, setup, point, value, &expert, &nearness);
+	set_score(setup, emitted, nearness, expert, result, why);
 	return true;
 }
 
@@ -306,12 +335,13 @@ pass(void *state, const SpSetup *setup, const SpPoint *point)
 	SpRecordsHead *head = state;
 	State		copy;
 	double		value;
+	float		nearness;
 	int			expert;
 
 	memcpy(&copy, state, get_state_size(setup->params, 1));
 	if (!locate(&copy.head, point, &value))
 		value = copysign(SP_RECORDS_REACH, point->x[0]);
-	advance(&copy, setup, point, value, &expert);
+	advance(&copy, setup, point, value, &expert, &nearness);
 	head->clock = ((uint32_t) sp_records_quiet(&copy.head) << 20) | (uint32_t) sp_records_count(head);
 	head->emitted = copy.head.emitted;
 }

@@ -40,6 +40,11 @@
  *	emit: S = the largest weighted e; M = 0 if more than `rest` events passed since the last
  *		emission; if S > 0 and S > crest M: the score is S, and M = S; else the score is 0.
  *
+ *	fine scores, for a budget of alerts: crest is 0 where none is given, and the score also says how near a
+ *		record was that wasn't broken:
+ *		score + 0.001 * 2^(-16 d), where d is the mean over all two-sided records (of values, means,
+ *		residuals) of the distance from y to the nearer of hi and lo, in ranges, 0 to 1
+ *
  * What has no past yet isn't scored: residuals until there were 51, and the surprise of hours until
  * 24 hours were seen (of the week in full; in medium until the hour of the day changed 24 times).
  *
@@ -52,7 +57,7 @@
  * leaves out what goes below (above) its record, and surprises of values below (above) the mean.
  * expected is the long-run mean of the value; lower_bound and upper_bound are where the value's own
  * record reaches the threshold, or the crest while that rests: means, hours and surprises can be
- * anomalous within.
+ * anomalous within, and of fine scores values that are near many records.
  *
  * To keep the resolution of floats for values far from 0 all signals are relative to the first
  * value, itself rounded to a float; the difference is taken in double.  A value more than 1e36 away

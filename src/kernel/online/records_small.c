@@ -54,6 +54,11 @@ step_bands(SpRecordsStep *step, SpRecordsHead *head, int nbands, float *hi, floa
 #pragma GCC unroll 4
 	for (int k = 0; k < nbands; k++)
 		is_broken |= (y[k] > hi[k]) | (y[k] < lo[k]);
+	if (step->is_fine)
+	{
+		for (int k = 0; k < nbands; k++)
+			measure_record(step, hi[k], lo[k], y[k], sp_records_resolution(head));
+	}
 	if (is_broken)
 	{
 		float		resolution = sp_records_resolution(head);

@@ -25,6 +25,7 @@ typedef struct SpRecordsStep
 	float		leak;			/* 1 / tau */
 	bool		may_rise;		/* records broken above count */
 	bool		may_fall;		/* likewise below */
+	bool		is_fine;		/* distances are wanted */
 	int64_t		local;			/* time */
 
 	/* by begin_step */
@@ -37,6 +38,8 @@ typedef struct SpRecordsStep
 	/* the result */
 	float		best;			/* S */
 	int			expert;			/* whose it is */
+	float		distance;		/* sum of the records' distances */
+	int			ndistances;
 } SpRecordsStep;
 
 /* Score and learn a value with each size; what is emitted is up to the caller. */
@@ -86,6 +89,30 @@ begin_step(SpRecordsStep *step, const SpRecordsHead *head)
 	step->peaks_ready = step->count > PEAK_WARMUP;
 	step->best = 0.0f;
 	step->expert = 0;
+	step->distance = 0.0f;
+	step->ndistances = 0;
+}
+
+/* How far is it to a record, in ranges? */
+static inline void
+add_distance(SpRecordsStep *step, float gap, float range)
+{
+	float		distance = gap / range;
+
+	step->distance += distance < 0.0f ? 0.0f : distance > 1.0f ? 1.0f : distance;
+	step->ndistances++;
+}
+
+/* To the nearer end of an envelope. */
+static inline void
+measure_record(SpRecordsStep *step, float hi, float lo, float y, float resolution)
+{
+	float		gap = step->may_rise ? hi - y : y - lo;
+
+	if (step->may_rise && step->may_fall)
+		gap = smaller(gap, y - lo);
+	if (step->records_ready)
+		add_distance(step, gap, hi - lo + resolution);
 }
 
 /* An expert's weighted excess. */
@@ -136,6 +163,8 @@ step_record(SpRecordsStep *step, int expert, float weight, float *hi, float *lo,
 		*hi = *lo = *center = y;
 		return;
 	}
+	if (step->is_fine && is_ready)
+		measure_record(step, *hi, *lo, y, resolution);
 	if (is_ready && (y > *hi || y < *lo))
 		score_record(step, expert, weight, *hi, *lo, y, resolution);
 	update_mean(step, center, step->leak, y);
