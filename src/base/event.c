@@ -111,12 +111,14 @@ sp_event_create(SpEventKind kind)
 	return event;
 }
 
-/* Give an event back, and its spool. */
+/* Give an event back, and its spools. */
 void
 sp_event_free(SpEvent *event)
 {
 	if (event->spool != NULL)
 		sp_spool_free(event->spool);
+	if (event->settings != NULL)
+		sp_spool_free(event->settings);
 	if (event->other != NULL)
 		pfree(event->other);
 	pfree(event);

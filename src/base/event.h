@@ -5,7 +5,7 @@
  *
  * A spool keeps the chunks of one transaction: in memory up to
  * streamproc.spool_memory (shared by all running transactions), then in a
- * temporary file.  An event owns its spool; sp_event_free() gives both back.
+ * temporary file.  An event owns its spools; sp_event_free() gives all back.
  */
 #ifndef SP_EVENT_H
 #define SP_EVENT_H
@@ -51,6 +51,7 @@ typedef struct SpEvent
 	TransactionId xid;
 	TimestampTz commit_time;
 	SpSpool    *spool;			/* NULL: no rows */
+	SpSpool    *settings;		/* of SpSetting: count from before the rows on; NULL: none */
 	bool		definitions_changed;	/* carries a control message: reload definitions */
 	int			nother;
 	SpOtherChanges *other;

@@ -32,6 +32,7 @@
 #define SP_CHUNK_UPDATED	0x53505531	/* "SPU1": as an UPDATE has left them */
 #define SP_CHUNK_RETRACTED	0x53505231	/* "SPR1": as they were until an UPDATE or DELETE */
 #define SP_CHUNK_TRUNCATED	0x53505431	/* "SPT1" */
+#define SP_CHUNK_SETTING	0x53505331	/* "SPS1": no rows, see setting.h */
 #define SP_CHUNK_TARGET		65536		/* bytes at which a chunk is closed */
 #define SP_CHUNK_UNSEQUENCED	PG_UINT32_MAX	/* sequence of the change feed's chunks */
 

@@ -472,6 +472,7 @@ load_detector(uint64 row)
 	detector->notify = field_text(row, "notify");
 	detector->retention_us = field_us(row, "retention", 0);
 	detector->backfill = field_bool(row, "backfill");
+	detector->overrides = field_oid(row, "overrides");
 	return detector;
 }
 
@@ -499,7 +500,7 @@ load_detectors(SpDefinitions *definitions, const SpQueryScope *scope, MemoryCont
 	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.source::oid AS source, d.method, d.value, "
 				 "d.features, d.rules, d.keys, d.carry, d.params::text AS params, d.threshold, "
 				 "d.direction, d.min_effect, d.cooldown, d.learn, d.trigger, d.store, d.notify, "
-				 "d.retention, d.backfill, d.session_settings "
+				 "d.retention, d.backfill, d.overrides::oid AS overrides, d.session_settings "
 				 "FROM streamproc.detector_definition d" OBJECT_JOINS "ORDER BY d.id",
 				 SPI_OK_SELECT, 0, NULL, NULL, NULL);
 	spi_context = MemoryContextSwitchTo(context);

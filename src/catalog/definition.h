@@ -173,6 +173,7 @@ typedef struct SpDetectorDef
 	char	   *notify;			/* NULL: none */
 	int64		retention_us;
 	bool		backfill;
+	Oid			overrides;		/* the table of overrides, may be gone; invalid: none */
 } SpDetectorDef;
 
 /* An object that can't be used, because somebody has altered what it is made of. */

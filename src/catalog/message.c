@@ -13,7 +13,7 @@
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
-#include "base/row.h"
+#include "base/setting.h"
 #include "catalog/message.h"
 #include "catalog/secret.h"
 
@@ -84,6 +84,22 @@ sp_message_control(void)
 	CacheInvalidateRelcacheByRelid(streams);
 }
 
+/* What is set for a key of a detector. */
+void
+sp_message_setting(SpMessage *message, Size size)
+{
+	SpSetting  *setting = (SpSetting *) (message + 1);
+
+	memset(&setting->chunk, 0, sizeof(SpChunk));
+	setting->chunk.magic = SP_CHUNK_SETTING;
+	setting->chunk.size = size;
+	setting->chunk.xid = GetCurrentTransactionId();
+	setting->chunk.sequence = SP_CHUNK_UNSEQUENCED;
+	setting->chunk.nrows = 1;
+	sp_message_init(message, SP_MESSAGE_SETTING, sizeof(SpMessage) + size, GetTopTransactionId());
+	sp_message_emit(message, true);
+}
+
 /* Write the worker's clock; it isn't flushed. */
 XLogRecPtr
 sp_message_tick(Oid source, TimestampTz time, int64 max_time)
@@ -113,6 +129,9 @@ is_plausible(const SpMessage *header)
 				TransactionIdIsValid(header->xid);
 		case SP_MESSAGE_CONTROL:
 			return header->size == sizeof(SpMessage) && TransactionIdIsValid(header->xid);
+		case SP_MESSAGE_SETTING:
+			return header->size >= sizeof(SpMessage) + sizeof(SpSetting) &&
+				TransactionIdIsValid(header->xid);
 		case SP_MESSAGE_TICK:
 			return header->size == sizeof(SpMessage) + sizeof(SpTick) &&
 				!TransactionIdIsValid(header->xid);

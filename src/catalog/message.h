@@ -20,7 +20,8 @@ typedef enum SpMessageKind
 {
 	SP_MESSAGE_CHUNK = 1,		/* transactional: a SpChunk of a stream table */
 	SP_MESSAGE_CONTROL = 2,		/* transactional: definitions changed */
-	SP_MESSAGE_TICK = 3			/* not transactional: SpTick */
+	SP_MESSAGE_TICK = 3,		/* not transactional: SpTick */
+	SP_MESSAGE_SETTING = 4		/* transactional: a SpSetting */
 } SpMessageKind;
 
 typedef struct SpMessage
@@ -51,6 +52,12 @@ extern XLogRecPtr sp_message_emit(SpMessage *message, bool transactional);
 
 /* The create_*, drop_*, pause, resume verbs: tell the worker at our commit. */
 extern void sp_message_control(void);
+
+/*
+ * What is set for a key of a detector, by the current (sub)transaction.  At message there is
+ * room for a SpMessage, then the SpSetting but for its chunk, whose size is size.
+ */
+extern void sp_message_setting(SpMessage *message, Size size);
 
 /* The worker's clock, and how far the history reaches that an object brings along. */
 extern XLogRecPtr sp_message_tick(Oid source, TimestampTz time, int64 max_time);

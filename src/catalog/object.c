@@ -21,16 +21,18 @@
 
 /* Every object there is; a relation that is gone is named by its number. */
 #define ALL_OBJECTS \
-	"SELECT o.kind, o.id, o.relid, o.source, o.expressions, o.twin, o.changes, " \
+	"SELECT o.kind, o.id, o.relid, o.source, o.expressions, o.twin, o.changes, o.overrides, " \
 	"coalesce(c.relname::text, o.relid::text) AS name, " \
 	"coalesce(s.requested[cardinality(s.requested)], s.state) FROM (" \
 	"SELECT 's'::\"char\" AS kind, id, relation::oid AS relid, NULL::oid AS source, " \
-	"expressions::oid AS expressions, NULL::oid AS twin, NULL::oid AS changes " \
+	"expressions::oid AS expressions, NULL::oid AS twin, NULL::oid AS changes, " \
+	"NULL::oid AS overrides " \
 	"FROM streamproc.stream " \
 	"UNION ALL SELECT 'w', id, relation::oid, source::oid, expressions::oid, twin::oid, " \
-	"changes::oid " \
+	"changes::oid, NULL " \
 	"FROM streamproc.window_definition " \
-	"UNION ALL SELECT 'd', id, relation::oid, source::oid, expressions::oid, NULL, NULL " \
+	"UNION ALL SELECT 'd', id, relation::oid, source::oid, expressions::oid, NULL, NULL, " \
+	"overrides::oid " \
 	"FROM streamproc.detector_definition) o LEFT JOIN pg_class c ON c.oid = o.relid " \
 	"LEFT JOIN streamproc.object_state s ON s.id = o.id "
 
@@ -102,8 +104,9 @@ find_objects(const char *condition, Oid type, Datum value)
 		object->expressions = column_oid(row, 5);
 		object->twin = column_oid(row, 6);
 		object->changes = column_oid(row, 7);
-		object->name = TextDatumGetCString(sp_query_value(row, 8, &isnull));
-		state = sp_query_value(row, 9, &isnull);
+		object->overrides = column_oid(row, 8);
+		object->name = TextDatumGetCString(sp_query_value(row, 9, &isnull));
+		state = sp_query_value(row, 10, &isnull);
 		object->state = sp_definition_parse_state(isnull ? NULL : TextDatumGetCString(state));
 		objects = lappend(objects, object);
 	}

@@ -19,6 +19,7 @@ typedef struct SpObject
 	Oid			expressions;	/* may be invalid for a stream */
 	Oid			twin;			/* windows; may be invalid */
 	Oid			changes;		/* windows; may be invalid, or gone */
+	Oid			overrides;		/* detectors; likewise */
 	SpObjectState state;
 	char	   *name;			/* of relid, for messages */
 } SpObject;

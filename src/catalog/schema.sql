@@ -65,6 +65,7 @@ CREATE TABLE streamproc.detector_definition (
 	relation regclass NOT NULL UNIQUE,	-- the result table
 	source regclass NOT NULL,			-- relation of a stream, or result table of a window
 	expressions regclass NOT NULL,		-- view streamproc.expressions_<id>: see definition.h
+	overrides regclass,					-- the table of overrides; NULL: none
 	method text NOT NULL,
 	value text,
 	features text[],

@@ -15,6 +15,7 @@
 #include "base/compat.h"
 #include "catalog/page.h"
 #include "catalog/pg_type.h"
+#include "engine/override.h"
 #include "engine/saving.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -159,6 +160,7 @@ activate_detector(SpObjectDef *def)
 
 	keep_alerts(def);
 	d = sp_detector_open((SpDetectorDef *) def, s, w);
+	sp_override_load_now(d);
 	d->output.output_lsn = def->start_lsn;
 	sp_engine.detectors = sp_registry_append(sp_engine.detectors, d);
 	if (w != NULL)

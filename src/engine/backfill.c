@@ -20,6 +20,7 @@
 #include "engine/backfill_cut.h"
 #include "engine/dedup.h"
 #include "engine/history.h"
+#include "engine/override.h"
 #include "engine/saving.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
@@ -232,19 +233,20 @@ scan_history(HistoryScan *scan, int64 sealed)
 /*
  * Alerts that users marked have outlived the rebuild, and history has brought them again:
  * of each such pair the marked one stays.  Scores aren't compared: they may depend on
- * settings that were changed.
+ * settings that were changed, as does what is said of a score.
  */
 static void
-drop_repeated(const SpObjectDef *def)
+drop_repeated(const SpDetectorDef *detector)
 {
 	static const char sql[] =
 	"WITH a AS (SELECT id, ordinal < 0 AS marked, to_jsonb(t) - '{id,detected_at,lsn,ordinal,"
-	"status,label,note,score,p_value,threshold,expected,lower_bound,upper_bound,explanation}'"
+	"status,label,note,score,p_value,threshold,expected,lower_bound,upper_bound,explanation%s}'"
 	"::text[] AS alert FROM ONLY %s t), "
 	"n AS (SELECT id, marked, alert, "
 	"row_number() OVER (PARTITION BY marked, alert ORDER BY id) AS number FROM a) "
 	"SELECT ctid FROM ONLY %s WHERE id IN (SELECT n.id FROM n JOIN n m ON m.alert = n.alert "
 	"AND m.number = n.number AND m.marked WHERE NOT n.marked)";
+	const SpObjectDef *def = &detector->o;
 	char	   *table = sp_registry_relation_name(def->relid);
 	SpUserContext user;
 	bool		any;
@@ -259,7 +261,9 @@ drop_repeated(const SpObjectDef *def)
 	SPI_finish();
 	sp_user_leave(&user, true);
 	if (any)
-		sp_sweep_delete(def->relid, sp_sweep_changes_of(def), psprintf(sql, table, table), 0, NULL, NULL);
+		sp_sweep_delete(def->relid, InvalidOid,
+						psprintf(sql, detector->nrules > 0 ? "" : ",is_anomaly,alerts", table, table),
+						0, NULL, NULL);
 }
 
 /* ---- the helper ---- */
@@ -293,12 +297,14 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 			&scan->detector->output;
 	}
 	sp_backfill_clear(scan->def);
+	if (scan->detector != NULL)
+		sp_override_load(scan->detector);
 	report_progress(scan);
 	if (wants_history(scan))
 		scan_history(scan, area->sealed);
 	sp_write_backfill(scan->window, scan->detector);
 	if (scan->detector != NULL)
-		drop_repeated(scan->def);
+		drop_repeated(scan->detector->def);
 	sp_checkpoint_save_filled(scan->window, scan->detector, get_dedup_stream(scan));
 	area->max_time = scan->history.source ? PG_INT64_MIN : scan->max_time;
 	PopActiveSnapshot();
@@ -339,6 +345,8 @@ sp_engine_backfill(SpBackfillArea *area)
 		CommitTransactionCommand();
 		if (s->history.source == NULL)
 			sp_backfill_cut_await_writers(area, s->def->source);
+		if (s->detector != NULL && OidIsValid(s->detector->def->overrides))
+			sp_backfill_cut_await_writers(area, s->detector->def->overrides);
 		fill(area, s);
 		sp_backfill_cut_enter_phase(area, SP_BACKFILL_DONE);
 	}

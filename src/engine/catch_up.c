@@ -18,6 +18,7 @@
 #include "catalog/message.h"
 #include "catalog/page.h"
 #include "engine/dedup.h"
+#include "engine/override.h"
 #include "engine/saving.h"
 #include "engine/starting.h"
 #include "portability/instr_time.h"
@@ -209,6 +210,15 @@ apply_results(const SpChunk *chunk)
 		sp_detector_apply(sp_starting->detector, &rows);
 }
 
+/* What is set for a key, unless the snapshot has seen it. */
+static void
+apply_setting(const SpChunk *chunk)
+{
+	if (!sp_starting->skip && sp_starting->detector != NULL)
+		sp_override_apply(sp_starting->detector, (const SpSetting *) chunk,
+						  sp_starting->event.lsn);
+}
+
 /* Apply what was kept for a while; true when nothing is left. */
 static bool
 apply_kept(void)
@@ -221,8 +231,10 @@ apply_kept(void)
 	{
 		instr_time	spent;
 
-		if (chunk->relid == InvalidOid)
+		if (chunk->relid == InvalidOid && chunk->magic != SP_CHUNK_SETTING)
 			begin_event((const SpKeptEvent *) chunk);
+		else if (chunk->magic == SP_CHUNK_SETTING)
+			apply_setting(chunk);
 		else if (!sp_starting->skip && sp_starting->reads_window)
 			apply_results(chunk);
 		else if (!sp_starting->skip)

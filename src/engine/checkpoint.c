@@ -12,6 +12,7 @@
 #include "catalog/page.h"
 #include "catalog/progress.h"
 #include "engine/dedup.h"
+#include "engine/override.h"
 #include "engine/saving.h"
 #include "engine/series.h"
 #include "miscadmin.h"
@@ -59,11 +60,12 @@ typedef struct DetectorHead
 	uint64		rows;
 	uint64		ready;
 	int64		learned;
+	XLogRecPtr	settings_lsn;
 } DetectorHead;						/* then the pool, if it has one */
 
 StaticAssertDecl(sizeof(StreamHead) == 96, "StreamHead is a durable format");
 StaticAssertDecl(sizeof(WindowHead) == 80, "WindowHead is a durable format");
-StaticAssertDecl(sizeof(DetectorHead) == 32, "DetectorHead is a durable format");
+StaticAssertDecl(sizeof(DetectorHead) == 40, "DetectorHead is a durable format");
 
 /* A window's watermark as an instant; DT_NOBEGIN: it has none. */
 static TimestampTz
@@ -220,7 +222,8 @@ sp_checkpoint_take_window(SpWindow *w)
 SpStatePart *
 sp_checkpoint_take_detector(SpDetector *d)
 {
-	DetectorHead head = {HEAD_VERSION, 0, d->rows, d->ready, d->learned};
+	DetectorHead head = {HEAD_VERSION, 0, d->rows, d->ready, d->learned, d->settings_lsn};
+	bool		changed = d->changed || d->groups.any_dirty || d->overrides.any_dirty;
 	StringInfoData buf;
 	SpStatePart *part;
 
@@ -228,12 +231,13 @@ sp_checkpoint_take_detector(SpDetector *d)
 	appendBinaryStringInfo(&buf, (char *) &head, sizeof(head));
 	if (d->pool != NULL)
 		appendBinaryStringInfo(&buf, (char *) d->pool, sizeof(SpPool));
-	part = make_part(d->def->o.id, d->changed || d->groups.any_dirty, buf.data, buf.len);
+	part = make_part(d->def->o.id, changed, buf.data, buf.len);
 	pfree(buf.data);
 	if (part == NULL)
 		return NULL;
 	d->changed = false;
 	add_groups(part, &d->groups, sp_detector_write_value, d);
+	add_groups(part, &d->overrides, sp_override_write, d);
 	return part;
 }
 
@@ -420,6 +424,12 @@ load_detector_page(int32 page, const char *data, Size size, void *arg)
 	DetectorHead head;
 	const char *p;
 
+	if (page > SP_RESULT_PAGES)
+	{
+		sp_group_load_page(&d->overrides, page - SP_RESULT_PAGES, data, size, sp_override_read, d);
+		sp_spill_run();
+		return;
+	}
 	if (page > 0)
 	{
 		sp_group_load_page(&d->groups, page, data, size, sp_detector_read_value, d);
@@ -431,6 +441,7 @@ load_detector_page(int32 page, const char *data, Size size, void *arg)
 	d->rows = head.rows;
 	d->ready = head.ready;
 	d->learned = head.learned;
+	d->settings_lsn = head.settings_lsn;
 }
 
 /* Functions of the keys' types may be somebody's own: they have the rights of the object's owner. */

@@ -110,6 +110,7 @@ sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window)
 				  sp_series_size(d->method));
 	sp_spill_allow(&d->groups, sp_detector_write_value, sp_detector_read_value, NULL,
 				   NULL, d);
+	sp_override_open(d);
 	describe_result(d);
 	sp_output_init(&d->output, context);
 	d->retention.done = SP_NO_WATERMARK;
@@ -121,19 +122,11 @@ sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window)
 
 /* The state of a row's key, made when there is none; NULL: there may be no more. */
 static SpGroup *
-get_group(SpDetector *d, const SpEvaluated *ev, int i)
+get_group(SpDetector *d, const Datum *keys, const bool *nulls)
 {
-	Datum		keys[INDEX_MAX_KEYS];
-	bool		nulls[INDEX_MAX_KEYS];
 	SpGroup    *group;
 	uint32		hash;
-	int			k;
 
-	for (k = 0; k < d->groups.nkeys; k++)
-	{
-		keys[k] = ev->result[d->first_key + k][i].value;
-		nulls[k] = ev->result[d->first_key + k][i].isnull;
-	}
 	hash = sp_group_hash(&d->groups, 0, keys, nulls);
 	group = sp_group_find(&d->groups, hash, 0, keys, nulls);
 	if (group == NULL && sp_guc_max_keys > 0 && sp_group_count(&d->groups) >= sp_guc_max_keys)
@@ -153,6 +146,7 @@ typedef struct GroupWork
 	SpDetector *detector;
 	SpEvaluated *ev;
 	SpGroup   **groups;
+	const SpOverride **overrides;	/* NULL: there are none */
 	int			first;
 	int			last;
 } GroupWork;
@@ -162,12 +156,25 @@ static void
 get_groups(void *arg)
 {
 	GroupWork  *work = arg;
+	SpDetector *d = work->detector;
+	Datum		keys[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
 	int			i;
+	int			k;
 
 	for (i = work->first; i <= work->last; i++)
 	{
-		if (work->ev->pass[i])
-			work->groups[i] = get_group(work->detector, work->ev, i);
+		if (!work->ev->pass[i])
+			continue;
+		for (k = 0; k < d->def->nkeys; k++)
+		{
+			keys[k] = work->ev->result[d->first_key + k][i].value;
+			nulls[k] = work->ev->result[d->first_key + k][i].isnull;
+		}
+		if (work->overrides != NULL)
+			work->overrides[i] = sp_override_find(d, keys, nulls);
+		if (d->keyed)
+			work->groups[i] = get_group(d, keys, nulls);
 	}
 }
 
@@ -187,18 +194,24 @@ reject_keys(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, SpGroup **groups)
 	}
 }
 
-/* The groups of all passing rows.  Rows whose key can't be looked up stop passing. */
+/*
+ * The groups of all passing rows, and what is set for their keys.  Rows whose key can't be
+ * looked up stop passing.
+ */
 static SpGroup **
-find_groups(SpDetector *d, SpRowSet *rows, SpEvaluated *ev)
+find_groups(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, const SpOverride ***overrides)
 {
-	GroupWork	work = {d, ev, NULL, 0, rows->n - 1};
+	GroupWork	work = {d, ev, NULL, NULL, 0, rows->n - 1};
 	ErrorData  *error;
 	int			i;
 
 	work.groups = MemoryContextAllocZero(rows->context, sizeof(SpGroup *) * rows->n);
-	if (!d->keyed)
+	if (sp_override_any(d))
+		work.overrides = MemoryContextAllocZero(rows->context, sizeof(SpOverride *) * rows->n);
+	*overrides = work.overrides;
+	if (!d->keyed && work.overrides == NULL)
 		return work.groups;
-	if (d->groups.builtin)
+	if (d->overrides.builtin)
 		get_groups(&work);
 	else if (!sp_run_guarded(d->expressions, rows->context, get_groups, &work, &error))
 	{
@@ -213,22 +226,25 @@ find_groups(SpDetector *d, SpRowSet *rows, SpEvaluated *ev)
 						   error->message);
 		}
 	}
-	reject_keys(d, rows, ev, work.groups);
+	if (d->keyed)
+		reject_keys(d, rows, ev, work.groups);
 	return work.groups;
 }
 
 /* One row. */
 static void
-apply_row(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, SpGroup *group)
+apply_row(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, SpGroup *group,
+		  const SpOverride *override)
 {
 	SpVerdict	v;
 
+	v.override = override;
 	sp_detector_judge(d, rows, ev, i, group, &v);
 	if (!v.scored)
 		return;
 	d->rows++;
 	d->changed = true;
-	if (d->def->store_all || (v.finding.is_anomaly && !v.in_cooldown))
+	if (d->def->store_all || (v.finding.is_anomaly && !v.in_cooldown && !v.muted))
 		sp_detector_add_result(d, rows, ev, i, &v);
 }
 
@@ -236,14 +252,15 @@ apply_row(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, SpGroup *group)
 void
 sp_detector_apply_evaluated(SpDetector *d, SpRowSet *rows, SpEvaluated *ev)
 {
-	SpGroup   **groups = find_groups(d, rows, ev);
+	const SpOverride **overrides;
+	SpGroup   **groups = find_groups(d, rows, ev, &overrides);
 	MemoryContext old = MemoryContextSwitchTo(rows->context);
 	int			i;
 
 	for (i = 0; i < rows->n; i++)
 	{
 		if (ev->pass[i] && !rows->no_time[i])
-			apply_row(d, rows, ev, i, groups[i]);
+			apply_row(d, rows, ev, i, groups[i], overrides ? overrides[i] : NULL);
 	}
 	MemoryContextSwitchTo(old);
 }

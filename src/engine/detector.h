@@ -9,11 +9,14 @@
 #define SP_ENGINE_DETECTOR_H
 
 #include "engine/internal.h"
+#include "engine/override.h"
 #include "engine/series.h"
 
 /* A row, and what becomes of it. */
 typedef struct SpVerdict
 {
+	const SpOverride *override; /* what is set for its key; NULL: nothing */
+	bool		muted;			/* it is not to be alerted */
 	SpPoint		point;
 	double		x[SP_MAX_FEATURES];
 	double		value;			/* NaN: none */

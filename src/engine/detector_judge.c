@@ -13,7 +13,7 @@
 
 /* Which rules hold. */
 static void
-judge_rules(SpDetector *d, const SpEvaluated *ev, int i, SpVerdict *v)
+judge_rules(SpDetector *d, const SpMethod *method, const SpEvaluated *ev, int i, SpVerdict *v)
 {
 	int			r;
 
@@ -33,7 +33,7 @@ judge_rules(SpDetector *d, const SpEvaluated *ev, int i, SpVerdict *v)
 	sp_online_clear_score(&v->finding.score);
 	v->finding.score.score = list_length(v->alerts);
 	v->finding.p_value = NAN;
-	v->finding.threshold = d->method->judge.setup.threshold;
+	v->finding.threshold = method->judge.setup.threshold;
 	v->finding.is_anomaly = v->finding.score.score >= v->finding.threshold;
 }
 
@@ -136,7 +136,7 @@ prepare_explanation(const SpDetector *d, const SpSeries *series, SpVerdict *v)
 
 /* How far is the point from what is expected? */
 static void
-judge_point(SpDetector *d, SpGroup *group, SpVerdict *v)
+judge_point(SpDetector *d, const SpMethod *method, SpGroup *group, SpVerdict *v)
 {
 	SpSeries   *series = sp_detector_series(d, group);
 	int32		was_ready = series->ready;
@@ -145,11 +145,13 @@ judge_point(SpDetector *d, SpGroup *group, SpVerdict *v)
 	v->why->nparts = 0;
 	if (d->method->judge.setup.explain_all)
 		prepare_explanation(d, series, v);
-	sp_series_judge(d->method, series, d->pool, &v->point, d->def->store_all, &v->finding, v->why);
+	sp_series_judge(method, series, d->pool, &v->point, d->def->store_all, &v->finding, v->why);
 	sp_group_changed(&d->groups, group);
 	if (!was_ready || !series->ready)
 		note_warm_up(d, series, was_ready);
 	v->scored = true;
+	if (v->finding.is_anomaly && v->muted && sp_method_has_budget(method))
+		sp_pool_forgive(d->pool);
 	if (v->finding.is_anomaly)
 		v->alerts = list_make1(describe(d, v));
 }
@@ -158,7 +160,7 @@ judge_point(SpDetector *d, SpGroup *group, SpVerdict *v)
 static void
 apply_cooldown(SpDetector *d, SpGroup *group, int64 time, SpVerdict *v)
 {
-	if (!v->finding.is_anomaly || d->def->cooldown_us == 0)
+	if (!v->finding.is_anomaly || v->muted || d->def->cooldown_us == 0)
 		return;
 	v->last_alert = sp_detector_series(d, group)->last_alert;
 	v->in_cooldown = sp_series_in_cooldown(d->method, sp_detector_series(d, group), d->pool, time,
@@ -166,11 +168,15 @@ apply_cooldown(SpDetector *d, SpGroup *group, int64 time, SpVerdict *v)
 	sp_group_changed(&d->groups, group);
 }
 
-/* Row i. */
+/* Row i; v->override is set. */
 void
 sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup *group,
 				  SpVerdict *v)
 {
+	SpMethod	tuned;
+	const SpMethod *method = sp_override_method(d, v->override, &tuned);
+
+	v->muted = v->override != NULL && v->override->muted;
 	v->scored = v->in_cooldown = false;
 	v->alerts = NIL;
 	v->why = NULL;
@@ -178,9 +184,9 @@ sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, S
 	if (d->def->has_value && !ev->result[0][i].isnull)
 		v->value = DatumGetFloat8(ev->result[0][i].value);
 	if (d->method->judge.kernel == NULL)
-		judge_rules(d, ev, i, v);
+		judge_rules(d, method, ev, i, v);
 	else if (get_point(d, rows, ev, i, group, v))
-		judge_point(d, group, v);
+		judge_point(d, method, group, v);
 	if (v->scored && group != NULL)
 		apply_cooldown(d, group, rows->time[i], v);
 }

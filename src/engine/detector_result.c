@@ -84,7 +84,7 @@ sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, co
 		return;
 	old = MemoryContextSwitchTo(d->output.context);
 	alert = palloc0(sizeof(SpAlert));
-	alert->is_anomaly = v->finding.is_anomaly && !v->in_cooldown;
+	alert->is_anomaly = v->finding.is_anomaly && !v->in_cooldown && !v->muted;
 	alert->notify = alert->is_anomaly && d->def->notify != NULL && !rows->backfill;
 	alert->time = rows->time[i];
 	alert->lsn = rows->lsn;

@@ -48,7 +48,7 @@
 
 #define SP_ROWSET_MAX		512 /* rows worked on at a time */
 #define SP_NO_WATERMARK		PG_INT64_MIN
-#define SP_RESULT_PAGES		(1 << 30)	/* pages of a window's results are numbered from here on */
+#define SP_RESULT_PAGES		(1 << 30)	/* pages of a second set of groups are numbered from here on */
 
 typedef struct SpStream SpStream;
 typedef struct SpWindow SpWindow;
@@ -365,6 +365,8 @@ struct SpDetector
 	int			first_rule;
 	bool		keyed;			/* has state by key: the method's, or the cooldown's */
 	SpGroups	groups;
+	SpGroups	overrides;		/* what is set for single keys: override.h */
+	XLogRecPtr	settings_lsn;	/* of commits that start before, it is in them; page 0 */
 	Oid			time_type;
 	int			natts;			/* of the result table */
 	Oid		   *types;
@@ -696,6 +698,8 @@ extern XLogRecPtr sp_starting_position(const SpObjectDef *def);
 extern bool sp_starting_begin(SpObjectDef *def, const char **reason);
 extern bool sp_starting_reads(const SpWindow *w);
 extern void sp_starting_keep_commit(const SpStream *s, const SpEvent *event);
+struct SpSetting;
+extern void sp_starting_keep_setting(const struct SpSetting *setting, const SpEvent *event);
 extern void sp_starting_break(const SpStream *s);
 extern void sp_starting_keep_tick(const SpStream *s, const SpEvent *event);
 extern void sp_starting_keep_rows(const SpWindow *w, const SpRowSet *rows);

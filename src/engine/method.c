@@ -35,6 +35,11 @@ const SpParam sp_method_common_params[] = {
 	{"missing", SP_PARAM_CHOICE, offsetof(SpMethod, missing), SP_MISSING_SKIP, 0, 0,
 	"what becomes of a row whose value, or one of whose features, is NULL: it isn't scored, or taken "
 	"as if that were 0, or the last one of its key, or goes to the dead letters", missings, NULL},
+	{"feedback", SP_PARAM_FLOAT, offsetof(SpMethod, feedback), 0.1, 0, 10,
+	"by what part a label 'false positive' raises the threshold of its key, and a label 'true positive' "
+	"lowers it; 0: not", NULL, NULL},
+	{"feedback_limit", SP_PARAM_FLOAT, offsetof(SpMethod, feedback_limit), 2, 1, 1000000,
+	"labels move a threshold by no more than this factor", NULL, NULL},
 	{"time_zone", SP_PARAM_TIME_ZONE, offsetof(SpMethod, zone), NAN, 0, 0,
 	"whose clock tells the hour of an event", NULL, "UTC"},
 	{NULL}
@@ -420,6 +425,7 @@ sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 	method->name = kernel != NULL ? kernel->name : RULE;
 	method->judge.kernel = kernel;
 	method->judge.setup.n = n;
+	method->budget_factor = 1;
 	method->judge.setup.direction = use->direction;
 	method->judge.learn = use->learn;
 	method->judge.min_effect = use->min_effect;
@@ -431,6 +437,8 @@ sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 	{
 		if ((p->type == SP_PARAM_INT || p->type == SP_PARAM_CHOICE) && !isnan(p->default_value))
 			*(int32 *) ((char *) method + p->offset) = (int32) p->default_value;
+		else if (p->type == SP_PARAM_FLOAT && kernel != NULL)
+			*(double *) ((char *) method + p->offset) = p->default_value;
 	}
 	method->calibrate = SP_CALIBRATE_UNSET;
 	method->alerts_per_day = get_float8_nan();

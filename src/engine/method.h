@@ -43,7 +43,10 @@ typedef struct SpMethod
 	int32		missing;		/* SpMissing */
 	int32		calibrate;		/* SpCalibrate */
 	double		alerts_per_day; /* of all keys; NaN: the threshold is constant */
+	double		budget_factor;	/* of the threshold that moves, 1; 0: a key has one of its own */
 	bool		uses_time;		/* points need a finite event time */
+	double		feedback;		/* by what part a label moves the threshold of its key; 0: not */
+	double		feedback_limit; /* all of them move it by no more than this factor */
 } SpMethod;
 
 static inline bool

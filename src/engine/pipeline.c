@@ -12,6 +12,7 @@
 #include "base/compat.h"
 #include "common/int.h"
 #include "engine/dedup.h"
+#include "engine/override.h"
 #include "utils/timestamp.h"
 
 /* The stream of a relation, or NULL. */
@@ -158,6 +159,7 @@ apply_commit(SpEvent *event)
 	ListCell   *lc;
 
 	count_other_changes(event);
+	sp_override_meet(event);
 	if (event->spool == NULL)
 		return;
 	foreach(lc, sp_engine.streams)

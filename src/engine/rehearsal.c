@@ -104,6 +104,7 @@ open_objects(SpRehearsal *r, const SpDefinitions *definitions, List *variants)
 		d = sp_detector_open(def, r->history.source ? NULL : r->history.stream,
 							 r->history.source);
 		d->expressions->in_session = true;
+		sp_override_load(d);
 		r->detectors[r->n++] = d;
 	}
 	if (first->nkeys > 0)

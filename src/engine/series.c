@@ -142,8 +142,8 @@ judge_by_budget(const SpMethod *method, SpSeries *series, SpPool *pool, const Sp
 	SpJudge		judge = method->judge;
 	double		threshold = sp_pool_threshold(pool, method->alerts_per_day);
 
-	if (!isnan(threshold))
-		judge.setup.threshold = threshold;
+	if (!isnan(threshold) && method->budget_factor > 0)
+		judge.setup.threshold = threshold * method->budget_factor;
 	finding->is_anomaly = sp_judge_point(&judge, &series->run, get_state(series), point,
 										 &finding->score, why);
 	finding->threshold = judge.setup.threshold;

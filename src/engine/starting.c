@@ -23,6 +23,7 @@
 #include "access/xact.h"
 #include "base/compat.h"
 #include "base/debug.h"
+#include "base/setting.h"
 #include "base/shared.h"
 #include "catalog/page.h"
 #include "catalog/progress.h"
@@ -310,6 +311,31 @@ sp_starting_keep_commit(const SpStream *s, const SpEvent *event)
 			if (chunk->source == s->def->o.relid)
 				sp_kept_add(sp_starting->kept, chunk);
 		}
+	}
+	PG_CATCH();
+	{
+		keep_failed(context);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Something is set for a key of the detector.  Kept from the beginning, whatever it reads:
+ * which settings the snapshot sees, its transactions tell.
+ */
+void
+sp_starting_keep_setting(const SpSetting *setting, const SpEvent *event)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SpStream   *s;
+
+	if (sp_starting == NULL || sp_starting->id != setting->detector || sp_starting->broken)
+		return;
+	PG_TRY();
+	{
+		s = sp_starting_stream();
+		keep_event(event->lsn, event->xid, event->commit_time, s->max_time, s->watermark, 0, 0);
+		sp_kept_add(sp_starting->kept, &setting->chunk);
 	}
 	PG_CATCH();
 	{

@@ -13,6 +13,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/transam.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_language_d.h"
@@ -160,11 +161,26 @@ check_columns(Relation rel, int natts, const Oid *types)
 				 errhint("Create the object again, with replace => true.")));
 }
 
+/* Is it the one that follows labels?  Those are the user's to update, never ours. */
+static bool
+follows_label(const Trigger *trigger)
+{
+	oidvector  *no_args = buildoidvector(NULL, 0);
+
+	return trigger->tgnattr > 0 && !TRIGGER_FOR_INSERT(trigger->tgtype) &&
+		!TRIGGER_FOR_DELETE(trigger->tgtype) &&
+		trigger->tgfoid == GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+										   CStringGetDatum("follow_label"),
+										   PointerGetDatum(no_args),
+										   ObjectIdGetDatum(get_namespace_oid("streamproc",
+																			  true)));
+}
+
 /* Would this trigger fire, row by row? */
 static bool
 trigger_fires(const Trigger *trigger)
 {
-	if (!TRIGGER_FOR_ROW(trigger->tgtype))
+	if (!TRIGGER_FOR_ROW(trigger->tgtype) || follows_label(trigger))
 		return false;
 	switch (trigger->tgenabled)
 	{

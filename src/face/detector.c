@@ -26,6 +26,7 @@
 #include "engine/method.h"
 #include "face/clause.h"
 #include "face/lifecycle.h"
+#include "face/overrides.h"
 #include "face/parameter.h"
 #include "face/relation.h"
 
@@ -325,6 +326,7 @@ read_expressions(FunctionCallInfo fcinfo, Draft *draft)
 	if (filter != NULL)
 		draft->filter = sp_clause_parse(SP_CLAUSE_FILTER, "filter", filter, source);
 	sp_clause_check_names(list_concat_copy(draft->keys, draft->carry), reserved_names);
+	sp_overrides_check_keys(draft->keys);
 	sp_clause_check_names(list_clauses(draft), no_names);
 }
 
@@ -386,7 +388,8 @@ set_argument(SpObjectRow *row, FunctionCallInfo fcinfo, int n, const char *colum
 }
 
 static void
-insert_detector(FunctionCallInfo fcinfo, const Draft *draft, int32 id, Oid relid, Oid expressions)
+insert_detector(FunctionCallInfo fcinfo, const Draft *draft, int32 id, Oid relid, Oid expressions,
+				Oid overrides)
 {
 	SpObjectRow row = {0};
 
@@ -394,6 +397,7 @@ insert_detector(FunctionCallInfo fcinfo, const Draft *draft, int32 id, Oid relid
 	sp_object_set_relation(&row, "relation", relid);
 	sp_object_set_relation(&row, "source", draft->source.relid);
 	sp_object_set_relation(&row, "expressions", expressions);
+	sp_object_set_relation(&row, "overrides", overrides);
 	sp_object_set(&row, "session_settings", TEXTARRAYOID, sp_lifecycle_session_settings(), false);
 	set_argument(&row, fcinfo, METHOD, "method");
 	set_argument(&row, fcinfo, VALUE, "value");
@@ -425,6 +429,7 @@ create_detector(FunctionCallInfo fcinfo, const Draft *draft)
 	Query	   *query = sp_clause_query(list_clauses(draft), draft->filter, draft->source.relid, 0, NULL);
 	Oid			relid;
 	Oid			expressions;
+	Oid			overrides;
 
 	create_result_table(draft);
 	relid = sp_relation_oid(&draft->name);
@@ -433,7 +438,8 @@ create_detector(FunctionCallInfo fcinfo, const Draft *draft)
 												 psprintf("detector \"%s\"", draft->name.relation));
 	sp_relation_bind_view(expressions, relid);
 	sp_relation_check_access(expressions);
-	insert_detector(fcinfo, draft, id, relid, expressions);
+	overrides = sp_overrides_create(&draft->name, draft->keys, relid);
+	insert_detector(fcinfo, draft, id, relid, expressions, overrides);
 	sp_message_control();
 	return relid;
 }

@@ -42,3 +42,18 @@ AS 'MODULE_PATHNAME', 'sp_drop_detector';
 
 COMMENT ON FUNCTION streamproc.drop_detector(regclass, boolean) IS
 	'drops a detector and its result table; cascade drops views on it, too';
+
+-- Triggers of the tables of overrides and of result tables call them; whoever owns a table may create those.
+CREATE FUNCTION streamproc.follow_override() RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_follow_override';
+
+COMMENT ON FUNCTION streamproc.follow_override() IS
+	'tells the worker what has changed in the table of overrides of a detector';
+
+CREATE FUNCTION streamproc.follow_label() RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_follow_label';
+
+COMMENT ON FUNCTION streamproc.follow_label() IS
+	'counts in the table of overrides of a detector how many of its alerts were labelled as false and as true positives';

@@ -33,6 +33,7 @@
 #include "catalog/query.h"
 #include "face/environment.h"
 #include "face/lifecycle.h"
+#include "face/overrides.h"
 #include "face/parameter.h"
 #include "face/relation.h"
 #include "feed/table_am.h"
@@ -387,8 +388,12 @@ sp_on_drop(PG_FUNCTION_ARGS)
 			get_rel_name(object->changes) != NULL)
 			sp_relation_run(psprintf("DROP TABLE %s", sp_relation_quote(object->changes)),
 							BOOTSTRAP_SUPERUSERID);
+		if (get_rel_name(object->relid) == NULL && OidIsValid(object->overrides) &&
+			get_rel_name(object->overrides) != NULL)
+			sp_relation_run(psprintf("DROP TABLE %s", sp_relation_quote(object->overrides)),
+							BOOTSTRAP_SUPERUSERID);
 	}
-	if (objects != NIL)
+	if ((relids != NIL && sp_overrides_forget(relids)) || objects != NIL)
 		sp_message_control();
 	PG_RETURN_NULL();
 }
@@ -576,6 +581,8 @@ resume_object(const SpObject *object)
 		sp_relation_bind_view(object->twin, object->relid);
 	if (OidIsValid(object->changes) && get_rel_name(object->changes) != NULL)
 		sp_relation_bind_changes(object->changes, object->relid);
+	if (OidIsValid(object->overrides) && get_rel_name(object->overrides) != NULL)
+		sp_overrides_bind(object->overrides, object->relid);
 	sp_definition_request_start(object->id);
 }
 

@@ -76,7 +76,8 @@ sp_relation_resolve(SpRelationName *name, const text *qualified)
 }
 
 SpRelationName
-sp_relation_beside(const SpRelationName *of, const char *suffix, const char *what)
+sp_relation_beside(const SpRelationName *of, SpObjectKind kind, const char *suffix,
+				   const char *what)
 {
 	SpRelationName name = *of;
 
@@ -87,8 +88,9 @@ sp_relation_beside(const SpRelationName *of, const char *suffix, const char *wha
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
 				 errmsg("relation \"%s\" already exists", name.relation),
-				 errdetail("It has the name of the %s of window \"%s\".", what, of->relation),
-				 errhint("Rename it, or give the window another name.")));
+				 errdetail("It has the name of the %s of %s \"%s\".", what,
+						   sp_object_kind_name(kind), of->relation),
+				 errhint("Rename it, or give the %s another name.", sp_object_kind_name(kind))));
 	return name;
 }
 
@@ -339,6 +341,7 @@ sp_relation_drop_object(const SpObject *object, bool cascade, Oid userid)
 	else
 		drop_relation("TABLE", object->relid, cascade, userid);
 	drop_relation("TABLE", object->changes, cascade, userid);
+	drop_relation("TABLE", object->overrides, cascade, userid);
 	drop_relation("VIEW", object->twin, cascade, userid);
 	drop_relation("VIEW", object->expressions, cascade, userid);
 }

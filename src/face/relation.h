@@ -26,8 +26,8 @@ extern void sp_relation_resolve(SpRelationName *name, const text *qualified);
  * The name with a suffix, for what stands beside the result table, as CREATE TABLE names an
  * index; an error when there is such a relation.
  */
-extern SpRelationName sp_relation_beside(const SpRelationName *of, const char *suffix,
-										 const char *what);
+extern SpRelationName sp_relation_beside(const SpRelationName *of, SpObjectKind kind,
+										 const char *suffix, const char *what);
 
 /* Both quoted, for SQL. */
 extern char *sp_relation_quote(Oid relid);

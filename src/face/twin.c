@@ -209,7 +209,7 @@ sp_twin_create(const SpWindowDraft *draft, int32 id)
 		return InvalidOid;
 	/* Before the names are written: which need their schema depends on the search_path. */
 	sp_query_open(&scope, InvalidOid);
-	name = sp_relation_beside(&draft->name, "sql", "plain-SQL twin");
+	name = sp_relation_beside(&draft->name, SP_WINDOW, "sql", "plain-SQL twin");
 	sql = write_twin(&twin, name.quoted);
 	comment = psprintf("what window \"%s\" should be, computed from its source by plain SQL",
 					   draft->name.relation);

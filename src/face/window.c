@@ -224,7 +224,7 @@ create_result_table(const SpWindowDraft *draft)
 static Oid
 create_changes(const SpWindowDraft *draft, Oid relid)
 {
-	SpRelationName name = sp_relation_beside(&draft->name, "changes", "change feed");
+	SpRelationName name = sp_relation_beside(&draft->name, SP_WINDOW, "changes", "change feed");
 	char	   *comment = psprintf("changes of the results of window \"%s\", written by streamproc",
 								   draft->name.relation);
 	Oid			changes;

@@ -49,7 +49,7 @@ extern void sp_decode_open(XLogRecPtr start_lsn, SpIsSource is_source);
 
 /*
  * The next event in the order of the WAL, or NULL when all that is flushed has been
- * read.  Transactions without rows, control messages or other changes of interest give
+ * read.  Transactions without rows, messages or other changes of interest give
  * no event, nor do those of our own origin.  Returns after at most max_wal bytes of WAL
  * without an event (NULL, *more = true), so that the caller can look after itself.
  * Must be called outside a transaction.

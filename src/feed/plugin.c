@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/setting.h"
 #include "catalog/message.h"
 #include "feed/feed.h"
 
@@ -46,6 +47,7 @@ typedef struct Transaction
 {
 	dlist_node	node;			/* in transactions */
 	SpSpool    *spool;			/* NULL: no rows yet */
+	SpSpool    *settings;		/* NULL: none yet */
 	bool		definitions_changed;
 	OtherChange *others;		/* in the order of arrival */
 	int			nothers;
@@ -97,6 +99,8 @@ free_transaction(Transaction *transaction)
 		sp_build_forget(transaction->spool);
 		sp_spool_free(transaction->spool);
 	}
+	if (transaction->settings != NULL)
+		sp_spool_free(transaction->settings);
 	if (transaction->others != NULL)
 		pfree(transaction->others);
 	if (transaction->aborted != NULL)
@@ -277,6 +281,23 @@ add_chunk(ReorderBufferTXN *txn, const SpChunk *chunk, Size size)
 	RelationClose(relation);
 }
 
+/* Add what is set for a key of a detector; it stands at a MAXALIGNed address. */
+static void
+add_setting(ReorderBufferTXN *txn, const SpSetting *setting, Size size)
+{
+	Transaction *transaction = get_transaction(txn);
+	const char *reason = sp_setting_check(setting, size);
+
+	if (reason != NULL)
+	{
+		refuse_message(reason, InvalidOid);
+		return;
+	}
+	if (transaction->settings == NULL)
+		transaction->settings = sp_spool_create();
+	sp_spool_add(transaction->settings, &setting->chunk);
+}
+
 /* The clock, as the worker wrote it to the WAL. */
 static void
 add_tick(const char *data, Size size)
@@ -301,20 +322,30 @@ add_tick(const char *data, Size size)
 	sp_feed.nevents++;
 }
 
-/* A chunk's bytes at an aligned address. */
+/* Add a chunk, of rows or with a setting. */
 static void
-add_chunk_bytes(ReorderBufferTXN *txn, const char *data, Size size)
+add_aligned(ReorderBufferTXN *txn, int kind, const void *data, Size size)
+{
+	if (kind == SP_MESSAGE_CHUNK)
+		add_chunk(txn, data, size);
+	else
+		add_setting(txn, data, size);
+}
+
+/* The same of bytes at any address. */
+static void
+add_bytes(ReorderBufferTXN *txn, int kind, const char *data, Size size)
 {
 	char	   *copy;
 
 	if (data == (const char *) MAXALIGN(data))
 	{
-		add_chunk(txn, (const SpChunk *) data, size);
+		add_aligned(txn, kind, data, size);
 		return;
 	}
 	copy = MemoryContextAllocHuge(CurrentMemoryContext, Max(size, 1));
 	memcpy(copy, data, size);
-	add_chunk(txn, (const SpChunk *) copy, size);
+	add_aligned(txn, kind, copy, size);
 	pfree(copy);
 }
 
@@ -332,10 +363,10 @@ message_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr lsn,
 
 	/* txn is the top transaction, whatever subtransaction wrote the message. */
 	kind = sp_message_check(data, size, transactional ? txn->xid : InvalidTransactionId);
-	if (transactional && kind == SP_MESSAGE_CHUNK)
+	if (transactional && (kind == SP_MESSAGE_CHUNK || kind == SP_MESSAGE_SETTING))
 	{
 		sp_build_close();
-		add_chunk_bytes(txn, payload, payload_size);
+		add_bytes(txn, kind, payload, payload_size);
 	}
 	else if (transactional && kind == SP_MESSAGE_CONTROL)
 		get_transaction(txn)->definitions_changed = true;
@@ -495,13 +526,19 @@ commit_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_
 		transaction->spool = NULL;
 		sp_spool_rewind(event->spool);
 	}
+	if (transaction->settings != NULL && sp_spool_rows(transaction->settings) > 0)
+	{
+		event->settings = transaction->settings;
+		transaction->settings = NULL;
+	}
 	if (transaction->nothers > 0)
 		sum_others(transaction, event);
 
 	txn->output_plugin_private = NULL;
 	free_transaction(transaction);
 
-	if (event->spool == NULL && event->nother == 0 && !event->definitions_changed)
+	if (event->spool == NULL && event->settings == NULL && event->nother == 0 &&
+		!event->definitions_changed)
 	{
 		sp_event_free(event);
 		return;
@@ -536,6 +573,8 @@ stream_abort_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr a
 	}
 	if (transaction->spool != NULL)
 		sp_spool_abort(transaction->spool, txn->xid);
+	if (transaction->settings != NULL)
+		sp_spool_abort(transaction->settings, txn->xid);
 	if (transaction->nothers > 0)
 	{
 		transaction->aborted = reserve_element(transaction->aborted, transaction->naborted,

@@ -13,6 +13,7 @@
 #include "access/transam.h"
 #include "utils/memutils.h"
 
+#include "base/setting.h"
 #include "catalog/message.h"
 #include "decode.h"
 #include "server_message.h"
@@ -38,6 +39,8 @@ typedef struct Transaction
 	uint32		last_sequence;
 	uint64		nrows;
 	Taken	   *taken;
+	int			nsettings;
+	TransactionId settings[MAX_STEPS];	/* the subtransactions that made them */
 } Transaction;
 
 static Transaction transactions[NTRANSACTIONS];
@@ -130,6 +133,34 @@ expect_chunk(Transaction *transaction, const char *data, Size size)
 	return true;
 }
 
+/* Is it a setting that must be taken?  Then note it. */
+static bool
+expect_setting(Transaction *transaction, const char *data, Size size)
+{
+	SpSetting  *setting = palloc(size);
+
+	memcpy(setting, data, size);
+	if (sp_setting_check(setting, size) != NULL)
+		return false;
+	demand(sp_setting_keys(setting) <= sp_setting_end(setting));
+	transaction->settings[transaction->nsettings++] = setting->chunk.xid;
+	return true;
+}
+
+/* Forget those of a subtransaction. */
+static void
+forget_settings(Transaction *transaction, TransactionId xid)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < transaction->nsettings; i++)
+	{
+		if (transaction->settings[i] != xid)
+			transaction->settings[kept++] = transaction->settings[i];
+	}
+	transaction->nsettings = kept;
+}
+
 /* Must a message be taken?  Note what it brings. */
 static bool
 expect_message(Transaction *transaction, const char *data, Size size)
@@ -138,6 +169,9 @@ expect_message(Transaction *transaction, const char *data, Size size)
 	{
 		case SP_MESSAGE_CHUNK:
 			return expect_chunk(transaction, data + sizeof(SpMessage), size - sizeof(SpMessage));
+		case SP_MESSAGE_SETTING:
+			return expect_setting(transaction, data + sizeof(SpMessage),
+								  size - sizeof(SpMessage));
 		case SP_MESSAGE_CONTROL:
 			transaction->control = true;
 			return true;
@@ -253,6 +287,31 @@ send_chunk(FuzzInput *in, Transaction *transaction)
 	send_message(in, transaction, SP_MESSAGE_PREFIX);
 }
 
+/* A setting, sound or with damages under a right signature. */
+static void
+send_setting(FuzzInput *in, Transaction *transaction)
+{
+	Size		size = sizeof(SpSetting) + take_byte(in);
+	SpMessage  *signed_message = palloc0(sizeof(SpMessage) + size);
+	SpSetting  *setting = (SpSetting *) (signed_message + 1);
+
+	setting->kind = SP_SETTING_SET + take_below(in, 3);
+	setting->threshold = 1;
+	setting->nkeys = take_below(in, 4);
+	take_bytes(in, setting + 1, size - sizeof(SpSetting));
+	setting->chunk.magic = SP_CHUNK_SETTING;
+	setting->chunk.size = size;
+	setting->chunk.xid = transaction->sub;
+	setting->chunk.sequence = SP_CHUNK_UNSEQUENCED;
+	setting->chunk.nrows = 1;
+	if (take_below(in, 4) == 1)
+		((char *) setting)[take_uint32(in) % size] ^= take_byte(in);
+	sp_message_init(signed_message, SP_MESSAGE_SETTING, sizeof(SpMessage) + size,
+					take_below(in, 8) == 1 ? transaction->txn.xid + 1 : transaction->txn.xid);
+	(void) sp_message_emit(signed_message, true);
+	send_message(in, transaction, SP_MESSAGE_PREFIX);
+}
+
 /* The current subtransaction aborts, and another one begins; or all aborts. */
 static void
 abort_transaction(Transaction *transaction)
@@ -263,6 +322,7 @@ abort_transaction(Transaction *transaction)
 	else
 	{
 		forget_chunks(transaction, transaction->sub);
+		forget_settings(transaction, transaction->sub);
 		transaction->sub++;
 	}
 }
@@ -273,13 +333,17 @@ commit_transaction(FuzzInput *in, Transaction *transaction)
 {
 	SpEvent    *event = decode_commit(&transaction->txn);
 
-	demand((event != NULL) == (transaction->nrows > 0 || transaction->control));
+	demand((event != NULL) == (transaction->nrows > 0 || transaction->control ||
+							   transaction->nsettings > 0));
 	if (event != NULL)
 	{
 		demand(event->xid == transaction->txn.xid);
 		demand(event->definitions_changed == transaction->control);
 		demand(event->nother == 0);
 		demand((event->spool != NULL) == (transaction->nrows > 0));
+		demand((event->settings != NULL) == (transaction->nsettings > 0));
+		if (event->settings != NULL)
+			demand(sp_spool_rows(event->settings) == transaction->nsettings);
 		if (event->spool != NULL)
 		{
 			demand(sp_spool_rows(event->spool) == transaction->nrows);
@@ -334,6 +398,9 @@ take_step(FuzzInput *in)
 				transaction->sub++;
 			else
 				transaction->sub += take_below(in, 2);
+			break;
+		case 9:
+			send_setting(in, transaction);
 			break;
 		default:
 			send_chunk(in, transaction);

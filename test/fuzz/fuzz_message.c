@@ -12,7 +12,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "base/row.h"
+#include "base/setting.h"
 #include "catalog/message.h"
 #include "server_message.h"
 
@@ -118,6 +118,8 @@ reference_check(const char *data, Size size, TransactionId xid)
 		return xid != 0 && payload == 0 ? SP_MESSAGE_CONTROL : 0;
 	if (header.kind == SP_MESSAGE_CHUNK)
 		return xid != 0 && payload >= sizeof(SpChunk) ? SP_MESSAGE_CHUNK : 0;
+	if (header.kind == SP_MESSAGE_SETTING)
+		return xid != 0 && payload >= sizeof(SpSetting) ? SP_MESSAGE_SETTING : 0;
 	return 0;
 }
 
@@ -168,13 +170,18 @@ receive(const char *prefix, const char *message, Size size, bool transactional)
 static void
 write_message(FuzzInput *in, SpMessageKind kind)
 {
-	Size		size = sizeof(SpMessage) + sizeof(SpChunk) + take_byte(in);
+	Size		size = sizeof(SpMessage) + sizeof(SpSetting) + take_byte(in);
 	SpMessage  *message;
 
 	if (kind == SP_MESSAGE_TICK)
 		(void) sp_message_tick(take_uint32(in), take_uint64(in), take_uint64(in));
 	else if (kind == SP_MESSAGE_CONTROL)
 		sp_message_control();
+	else if (kind == SP_MESSAGE_SETTING)
+	{
+		message = palloc0(size);
+		sp_message_setting(message, size - sizeof(SpMessage));
+	}
 	else
 	{
 		message = palloc(size);
@@ -189,7 +196,7 @@ write_message(FuzzInput *in, SpMessageKind kind)
 static void
 try_written(FuzzInput *in, Size shift)
 {
-	SpMessageKind kind = SP_MESSAGE_CHUNK + take_below(in, 3);
+	SpMessageKind kind = SP_MESSAGE_CHUNK + take_below(in, 4);
 	char		original[sizeof(written)];
 	TransactionId xid;
 	Size		size;
@@ -255,7 +262,7 @@ fuzz_seeds(void)
 		fuzz_seed(bytes, size);
 
 		server_receive = receive;
-		write_message(&in, SP_MESSAGE_CHUNK + i % 3);
+		write_message(&in, SP_MESSAGE_CHUNK + i % 4);
 		bytes[0] = TRY_BYTES;
 		bytes[1] = i;
 		bytes[2] = written_transactional ? server_top_xid : InvalidTransactionId;

@@ -44,6 +44,15 @@ GetTopTransactionId(void)
 	return server_top_xid;
 }
 
+/* Not where a target knows of subtransactions. */
+extern TransactionId GetCurrentTransactionId(void) __attribute__((weak));
+
+TransactionId
+GetCurrentTransactionId(void)
+{
+	return server_top_xid;
+}
+
 XLogRecPtr
 LogLogicalMessage(const char *prefix, const char *message, size_t size, bool transactional)
 {
