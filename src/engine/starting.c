@@ -331,9 +331,15 @@ sp_starting_keep_setting(const SpSetting *setting, const SpEvent *event)
 
 	if (sp_starting == NULL || sp_starting->id != setting->detector || sp_starting->broken)
 		return;
+	s = sp_starting_stream();
+	if (s == NULL)
+	{
+		/* its source has failed meanwhile */
+		sp_starting->broken = true;
+		return;
+	}
 	PG_TRY();
 	{
-		s = sp_starting_stream();
 		keep_event(event->lsn, event->xid, event->commit_time, s->max_time, s->watermark, 0, 0);
 		sp_kept_add(sp_starting->kept, &setting->chunk);
 	}
