@@ -99,6 +99,7 @@ SCRIPT_PARTS = \
 	src/face/score_online.sql \
 	src/face/backtest.sql \
 	src/face/explain.sql \
+	src/face/enforce.sql \
 	src/face/lifecycle.sql \
 	src/face/operate.sql \
 	src/face/views.sql

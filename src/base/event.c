@@ -111,6 +111,15 @@ sp_event_create(SpEventKind kind)
 	return event;
 }
 
+/* Copy a report in. */
+void
+sp_event_set_report(SpEvent *event, const char *report, Size size)
+{
+	event->report = MemoryContextAllocHuge(event_memory(), size);
+	memcpy(event->report, report, size);
+	event->report_size = size;
+}
+
 /* Give an event back, and its spools. */
 void
 sp_event_free(SpEvent *event)
@@ -121,6 +130,8 @@ sp_event_free(SpEvent *event)
 		sp_spool_free(event->settings);
 	if (event->other != NULL)
 		pfree(event->other);
+	if (event->report != NULL)
+		pfree(event->report);
 	pfree(event);
 }
 

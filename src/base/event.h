@@ -28,7 +28,8 @@ typedef enum SpSourceKind
 typedef enum SpEventKind
 {
 	SP_EVENT_COMMIT,			/* a transaction's rows, and perhaps control messages */
-	SP_EVENT_TICK				/* the wall clock, as the worker wrote it to the WAL */
+	SP_EVENT_TICK,				/* the wall clock, as the worker wrote it to the WAL */
+	SP_EVENT_REPORT				/* a row that a shield has refused */
 } SpEventKind;
 
 /* Changes of a source other than INSERT, by relation: counted, whether they are followed or not. */
@@ -60,12 +61,17 @@ typedef struct SpEvent
 	Oid			tick_source;	/* the stream's relation */
 	TimestampTz tick_time;		/* the worker's clock when it wrote the message */
 	int64		tick_max_time;	/* of history that was read for an object; PG_INT64_MIN: none */
+
+	/* SP_EVENT_REPORT */
+	char	   *report;
+	Size		report_size;
 } SpEvent;
 
 extern void sp_event_free(SpEvent *event);
 
 /* Writing, by feed. */
 extern SpEvent *sp_event_create(SpEventKind kind);
+extern void sp_event_set_report(SpEvent *event, const char *report, Size size);
 extern SpSpool *sp_spool_create(void);
 extern void sp_spool_free(SpSpool *spool);
 

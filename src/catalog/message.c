@@ -135,6 +135,9 @@ is_plausible(const SpMessage *header)
 		case SP_MESSAGE_TICK:
 			return header->size == sizeof(SpMessage) + sizeof(SpTick) &&
 				!TransactionIdIsValid(header->xid);
+		case SP_MESSAGE_REPORT:
+			return header->size >= sizeof(SpMessage) + sizeof(SpReport) &&
+				!TransactionIdIsValid(header->xid);
 		default:
 			return false;
 	}

@@ -21,7 +21,8 @@ typedef enum SpMessageKind
 	SP_MESSAGE_CHUNK = 1,		/* transactional: a SpChunk of a stream table */
 	SP_MESSAGE_CONTROL = 2,		/* transactional: definitions changed */
 	SP_MESSAGE_TICK = 3,		/* not transactional: SpTick */
-	SP_MESSAGE_SETTING = 4		/* transactional: a SpSetting */
+	SP_MESSAGE_SETTING = 4,		/* transactional: a SpSetting */
+	SP_MESSAGE_REPORT = 5		/* not transactional: SpReport, of a row that a shield has refused */
 } SpMessageKind;
 
 typedef struct SpMessage
@@ -46,6 +47,28 @@ typedef struct SpTick
 	TimestampTz time;
 	int64		max_time;		/* of history that was read for an object; PG_INT64_MIN: none */
 } SpTick;
+
+/*
+ * A row of a detector's result table, to be written by the worker.  lsn and ordinal are the
+ * row's own: whoever repeats the message says nothing new.
+ */
+typedef struct SpReport
+{
+	int32		detector;
+	Oid			source;			/* the stream's relation */
+	XLogRecPtr	lsn;
+	int64		ordinal;		/* from SP_REPORT_ORDINAL on */
+	int32		natts;
+	uint32		tuple_size;
+	/* Oid types[natts]; then MAXALIGNed: a heap tuple's bytes, nothing in it external */
+} SpReport;
+
+/* No transaction has so many rows. */
+#define SP_REPORT_FIRST		4611686018427387904
+#define SP_REPORT_ORDINAL	((int64) SP_REPORT_FIRST)
+
+#define sp_report_types(report) ((Oid *) ((char *) (report) + sizeof(SpReport)))
+#define sp_report_tuple_offset(natts) MAXALIGN(sizeof(SpReport) + sizeof(Oid) * (Size) (natts))
 
 /* Write a message whose header (but for its mac) and payload stand at message. */
 extern XLogRecPtr sp_message_emit(SpMessage *message, bool transactional);

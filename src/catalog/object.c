@@ -286,5 +286,7 @@ sp_object_delete(const SpObject *object)
 				 SPI_OK_DELETE, 1, &type, &value, NULL);
 	sp_query_run(&scope, "DELETE FROM streamproc.rejected_row WHERE object = $1",
 				 SPI_OK_DELETE, 1, &type, &value, NULL);
+	sp_query_run(&scope, "DELETE FROM streamproc.shield_definition WHERE id = $1",
+				 SPI_OK_DELETE, 1, &type, &value, NULL);
 	sp_query_close(&scope);
 }

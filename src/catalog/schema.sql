@@ -90,6 +90,18 @@ CREATE TABLE streamproc.detector_definition (
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 
+-- Detectors that judge rows before they are in.  The keys' states are in tables
+-- streamproc.shield_<id>, which are dumped with their rows: the restored shield goes on.
+CREATE TABLE streamproc.shield_definition (
+	id int4 PRIMARY KEY,			-- the detector's
+	source regclass NOT NULL,		-- the table that has the trigger
+	states regclass,				-- NULL: the method needs none
+	quarantine regclass,			-- NULL: another action
+	action text NOT NULL CHECK (action OPERATOR(pg_catalog.=) ANY (ARRAY['reject', 'flag', 'quarantine'])),
+	on_error text NOT NULL CHECK (on_error OPERATOR(pg_catalog.=) ANY (ARRAY['fail_closed', 'fail_open'])),
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+
 -- One row for each object that this database's worker has met.  An object
 -- without one is new ('starting') when the worker has a position, or came by
 -- restore or CREATE DATABASE ... TEMPLATE ('detached').
@@ -153,10 +165,10 @@ CREATE TABLE streamproc.secret (key bytea NOT NULL);
 ALTER TABLE streamproc.secret ENABLE ROW LEVEL SECURITY;
 
 REVOKE ALL ON streamproc.stream, streamproc.window_definition, streamproc.detector_definition,
-	streamproc.object_state, streamproc.position, streamproc.state_page,
+	streamproc.shield_definition, streamproc.object_state, streamproc.position, streamproc.state_page,
 	streamproc.rejected_row, streamproc.secret FROM PUBLIC;
 GRANT SELECT ON streamproc.stream, streamproc.window_definition, streamproc.detector_definition,
-	streamproc.position TO PUBLIC;
+	streamproc.shield_definition, streamproc.position TO PUBLIC;
 /* A reason may quote data: the view status shows it to those who may read the object. */
 GRANT SELECT (id, state, start_lsn, changed_at) ON streamproc.object_state TO PUBLIC;
 
@@ -164,11 +176,13 @@ SELECT pg_catalog.pg_extension_config_dump('streamproc.object_id', '');
 SELECT pg_catalog.pg_extension_config_dump('streamproc.stream', '');
 SELECT pg_catalog.pg_extension_config_dump('streamproc.window_definition', '');
 SELECT pg_catalog.pg_extension_config_dump('streamproc.detector_definition', '');
+SELECT pg_catalog.pg_extension_config_dump('streamproc.shield_definition', '');
 
 COMMENT ON SEQUENCE streamproc.object_id IS 'numbers streams, windows and detectors';
 COMMENT ON TABLE streamproc.stream IS 'definitions of streams, written by create_stream()';
 COMMENT ON TABLE streamproc.window_definition IS 'definitions of windows, written by create_window()';
 COMMENT ON TABLE streamproc.detector_definition IS 'definitions of detectors, written by create_detector()';
+COMMENT ON TABLE streamproc.shield_definition IS 'detectors that judge rows before they are in, written by enforce()';
 COMMENT ON TABLE streamproc.object_state IS 'state of each object, written by the worker';
 COMMENT ON TABLE streamproc.position IS 'how far the worker of this database has got';
 COMMENT ON TABLE streamproc.state_page IS 'checkpointed state of windows and detectors';

@@ -14,6 +14,7 @@
 #include "base/compat.h"
 #include "base/debug.h"
 #include "base/shared.h"
+#include "catalog/message.h"
 #include "catalog/page.h"
 #include "catalog/pg_authid_d.h"
 #include "catalog/query.h"
@@ -117,14 +118,18 @@ sp_backfill_clear(const SpObjectDef *def)
 	char	   *table = sp_registry_relation_name(def->relid);
 	const char *unmarked = def->kind == SP_WINDOW ? "" :
 		" WHERE status OPERATOR(pg_catalog.=) 'open'::pg_catalog.text"
-		" AND label IS NULL AND note IS NULL";
+		" AND label IS NULL AND note IS NULL"
+		/* what a shield has refused isn't in the table */
+		" AND (ordinal IS NULL OR ordinal OPERATOR(pg_catalog.<) "
+		CppAsString2(SP_REPORT_FIRST) "::pg_catalog.int8)";
 
 	sp_sweep_delete(def->relid, sp_sweep_changes_of(def),
 					psprintf("SELECT ctid FROM ONLY %s%s", table, unmarked), 0, NULL, NULL);
 	/* what users marked is nobody's identity any more: history may give it to others */
 	if (def->kind == SP_DETECTOR)
 		sp_sweep_disown(def->relid, InvalidOid,
-						psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0", table));
+						psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0 "
+								 "AND ordinal < " CppAsString2(SP_REPORT_FIRST) "::pg_catalog.int8", table));
 	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
 	sp_query_run(&scope, "DELETE FROM streamproc.rejected_row WHERE object = $1",
 				 SPI_OK_DELETE, 1, &type, &id, NULL);

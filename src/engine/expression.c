@@ -435,6 +435,22 @@ evaluate_rows(void *arg)
 		evaluate_row(work->exprs, work->out, work->rows, i);
 }
 
+/* Room for the results of all rows, in the rowset's context, which is the current one. */
+static SpEvaluated *
+make_evaluated(SpExpression **used, int n, const SpRowSet *rows)
+{
+	SpEvaluated *out = palloc(sizeof(SpEvaluated));
+	NullableDatum *results = palloc(sizeof(NullableDatum) * Max(1, n) * rows->n);
+
+	out->nexpressions = n;
+	out->expressions = used;
+	out->result = palloc(sizeof(NullableDatum *) * Max(1, n));
+	out->pass = palloc(rows->n);
+	for (int i = 0; i < n; i++)
+		out->result[i] = results + (Size) i * rows->n;
+	return out;
+}
+
 /*
  * Evaluate used[0..n-1] over all rows.  Rows whose evaluation throws, or whose filter isn't
  * true, don't pass; the former go to output's dead letters.  Result in the rowset's context.
@@ -444,18 +460,10 @@ sp_expressions_evaluate(SpExpressions *exprs, SpExpression **used, int n,
 						const SpRowSet *rows, SpOutput *output)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(rows->context);
-	SpEvaluated *out = palloc(sizeof(SpEvaluated));
-	NullableDatum *results = palloc(sizeof(NullableDatum) * Max(1, n) * rows->n);
+	SpEvaluated *out = make_evaluated(used, n, rows);
 	EvaluateWork work = {exprs, out, rows, 0, rows->n - 1};
 	ErrorData  *error;
 	int			i;
-
-	out->nexpressions = n;
-	out->expressions = used;
-	out->result = palloc(sizeof(NullableDatum *) * Max(1, n));
-	out->pass = palloc(rows->n);
-	for (i = 0; i < n; i++)
-		out->result[i] = results + (Size) i * rows->n;
 
 	if (exprs->simple)
 		evaluate_simple(out, rows);
@@ -473,6 +481,23 @@ sp_expressions_evaluate(SpExpressions *exprs, SpExpression **used, int n,
 						   unpack_sql_state(error->sqlerrcode), error->message);
 		}
 	}
+	MemoryContextSwitchTo(oldcontext);
+	return out;
+}
+
+/* The same without a guard. */
+SpEvaluated *
+sp_expressions_evaluate_here(SpExpressions *exprs, SpExpression **used, int n,
+							 const SpRowSet *rows)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(rows->context);
+	SpEvaluated *out = make_evaluated(used, n, rows);
+	EvaluateWork work = {exprs, out, rows, 0, rows->n - 1};
+
+	if (exprs->simple)
+		evaluate_simple(out, rows);
+	else
+		evaluate_rows(&work);
 	MemoryContextSwitchTo(oldcontext);
 	return out;
 }

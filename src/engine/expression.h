@@ -62,6 +62,11 @@ extern void sp_expressions_finish(SpExpressions *exprs, SpExpression **used, int
 extern SpEvaluated *sp_expressions_evaluate(SpExpressions *exprs, SpExpression **used, int n,
 											const SpRowSet *rows, SpOutput *output);
 
+
+/* The same without a guard: what throws is the caller's, who has become the owner. */
+extern SpEvaluated *sp_expressions_evaluate_here(SpExpressions *exprs, SpExpression **used, int n,
+												 const SpRowSet *rows);
+
 /* Guarding against what users' functions throw. */
 #define SP_ATTEMPTS 3
 extern bool sp_error_is_environment(const ErrorData *error);

@@ -115,6 +115,7 @@ typedef struct SpAlert
 	int64		ordinal;
 	Datum	   *values;			/* of the result table's columns */
 	bool	   *nulls;
+	const struct SpReport *report;	/* of a stream's output: all there is of it */
 } SpAlert;
 
 /* What an object has computed and not yet written. */
@@ -607,6 +608,10 @@ extern void sp_detector_is_damaged(const SpDetector *d);
 extern void sp_detector_apply_evaluated(SpDetector *d, SpRowSet *rows, SpEvaluated *ev);
 extern void sp_detector_write_value(void *detector, SpGroup *group, StringInfo buf);
 extern void sp_detector_read_value(void *detector, SpGroup *group, const char **p, const char *end);
+
+/* report.c: rows that shields have refused */
+extern void sp_report_take(const SpEvent *event);
+extern uint64 sp_report_write(SpStream *s);
 
 /* write.c */
 typedef enum SpWriteWhat

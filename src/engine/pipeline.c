@@ -274,6 +274,8 @@ sp_pipeline_apply(SpEvent *event)
 	sp_pipeline_reach(event->lsn);
 	if (event->kind == SP_EVENT_TICK)
 		apply_tick(event);
+	else if (event->kind == SP_EVENT_REPORT)
+		sp_report_take(event);
 	else
 		apply_commit(event);
 }

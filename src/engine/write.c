@@ -45,6 +45,7 @@ typedef struct Writable
 	Oid			source;			/* relation whose rows its dead letters are */
 	SpOutput   *output;
 	int64		trigger_us;
+	SpStream   *stream;			/* one of these; of a stream: dead letters, and reports of shields */
 	SpWindow   *window;
 	SpDetector *detector;
 	bool		written;		/* in the transaction at work */
@@ -66,6 +67,7 @@ list_writables(void)
 		x->def = &s->def->o;
 		x->source = s->def->o.relid;
 		x->output = &s->output;
+		x->stream = s;
 		result = lappend(result, x);
 	}
 	foreach(lc, sp_engine.windows)
@@ -211,6 +213,8 @@ write_object(Writable *x)
 		rows += sp_write_window_inserts(x->window);
 	if (x->detector != NULL && x->output->nalerts > 0)
 		rows = write_detector(x->detector, &alerts);
+	if (x->stream != NULL && x->output->nalerts > 0)
+		rows = alerts = sp_report_write(x->stream);
 	if (x->output->reported)
 		sp_definition_set_reason(x->def->id, NULL);
 	pg_atomic_fetch_add_u64(&sp_my_worker->results, rows);

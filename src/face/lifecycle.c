@@ -31,6 +31,7 @@
 #include "base/shared.h"
 #include "catalog/message.h"
 #include "catalog/query.h"
+#include "face/enforce.h"
 #include "face/environment.h"
 #include "face/lifecycle.h"
 #include "face/overrides.h"
@@ -379,6 +380,7 @@ sp_on_drop(PG_FUNCTION_ARGS)
 	{
 		SpObject   *object = lfirst(cell);
 
+		sp_enforce_end(object->id);
 		sp_object_delete(object);
 		/* What was restored has lost its ties to the result table. */
 		if (OidIsValid(object->expressions) && get_rel_name(object->expressions) != NULL)

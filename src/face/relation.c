@@ -41,6 +41,7 @@
 #include "base/compat.h"
 #include "base/shared.h"
 #include "catalog/query.h"
+#include "face/enforce.h"
 #include "face/on_update.h"
 #include "face/relation.h"
 
@@ -334,6 +335,9 @@ sp_relation_drop_object(const SpObject *object, bool cascade, Oid userid)
 		LockRelationOid(object->relid, AccessExclusiveLock);
 	}
 
+	if (sp_enforce_end(object->id))
+		ereport(NOTICE,
+				(errmsg("detector \"%s\" is no longer enforced", object->name)));
 	/* Before the relations, so that the trigger on drops finds nothing to do. */
 	sp_object_delete(object);
 	if (object->kind == SP_STREAM)

@@ -322,6 +322,19 @@ add_tick(const char *data, Size size)
 	sp_feed.nevents++;
 }
 
+/* What a shield has refused. */
+static void
+add_report(const char *data, Size size)
+{
+	SpEvent    *event = sp_event_create(SP_EVENT_REPORT);
+
+	event->lsn = sp_feed.reader->ReadRecPtr;
+	event->end_lsn = sp_feed.reader->EndRecPtr;
+	sp_event_set_report(event, data, size);
+	dlist_push_tail(&sp_feed.events, &event->node);
+	sp_feed.nevents++;
+}
+
 /* Add a chunk, of rows or with a setting. */
 static void
 add_aligned(ReorderBufferTXN *txn, int kind, const void *data, Size size)
@@ -372,6 +385,8 @@ message_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr lsn,
 		get_transaction(txn)->definitions_changed = true;
 	else if (!transactional && kind == SP_MESSAGE_TICK)
 		add_tick(payload, payload_size);
+	else if (!transactional && kind == SP_MESSAGE_REPORT)
+		add_report(payload, payload_size);
 	else
 		refuse_message("it was not written by this extension", InvalidOid);
 }

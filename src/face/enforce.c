@@ -1,0 +1,390 @@
+/*
+ * enforce.c
+ *	  enforce() and unenforce(): a detector that judges rows before they are in.
+ *
+ * What enforce() makes: a row in streamproc.shield_definition, the table of the keys' states
+ * if the method has any, and a trigger on the stream's table.  The trigger is an ordinary one,
+ * so that a partition that is attached later gets it by itself and a dump takes it along; its
+ * name lets it fire behind others, which may change the row.  It goes with the detector.
+ *
+ * The stream's table is locked against writing until the transaction ends: what is in the
+ * table then is the history that the states begin with, and the trigger sees all that follows.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_authid_d.h"
+#include "catalog/pg_class_d.h"
+#include "catalog/pg_extension_d.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type_d.h"
+#include "commands/extension.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "catalog/message.h"
+#include "catalog/object.h"
+#include "catalog/query.h"
+#include "engine/shield.h"
+#include "face/enforce.h"
+#include "face/lifecycle.h"
+#include "face/parameter.h"
+#include "face/quarantine.h"
+#include "face/relation.h"
+#include "face/shield_state.h"
+
+/* Arguments of enforce(). */
+enum
+{
+	DETECTOR,
+	ACTION,
+	ON_ERROR
+};
+
+PG_FUNCTION_INFO_V1(sp_enforce);
+PG_FUNCTION_INFO_V1(sp_unenforce);
+
+/* ---- the definition ---- */
+
+static SpShieldAction
+parse_action(const char *action)
+{
+	return strcmp(action, "reject") == 0 ? SP_ACTION_REJECT :
+		strcmp(action, "flag") == 0 ? SP_ACTION_FLAG : SP_ACTION_QUARANTINE;
+}
+
+static Oid
+column_oid(int column)
+{
+	bool		isnull;
+	Datum		value = sp_query_value(0, column, &isnull);
+
+	return isnull ? InvalidOid : DatumGetObjectId(value);
+}
+
+bool
+sp_enforce_find(int32 id, SpShieldDef *def)
+{
+	Oid			type = INT4OID;
+	Datum		value = Int32GetDatum(id);
+	SpQueryScope scope;
+	bool		found;
+	bool		isnull;
+
+	sp_query_open_latest(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "SELECT source::oid, states::oid, quarantine::oid, action, "
+				 "on_error = 'fail_open' "
+				 "FROM streamproc.shield_definition WHERE id = $1",
+				 SPI_OK_SELECT, 1, &type, &value, NULL);
+	found = SPI_processed > 0;
+	if (found)
+	{
+		def->id = id;
+		def->source = DatumGetObjectId(sp_query_value(0, 1, &isnull));
+		def->states = column_oid(2);
+		def->quarantine = column_oid(3);
+		def->action = parse_action(TextDatumGetCString(sp_query_value(0, 4, &isnull)));
+		def->fail_open = DatumGetBool(sp_query_value(0, 5, &isnull));
+	}
+	sp_query_close(&scope);
+	return found;
+}
+
+static void
+insert_definition(const SpObject *detector, Oid states, Oid quarantine, char *action,
+				  char *on_error)
+{
+	Oid			types[] = {INT4OID, REGCLASSOID, REGCLASSOID, REGCLASSOID, TEXTOID, TEXTOID};
+	Datum		values[] = {
+		Int32GetDatum(detector->id), ObjectIdGetDatum(detector->source), ObjectIdGetDatum(states),
+		ObjectIdGetDatum(quarantine), CStringGetTextDatum(action), CStringGetTextDatum(on_error)
+	};
+	char		nulls[] = "      ";
+	SpQueryScope scope;
+
+	if (!OidIsValid(states))
+		nulls[2] = 'n';
+	if (!OidIsValid(quarantine))
+		nulls[3] = 'n';
+
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "INSERT INTO streamproc.shield_definition "
+				 "(id, source, states, quarantine, action, on_error) "
+				 "VALUES ($1, $2, $3, $4, $5, $6)", SPI_OK_INSERT, 6, types, values, nulls);
+	sp_query_close(&scope);
+}
+
+static void
+delete_definition(int32 id)
+{
+	Oid			type = INT4OID;
+	Datum		value = Int32GetDatum(id);
+	SpQueryScope scope;
+
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "DELETE FROM streamproc.shield_definition WHERE id = $1",
+				 SPI_OK_DELETE, 1, &type, &value, NULL);
+	sp_query_close(&scope);
+}
+
+/* ---- the trigger ---- */
+
+/* The trigger's function. */
+static Oid
+find_function(void)
+{
+	oidvector  *no_args = buildoidvector(NULL, 0);
+
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("shield"),
+						   PointerGetDatum(no_args),
+						   ObjectIdGetDatum(get_namespace_oid("streamproc", false)));
+}
+
+/* It doesn't fire for what logical replication applies, which was judged where it came from. */
+static void
+create_trigger(const SpObject *detector)
+{
+	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
+	Oid			function = find_function();
+	ObjectAddress trigger;
+	ObjectAddress on;
+
+	stmt->trigname = psprintf(SP_SHIELD_TRIGGER, detector->id);
+	stmt->timing = TRIGGER_TYPE_BEFORE;
+	stmt->events = TRIGGER_TYPE_INSERT;
+	stmt->row = true;
+	stmt->args = list_make1(makeString(psprintf("%d", detector->id)));
+	trigger = CreateTriggerFiringOn(stmt, NULL, detector->source, InvalidOid, InvalidOid, InvalidOid,
+									function, InvalidOid, NULL, false, false,
+									TRIGGER_FIRES_ON_ORIGIN);
+	CommandCounterIncrement();
+	deleteDependencyRecordsFor(TriggerRelationId, trigger.objectId, false);
+	ObjectAddressSet(on, RelationRelationId, detector->source);
+	recordDependencyOn(&trigger, &on, DEPENDENCY_AUTO);
+	ObjectAddressSet(on, RelationRelationId, detector->relid);
+	recordDependencyOn(&trigger, &on, DEPENDENCY_AUTO);
+	ObjectAddressSet(on, ProcedureRelationId, function);
+	recordDependencyOn(&trigger, &on, DEPENDENCY_AUTO);
+	CommandCounterIncrement();
+}
+
+/* Drop it, if it is still there. */
+static void
+drop_trigger(const SpShieldDef *def)
+{
+	ObjectAddress trigger;
+
+	if (get_rel_name(def->source) == NULL)
+		return;
+	ObjectAddressSet(trigger, TriggerRelationId,
+					 get_trigger_oid(def->source, psprintf(SP_SHIELD_TRIGGER, def->id), true));
+	if (OidIsValid(trigger.objectId))
+		performDeletion(&trigger, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+}
+
+bool
+sp_enforce_end(int32 id)
+{
+	SpShieldDef def;
+
+	if (!sp_enforce_find(id, &def))
+		return false;
+	drop_trigger(&def);
+	if (OidIsValid(def.states))
+	{
+		sp_shield_state_forget(def.states);
+		if (get_rel_name(def.states) != NULL)
+			sp_relation_run(psprintf("DROP TABLE %s", sp_relation_quote(def.states)),
+							BOOTSTRAP_SUPERUSERID);
+	}
+	delete_definition(id);
+	CommandCounterIncrement();
+	return true;
+}
+
+/* ---- checks ---- */
+
+/* The detector of the first argument, which the caller owns, locked. */
+static SpObject
+get_detector(FunctionCallInfo fcinfo)
+{
+	SpObject	object;
+
+	sp_parameter_require(fcinfo, DETECTOR, "detector");
+	if (!sp_object_find(PG_GETARG_OID(DETECTOR), &object) || object.kind != SP_DETECTOR)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a detector", sp_parameter_value(fcinfo, DETECTOR)),
+				 errhint("SELECT name FROM streamproc.status WHERE kind = 'detector' lists them.")));
+	sp_relation_check_owner(object.relid);
+	return object;
+}
+
+static void
+lock_detector(const SpObject *detector)
+{
+	if (!sp_object_lock(detector))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("detector \"%s\" was dropped meanwhile", detector->name)));
+}
+
+/* A row comes in one by one only where there is a stream. */
+static void
+check_source(const SpObject *detector)
+{
+	SpObject	source;
+	AclResult	result;
+
+	if (!sp_object_find(detector->source, &source) || source.kind != SP_STREAM)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("detector \"%s\" can't be enforced: it reads a window", detector->name),
+				 errdetail("What a window answers is known when its rows are in."),
+				 errhint("Let a detector read stream \"%s\" itself; \"velocity\" counts and sums up "
+						 "within an interval.", get_rel_name(sp_lifecycle_stream(detector)->o.relid))));
+	result = pg_class_aclcheck(detector->source, GetUserId(), ACL_TRIGGER);
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(detector->source)), source.name);
+}
+
+/* Columns that are computed after the trigger. */
+static void
+check_columns(const SpShield *shield)
+{
+	TupleDesc	desc = sp_shield_desc(shield);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && sp_shield_uses(shield, i + 1) &&
+			get_attgenerated(sp_shield_stream(shield)->o.relid, i + 1) != '\0')
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("detector %s can't be enforced: it looks at generated column \"%s\"",
+							sp_shield_def(shield)->o.name, NameStr(att->attname)),
+					 errdetail("Its value isn't known before the row is in."),
+					 errhint("Give the detector the expression that the column is generated by.")));
+	}
+}
+
+/* Scores of other keys decide, too: all keys would have to be locked. */
+static void
+check_method(const SpShield *shield)
+{
+	if (sp_method_has_budget(sp_shield_method(shield)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("detector %s can't be enforced: it has alerts_per_day",
+						sp_shield_def(shield)->o.name),
+				 errdetail("Its threshold depends on the scores of all keys."),
+				 errhint("Give a detector a threshold instead.")));
+}
+
+/* Which rows repeat another one is known when they are in. */
+static void
+check_stream(const SpShield *shield)
+{
+	if (sp_shield_stream(shield)->ndedup > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("detector %s can't be enforced: its stream has a dedup_key",
+						sp_shield_def(shield)->o.name),
+				 errdetail("Rows that repeat another one would be judged, too."),
+				 errhint("A unique index keeps them out of the table; create the stream without "
+						 "dedup_key.")));
+}
+
+/* ---- the verbs ---- */
+
+/* Nobody writes to the table, or to a partition, until we are done. */
+static void
+lock_source(Oid relid)
+{
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		(void) find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
+	LockRelationOid(relid, ShareRowExclusiveLock);
+}
+
+/* The states as history leaves them, where it is asked for and there is one. */
+static Oid
+create_states(SpShield *shield, const SpObject *detector)
+{
+	Oid			states;
+
+	if (!sp_shield_has_state(shield))
+		return InvalidOid;
+	states = sp_shield_state_create(shield, detector->relid);
+	if (sp_shield_def(shield)->backfill && !sp_lifecycle_is_stream_table(detector->source))
+		sp_shield_state_seed(states, shield);
+	return states;
+}
+
+Datum
+sp_enforce(PG_FUNCTION_ARGS)
+{
+	static const char *const actions[] = {"reject", "flag", "quarantine", NULL};
+	static const char *const errors[] = {"fail_closed", "fail_open", NULL};
+	char	   *action;
+	char	   *on_error;
+	SpObject	detector;
+	SpShield   *shield;
+	SpQueryScope scope;
+	Oid			states;
+	Oid			quarantine = InvalidOid;
+
+	action = sp_parameter_choice(fcinfo, ACTION, "action", actions);
+	on_error = sp_parameter_choice(fcinfo, ON_ERROR, "on_error", errors);
+	detector = get_detector(fcinfo);
+	check_source(&detector);
+	lock_source(detector.source);
+	lock_detector(&detector);
+	shield = sp_shield_open(CurrentMemoryContext, detector.id);
+	check_stream(shield);
+	check_columns(shield);
+	check_method(shield);
+	(void) sp_enforce_end(detector.id);
+
+	/* all that was committed before the lock, whatever the isolation level */
+	sp_query_open_latest(&scope, InvalidOid);
+	states = create_states(shield, &detector);
+	sp_query_close(&scope);
+	if (parse_action(action) == SP_ACTION_QUARANTINE)
+		quarantine = sp_quarantine_create(shield);
+	sp_shield_close(shield);
+	insert_definition(&detector, states, quarantine, action, on_error);
+	create_trigger(&detector);
+	sp_message_control();
+	PG_RETURN_VOID();
+}
+
+Datum
+sp_unenforce(PG_FUNCTION_ARGS)
+{
+	SpObject	detector = get_detector(fcinfo);
+
+	LockRelationOid(detector.source, AccessExclusiveLock);
+	lock_detector(&detector);
+	if (!sp_enforce_end(detector.id))
+		ereport(NOTICE,
+				(errmsg("detector \"%s\" is not enforced", detector.name)));
+	sp_message_control();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,411 @@
+/*
+ * shield_state.c
+ *	  States of shields' keys, as a transaction works on them.
+ *
+ * An entry is a row of a table of states, locked, with its state in memory.  It is found by
+ * the bytes of the row's key; where none has these bytes, by the table, whose index knows
+ * which keys are equal: then two spellings of a key have one entry.
+ *
+ * What a subtransaction changes is undone when it aborts, from a stack of what states were
+ * before; an entry whose row it was the first to lock is dead then, for the lock is gone.
+ * Entries are written before the top transaction commits, or is prepared.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_authid_d.h"
+#include "catalog/pg_type_d.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/itemptr.h"
+#include "utils/datum.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "face/shield_state.h"
+#include "face/shield_table.h"
+
+#define MOST_BYTES	((Size) 32 * 1024 * 1024)	/* of entries in memory, before they are written */
+
+struct SpShieldEntry
+{
+	SpShieldStates *states;
+	ItemPointerData tid;
+	bool		dead;			/* not locked any more */
+	bool		dirty;
+	struct Undo *undo;			/* newest */
+	SpShieldEntry *next;		/* of all */
+	SpSeries   *series;
+};
+
+/* What an entry was before a subtransaction changed it. */
+typedef struct Undo
+{
+	struct Undo *next;			/* in the stack: of this level or an outer one */
+	struct Undo *older;			/* of the same entry */
+	SpShieldEntry *entry;
+	int			level;			/* nesting of the subtransaction */
+	bool		dirty;
+	SpSeries   *series;			/* NULL: there was no entry */
+} Undo;
+
+/* The bytes of a key of a table. */
+typedef struct Image
+{
+	const SpShieldStates *states;
+	uint32		size;
+	uint32		hash;
+	char	   *data;
+} Image;
+
+typedef struct ImageSlot
+{
+	Image		image;			/* the hash key */
+	SpShieldEntry *entry;
+} ImageSlot;
+
+/* A row of a table. */
+typedef struct Place
+{
+	Oid			relid;
+	ItemPointerData tid;
+} Place;
+
+typedef struct PlaceSlot
+{
+	Place		place;			/* the hash key */
+	SpShieldEntry *entry;
+} PlaceSlot;
+
+static MemoryContext context = NULL;	/* of the transaction at work; NULL: it has met no key */
+static HTAB *images;
+static HTAB *places;
+static SpShieldEntry *entries;
+static Undo *undos;
+
+/* ---- memory of a transaction ---- */
+
+static uint32
+hash_image(const void *key, Size size)
+{
+	return ((const Image *) key)->hash;
+}
+
+static int
+match_images(const void *a, const void *b, Size size)
+{
+	const Image *x = a;
+	const Image *y = b;
+
+	return x->states != y->states || x->size != y->size || memcmp(x->data, y->data, x->size) != 0;
+}
+
+static void
+forget_all(void)
+{
+	if (context != NULL)
+		MemoryContextDelete(context);
+	context = NULL;
+	entries = NULL;
+	undos = NULL;
+}
+
+static void
+create_tables(void)
+{
+	HASHCTL		control = {0};
+
+	control.keysize = sizeof(Image);
+	control.entrysize = sizeof(ImageSlot);
+	control.hash = hash_image;
+	control.match = match_images;
+	control.hcxt = context;
+	images = hash_create("streamproc shield images", 64, &control,
+						 HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	control.keysize = sizeof(Place);
+	control.entrysize = sizeof(PlaceSlot);
+	places = hash_create("streamproc shield places", 64, &control,
+						 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+bool
+sp_shield_state_is_idle(void)
+{
+	return context == NULL;
+}
+
+static Place
+place_of(const SpShieldEntry *entry)
+{
+	Place		place;
+
+	memset(&place, 0, sizeof(place));
+	place.relid = sp_shield_table_relid(entry->states);
+	place.tid = entry->tid;
+	return place;
+}
+
+/* ---- savepoints ---- */
+
+/* Nobody has the row locked any more. */
+static void
+bury(SpShieldEntry *entry)
+{
+	Place		place = place_of(entry);
+
+	entry->dead = true;
+	hash_search(places, &place, HASH_REMOVE, NULL);
+}
+
+/* What the subtransaction of that level has done is undone. */
+static void
+undo_level(int level)
+{
+	while (undos != NULL && undos->level >= level)
+	{
+		Undo	   *undo = undos;
+		SpShieldEntry *entry = undo->entry;
+
+		undos = undo->next;
+		entry->undo = undo->older;
+		if (undo->series == NULL)
+			bury(entry);
+		else
+		{
+			memcpy(entry->series, undo->series, sp_shield_table_size(entry->states));
+			entry->dirty = undo->dirty;
+			pfree(undo->series);
+		}
+		pfree(undo);
+	}
+}
+
+/* What it has done is the outer one's now; the top transaction needs no undo. */
+static void
+merge_level(int level)
+{
+	Undo	  **link = &undos;
+
+	while (*link != NULL && (*link)->level >= level)
+	{
+		Undo	   *undo = *link;
+
+		if (level > 2 && (undo->older == NULL || undo->older->level < level - 1))
+		{
+			undo->level = level - 1;
+			link = &undo->next;
+			continue;
+		}
+		*link = undo->next;
+		undo->entry->undo = undo->older;
+		if (undo->series != NULL)
+			pfree(undo->series);
+		pfree(undo);
+	}
+}
+
+static void
+at_subxact(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (context == NULL)
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		undo_level(GetCurrentTransactionNestLevel());
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		merge_level(GetCurrentTransactionNestLevel());
+}
+
+/* Keep what the entry was, unless this subtransaction has kept that already. */
+static void
+keep(SpShieldEntry *entry, bool is_new)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	Size		size = sp_shield_table_size(entry->states);
+	Undo	   *undo;
+
+	if (level == 1 || (entry->undo != NULL && entry->undo->level == level))
+		return;
+	undo = MemoryContextAllocZero(context, sizeof(Undo));
+	undo->entry = entry;
+	undo->level = level;
+	undo->dirty = entry->dirty;
+	if (!is_new)
+	{
+		undo->series = MemoryContextAlloc(context, size);
+		memcpy(undo->series, entry->series, size);
+	}
+	undo->older = entry->undo;
+	undo->next = undos;
+	entry->undo = undo;
+	undos = undo;
+}
+
+/* ---- writing ---- */
+
+/* Write all that was changed, and forget it. */
+static void
+flush(void)
+{
+	for (SpShieldEntry *entry = entries; entry != NULL; entry = entry->next)
+	{
+		if (entry->dirty && !entry->dead)
+			sp_shield_table_write(entry->states, &entry->tid, entry->series);
+	}
+	forget_all();
+}
+
+/* Before the commit, without a query around us. */
+static void
+flush_at_end(void)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	flush();
+	PopActiveSnapshot();
+}
+
+static void
+at_xact(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			if (context != NULL)
+				flush_at_end();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			forget_all();
+			break;
+		default:
+			break;
+	}
+}
+
+void
+sp_shield_state_relax(void)
+{
+	/* what an outer transaction has changed can't be written within an inner one */
+	if (context != NULL && GetCurrentTransactionNestLevel() == 1 &&
+		MemoryContextMemAllocated(context, true) > MOST_BYTES)
+		flush();
+}
+
+void
+sp_shield_state_forget(Oid relid)
+{
+	for (SpShieldEntry *entry = context != NULL ? entries : NULL; entry != NULL; entry = entry->next)
+	{
+		if (!entry->dead && sp_shield_table_relid(entry->states) == relid)
+			bury(entry);
+	}
+}
+
+/* ---- keys ---- */
+
+/* Begin to remember. */
+static void
+begin(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterXactCallback(at_xact, NULL);
+		RegisterSubXactCallback(at_subxact, NULL);
+		registered = true;
+	}
+	if (context != NULL)
+		return;
+	context = AllocSetContextCreate(TopTransactionContext, "streamproc shield states",
+									ALLOCSET_DEFAULT_SIZES);
+	create_tables();
+}
+
+/* The slot of a key's bytes, made when there is none, without an entry. */
+static ImageSlot *
+get_slot(SpShieldStates *states, const Datum *keys, const bool *nulls)
+{
+	StringInfoData buf;
+	ImageSlot  *slot;
+	Image		image;
+	bool		found;
+
+	initStringInfo(&buf);
+	sp_shield_table_image(states, keys, nulls, &buf);
+	memset(&image, 0, sizeof(image));
+	image.states = states;
+	image.size = buf.len;
+	image.hash = hash_bytes((unsigned char *) buf.data, buf.len);
+	image.data = buf.data;
+	slot = hash_search(images, &image, HASH_ENTER, &found);
+	if (!found)
+	{
+		slot->entry = NULL;
+		slot->image.data = MemoryContextAlloc(context, Max(1, buf.len));
+		memcpy(slot->image.data, buf.data, buf.len);
+	}
+	pfree(buf.data);
+	return slot;
+}
+
+/* The entry of the row that was just locked. */
+static SpShieldEntry *
+get_entry(SpShieldStates *states, const ItemPointerData *tid, const SpSeries *series)
+{
+	SpShieldEntry *entry = MemoryContextAllocZero(context, sizeof(SpShieldEntry));
+	PlaceSlot  *slot;
+	Place		place;
+	bool		found;
+
+	entry->states = states;
+	entry->tid = *tid;
+	place = place_of(entry);
+	slot = hash_search(places, &place, HASH_ENTER, &found);
+	if (found)
+	{
+		pfree(entry);
+		return slot->entry;
+	}
+	slot->entry = entry;
+	entry->series = MemoryContextAlloc(context, sp_shield_table_size(states));
+	memcpy(entry->series, series, sp_shield_table_size(states));
+	entry->next = entries;
+	entries = entry;
+	keep(entry, true);
+	return entry;
+}
+
+SpShieldEntry *
+sp_shield_state_get(SpShieldStates *states, const Datum *keys, const bool *nulls,
+					const SpSeries **series)
+{
+	ImageSlot  *slot;
+
+	begin();
+	slot = get_slot(states, keys, nulls);
+	if (slot->entry == NULL || slot->entry->dead)
+	{
+		ItemPointerData tid;
+		SpSeries   *stored = palloc(sp_shield_table_size(states));
+
+		sp_shield_table_lock(states, keys, nulls, &tid, stored);
+		slot->entry = get_entry(states, &tid, stored);
+		pfree(stored);
+	}
+	*series = slot->entry->series;
+	return slot->entry;
+}
+
+void
+sp_shield_state_set(SpShieldEntry *entry, const SpSeries *series)
+{
+	keep(entry, false);
+	memcpy(entry->series, series, sp_shield_table_size(entry->states));
+	entry->dirty = true;
+}

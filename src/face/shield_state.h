@@ -1,0 +1,45 @@
+/*
+ * shield_state.h
+ *	  The states of a shield's keys: rows of streamproc.shield_<id>, locked and changed by
+ *	  transactions that insert.
+ *
+ * A key is read and locked when a transaction first meets it, kept in memory, rolled back with
+ * savepoints, and written once, before the commit.
+ */
+#ifndef SP_SHIELD_STATE_H
+#define SP_SHIELD_STATE_H
+
+#include "postgres.h"
+
+#include "engine/shield.h"
+
+typedef struct SpShieldStates SpShieldStates;
+typedef struct SpShieldEntry SpShieldEntry;
+
+/* Create the table, without rows: the owner of the extension's; goes with the detector. */
+extern Oid	sp_shield_state_create(const SpShield *shield, Oid detector);
+
+/* Fill it with what history leaves behind. */
+extern void sp_shield_state_seed(Oid states, SpShield *shield);
+
+/* The table as a session works on it, in the current memory context. */
+extern SpShieldStates *sp_shield_state_open(Oid states, const SpShield *shield);
+extern void sp_shield_state_close(SpShieldStates *states);
+
+/* The key's state as it stands, locked by this transaction. */
+extern SpShieldEntry *sp_shield_state_get(SpShieldStates *states, const Datum *keys,
+										  const bool *nulls, const SpSeries **series);
+
+/* It is this from now on. */
+extern void sp_shield_state_set(SpShieldEntry *entry, const SpSeries *series);
+
+/* Many keys in memory are written now, where that can be. */
+extern void sp_shield_state_relax(void);
+
+/* Forget what this transaction has to write to the table, which is being dropped. */
+extern void sp_shield_state_forget(Oid states);
+
+/* Is anything of this transaction in memory? */
+extern bool sp_shield_state_is_idle(void);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * shield_table.h
+ *	  streamproc.shield_<id>: the states of a shield's keys on disk.
+ *
+ *	k1, k2, ...	the key, of its own types, so that equality is theirs; without a key, "only"
+ *	state bytea	a series in its durable form
+ */
+#ifndef SP_SHIELD_TABLE_H
+#define SP_SHIELD_TABLE_H
+
+#include "postgres.h"
+
+#include "face/shield_state.h"
+#include "lib/stringinfo.h"
+#include "storage/itemptr.h"
+
+extern Oid	sp_shield_table_relid(const SpShieldStates *states);
+
+/* Bytes of a series in memory. */
+extern Size sp_shield_table_size(const SpShieldStates *states);
+
+/* The bytes of a key: where they are the same, so is the key. */
+extern void sp_shield_table_image(const SpShieldStates *states, const Datum *keys,
+								  const bool *nulls, StringInfo buf);
+
+/* Lock the row of a key, inserting it when there is none, and read it as it is committed. */
+extern void sp_shield_table_lock(SpShieldStates *states, const Datum *keys, const bool *nulls,
+								 ItemPointer tid, SpSeries *series);
+
+/* Update a row that is locked; nothing happens when the table is gone. */
+extern void sp_shield_table_write(SpShieldStates *states, ItemPointer tid, const SpSeries *series);
+
+#endif
