@@ -14,6 +14,7 @@ CREATE TABLE method_use (name text, method text, params jsonb DEFAULT '{}', thre
 	min_effect float8 DEFAULT 0, learn text DEFAULT 'all', cooldown interval DEFAULT '0');
 INSERT INTO method_use SELECT 'd_' || method, method FROM streamproc.methods WHERE takes = 'value';
 INSERT INTO method_use (name, method, params, threshold, direction, min_effect, learn, cooldown) VALUES
+	('d_budget', 'zscore', '{"alerts_per_day": 4}', NULL, 'both', 0, 'normal', '0'),
 	('d_low', 'ewma', '{"alpha": 0.2}', 1.5, 'low', 3, 'normal', '1 hour'), ('d_capped', 'zscore', '{}', 2, 'both', 0, 'capped', '20 minutes');
 SELECT count(*) > 10 AS many FROM method_use, streamproc.create_detector(name, 'reading', method, value => '100 / (value - 104) + value',
 	keys => '{sensor}', filter => 'load > 0.1', params => params, threshold => threshold, direction => direction, min_effect => min_effect,
@@ -46,7 +47,7 @@ BEGIN
 		CASE WHEN zone IS NULL THEN 'event_time' ELSE format('timezone(%L, event_time)', zone) END, keys, name, name) INTO scored, flagged, different;
 END $$;
 SELECT u.name, scored > 600 AS many, flagged > 0 AS some, different FROM method_use u, compare(u.name) WHERE different <> 0 OR scored <= 600
-	OR u.method IN ('ewma', 'records', 'mahalanobis', 'rule') ORDER BY 1;
+	OR u.method IN ('ewma', 'records', 'mahalanobis', 'rule') OR u.name = 'd_budget' ORDER BY 1;
 SELECT count(*) > 100 AS dead FROM streamproc.dead_letter WHERE sqlstate = '22012' AND name::text IN (SELECT name FROM method_use);
 
 -- The sum of them, by plain SQL over what score_online() says; an alert ends a cooldown before the next one.
@@ -105,6 +106,15 @@ SELECT count(*) AS alerts, count(*) FILTER (WHERE p.label = 'anomaly') AS true_p
 	(SELECT count(*) FROM plain WHERE label = 'anomaly') - count(*) FILTER (WHERE p.label = 'anomaly') AS false_negatives FROM streamproc.backtest_rows('plain',
 	threshold => 5.5, cooldown => '1 day') r LEFT JOIN plain p ON p.event_time = r.event_time AND coalesce(to_jsonb(p.sensor), 'null') = r.key -> 'sensor' WHERE r.is_alert;
 SELECT alerts, true_positives, false_positives, false_negatives FROM streamproc.backtest('plain', threshold => 5.5, cooldown => '1 day');
+
+-- What is set for single keys counts: of a muted one nothing is alerted.
+INSERT INTO plain_overrides (sensor, muted, threshold) VALUES ('s1', true, NULL), ('s2', false, 1e5)
+ON CONFLICT (sensor) DO UPDATE SET muted = EXCLUDED.muted, threshold = EXCLUDED.threshold;
+SELECT key, count(*) FILTER (WHERE is_anomaly) AS anomalies, count(*) FILTER (WHERE is_alert) AS alerts, max(threshold) AS threshold
+FROM streamproc.backtest_rows('plain') GROUP BY 1 ORDER BY 1;
+SELECT e -> 'is_alert' AS is_alert, e -> 'reasons' -> 1 AS reason FROM (SELECT event_time FROM streamproc.backtest_rows('plain') WHERE is_anomaly AND key ->> 'sensor' = 's1'
+	LIMIT 1) r, streamproc.explain('plain', event_time => r.event_time, keys => '{"sensor": "s1"}') e WHERE (e -> 'is_anomaly')::boolean;
+UPDATE plain_overrides SET muted = false, threshold = NULL;
 
 -- History in any order: a backfill and a backtest take it alike.
 INSERT INTO reading SELECT id + 5000, sensor, value + 1, load, ts - interval '3 days' + id * 7919 % 101 * interval '1 minute' FROM reading ORDER BY id * 7919 % 1009;

@@ -143,7 +143,8 @@ describe_score(const SpVerdict *v)
 static char *
 describe_side(const SpDetector *d, const SpVerdict *v)
 {
-	const SpJudge *judge = &d->method->judge;
+	SpMethod	tuned;
+	const SpJudge *judge = &sp_override_method(d, v->override, &tuned)->judge;
 	int			side = sp_judge_side(judge, &v->point, &v->finding.score);
 
 	if (judge->setup.direction == SP_DIRECTION_HIGH && side < 0)
@@ -188,6 +189,8 @@ list_reasons(const SpDetector *d, const SpRowSet *rows, const SpVerdict *v)
 	if (!v->finding.is_anomaly)
 		return list_reasons_not(d, v);
 	reasons = list_copy(v->alerts);
+	if (v->muted)
+		reasons = lappend(reasons, pstrdup("not alerted: its key is muted"));
 	if (v->in_cooldown)
 		reasons = lappend(reasons, psprintf("not alerted: within the cooldown of %s of the alert at %s",
 											format_span(d->def->cooldown_us),
@@ -209,7 +212,7 @@ append_judgement(const SpDetector *d, const SpRowSet *rows, const SpVerdict *v, 
 	append_number(buf, "margin", v->finding.score.score - v->finding.threshold);
 	appendStringInfo(buf, ", \"is_anomaly\": %s, \"is_alert\": %s",
 					 v->finding.is_anomaly ? "true" : "false",
-					 v->finding.is_anomaly && !v->in_cooldown ? "true" : "false");
+					 v->finding.is_anomaly && !v->in_cooldown && !v->muted ? "true" : "false");
 	if (d->method->judge.kernel != NULL)
 		appendStringInfo(buf, ", \"learned\": " INT64_FORMAT ", \"needed\": " INT64_FORMAT,
 						 v->learned, d->method->needed);

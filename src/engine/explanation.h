@@ -16,7 +16,8 @@
  * the row is judged in words, too:
  *
  *	 "score", "threshold", "margin"		margin: the score without the threshold
- *	 "is_anomaly", "is_alert"			not alerted though an anomaly: part of an episode that was
+ *	 "is_anomaly", "is_alert"			not alerted though an anomaly: part of an episode that was, or
+ *										of a muted key
  *	 "learned", "needed"				values before this one, of how many that make it ready;
  *										not of rules
  *	 "reasons": [text, ...]
