@@ -15,6 +15,7 @@
 #include "engine/override.h"
 #include "engine/saving.h"
 #include "engine/series.h"
+#include "engine/timer.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -490,5 +491,12 @@ sp_checkpoint_load_window(SpWindow *w)
 void
 sp_checkpoint_load_detector(SpDetector *d)
 {
+	SpUserContext user;
+
 	load_pages(&d->def->o, d->def->o.id, load_detector_page, d);
+	if (!sp_timer_has(d))
+		return;
+	sp_user_enter(&user, d->def->o.owner, d->def->o.settings);
+	sp_timer_set_all(d);
+	sp_user_leave(&user, true);
 }

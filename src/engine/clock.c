@@ -17,6 +17,7 @@
 #include "base/compat.h"
 #include "base/steps.h"
 #include "common/int.h"
+#include "engine/timer.h"
 
 /* time + us, at most the end of time. */
 int64
@@ -145,6 +146,13 @@ sp_clock_advance(SpWindow *w, XLogRecPtr lsn, TimestampTz time)
 		w->ops->close(w, watermark, lsn, time);
 	if (data_watermark != SP_NO_WATERMARK)
 		w->ops->purge(w, data_watermark);
+	foreach(lc, w->detectors)
+	{
+		SpDetector *d = lfirst(lc);
+
+		if (sp_clock_takes(&d->def->o, lsn))
+			sp_timer_advance(d, lsn);
+	}
 	foreach(lc, w->windows)
 	{
 		SpWindow   *downstream = lfirst(lc);

@@ -7,6 +7,8 @@
  */
 #include "engine/detector.h"
 
+#include "engine/timer.h"
+
 #include "base/compat.h"
 #include "base/guc.h"
 #include "catalog/pg_type.h"
@@ -107,9 +109,11 @@ sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window)
 	sp_group_init(&d->groups,
 				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
 				  d->keyed ? def->nkeys : 0, d->evaluated + d->first_key,
-				  sp_series_size(d->method));
-	sp_spill_allow(&d->groups, sp_detector_write_value, sp_detector_read_value, NULL,
-				   NULL, d);
+				  sp_series_size(d->method) + sp_timer_size(d->method));
+	sp_timer_open(d);
+	if (!sp_timer_has(d))
+		sp_spill_allow(&d->groups, sp_detector_write_value, sp_detector_read_value, NULL,
+					   NULL, d);
 	sp_override_open(d);
 	describe_result(d);
 	sp_output_init(&d->output, context);
@@ -135,6 +139,8 @@ get_group(SpDetector *d, const Datum *keys, const bool *nulls)
 	{
 		group = sp_group_add(&d->groups, hash, 0, keys, nulls);
 		sp_series_init(d->method, sp_detector_series(d, group));
+		if (sp_timer_has(d))
+			sp_timer_init(d, group);
 		d->ready += sp_detector_series(d, group)->ready;
 	}
 	return group;
@@ -259,8 +265,12 @@ sp_detector_apply_evaluated(SpDetector *d, SpRowSet *rows, SpEvaluated *ev)
 
 	for (i = 0; i < rows->n; i++)
 	{
-		if (ev->pass[i] && !rows->no_time[i])
-			apply_row(d, rows, ev, i, groups[i], overrides ? overrides[i] : NULL);
+		if (!ev->pass[i] || rows->no_time[i])
+			continue;
+		apply_row(d, rows, ev, i, groups[i], overrides ? overrides[i] : NULL);
+		if (rows->backfill && sp_timer_has(d))
+			sp_timer_fire(d, sp_clock_behind(rows->time[i], d->stream ? d->stream->def->watermark_us : 0),
+						  rows->lsn, true);
 	}
 	MemoryContextSwitchTo(old);
 }

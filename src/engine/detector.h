@@ -31,6 +31,16 @@ typedef struct SpVerdict
 	int64		last_alert;		/* before this one; SP_NEVER_ALERTED */
 } SpVerdict;
 
+/* Where a result row comes from. */
+typedef struct SpMoment
+{
+	int64		time;			/* event time, in the unit of: */
+	Oid			time_type;
+	XLogRecPtr	lsn;
+	int64		ordinal;
+	bool		backfill;
+} SpMoment;
+
 static inline SpSeries *
 sp_detector_series(SpDetector *d, SpGroup *group)
 {
@@ -41,8 +51,14 @@ sp_detector_series(SpDetector *d, SpGroup *group)
 extern void sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i,
 							  SpGroup *group, SpVerdict *v);
 
+/* The same of a key without a row, which is overdue at that time; v->override is set. */
+extern void sp_detector_judge_overdue(SpDetector *d, SpGroup *group, int64 due, int64 time,
+									  SpVerdict *v);
+
 /* detector_result.c: keep the result row until it is written. */
 extern void sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i,
 								   const SpVerdict *v);
+extern void sp_detector_add_overdue(SpDetector *d, SpGroup *group, const SpMoment *moment,
+									const SpVerdict *v);
 
 #endif

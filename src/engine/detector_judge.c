@@ -4,6 +4,8 @@
  */
 #include "engine/detector.h"
 
+#include "engine/timer.h"
+
 #include <math.h>
 
 #include "base/compat.h"
@@ -140,6 +142,7 @@ judge_point(SpDetector *d, const SpMethod *method, SpGroup *group, SpVerdict *v)
 {
 	SpSeries   *series = sp_detector_series(d, group);
 	int32		was_ready = series->ready;
+	int64		was_due = series->overdue ? sp_series_due(method, series) : 0;
 
 	v->why = d->explanation;
 	v->why->nparts = 0;
@@ -152,6 +155,12 @@ judge_point(SpDetector *d, const SpMethod *method, SpGroup *group, SpVerdict *v)
 	v->scored = true;
 	if (v->finding.is_anomaly && v->muted && sp_method_has_budget(method))
 		sp_pool_forgive(d->pool);
+	/* that it was silent for so long is known already */
+	v->in_cooldown = series->overdue && v->finding.is_anomaly;
+	if (series->overdue && sp_series_due(method, series) > was_due)
+		series->overdue = 0;
+	if (sp_timer_has(d))
+		sp_timer_set(d, group, method);
 	if (v->finding.is_anomaly)
 		v->alerts = list_make1(describe(d, v));
 }
@@ -160,7 +169,7 @@ judge_point(SpDetector *d, const SpMethod *method, SpGroup *group, SpVerdict *v)
 static void
 apply_cooldown(SpDetector *d, SpGroup *group, int64 time, SpVerdict *v)
 {
-	if (!v->finding.is_anomaly || v->muted || d->def->cooldown_us == 0)
+	if (!v->finding.is_anomaly || v->in_cooldown || v->muted || d->def->cooldown_us == 0)
 		return;
 	v->last_alert = sp_detector_series(d, group)->last_alert;
 	v->in_cooldown = sp_series_in_cooldown(d->method, sp_detector_series(d, group), d->pool, time,
@@ -189,4 +198,50 @@ sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, S
 		judge_point(d, method, group, v);
 	if (v->scored && group != NULL)
 		apply_cooldown(d, group, rows->time[i], v);
+}
+
+/* ---- without a row ---- */
+
+/* So many seconds, as an interval; milliseconds where it is short. */
+static char *
+format_seconds(double seconds)
+{
+	Interval	interval = {0};
+	int64		unit = seconds < 10 ? 1000 : USECS_PER_SEC;
+
+	interval.time = (TimeOffset) rint(seconds * USECS_PER_SEC / unit) * unit;
+	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(&interval)));
+}
+
+void
+sp_detector_judge_overdue(SpDetector *d, SpGroup *group, int64 due, int64 time, SpVerdict *v)
+{
+	SpMethod	tuned;
+	const SpMethod *method = sp_override_method(d, v->override, &tuned);
+	SpSeries   *series = sp_detector_series(d, group);
+	SpScore    *score = &v->finding.score;
+
+	memset(v->x, 0, sizeof(double) * method->judge.setup.n);
+	v->point.x = v->x;
+	v->point.time = due;
+	v->point.local = sp_method_local_time(method, due);
+	v->muted = v->override != NULL && v->override->muted;
+	v->scored = true;
+	v->in_cooldown = false;
+	v->alerts = NIL;
+	v->why = d->explanation;
+	v->why->nparts = 0;
+	method->judge.kernel->score(series + 1, &method->judge.setup, &v->point, score, v->why);
+	v->finding.p_value = NAN;
+	v->finding.threshold = method->judge.setup.threshold;
+	v->finding.is_anomaly = score->ready && score->score > v->finding.threshold;
+	/* the time since the last row is where the score reaches the threshold */
+	v->value = score->upper_bound;
+	if (v->finding.is_anomaly)
+		v->alerts = list_make1(psprintf("nothing for %s, usually every %s",
+										format_seconds(score->upper_bound),
+										format_seconds(score->expected)));
+	series->overdue = 1;
+	sp_group_changed(&d->groups, group);
+	apply_cooldown(d, group, time, v);
 }

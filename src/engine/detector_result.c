@@ -72,32 +72,46 @@ set_features(const SpDetector *d, SpAlert *alert, int at, const SpVerdict *v)
 	alert->nulls[at] = false;
 }
 
-/* Keep the result row of row i until it is written; id and detected_at come then. */
-void
-sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, const SpVerdict *v)
+/* Copy the keys of a group, which may be gone by the time when they are written. */
+static int
+copy_keys(SpDetector *d, SpAlert *alert, int at, SpGroup *group)
 {
-	MemoryContext old;
-	SpAlert    *alert;
-	int			at = 1;
+	for (int k = 0; k < d->def->nkeys; k++, at++)
+	{
+		const SpKeyColumn *key = &d->groups.keys[k];
 
-	if (d->output.replaying)
-		return;
-	old = MemoryContextSwitchTo(d->output.context);
-	alert = palloc0(sizeof(SpAlert));
+		alert->nulls[at] = sp_group_nulls(&d->groups, group)[k];
+		alert->values[at] = alert->nulls[at] ? (Datum) 0 :
+			datumCopy(sp_group_keys(&d->groups, group)[k], key->typbyval, key->typlen);
+	}
+	return at;
+}
+
+/* A result row with nothing but where it comes from. */
+static SpAlert *
+begin_result(SpDetector *d, const SpMoment *moment, const SpVerdict *v)
+{
+	SpAlert    *alert = palloc0(sizeof(SpAlert));
+
 	alert->is_anomaly = v->finding.is_anomaly && !v->in_cooldown && !v->muted;
-	alert->notify = alert->is_anomaly && d->def->notify != NULL && !rows->backfill;
-	alert->time = rows->time[i];
-	alert->lsn = rows->lsn;
-	alert->ordinal = rows->first_ordinal + i;
+	alert->notify = alert->is_anomaly && d->def->notify != NULL && !moment->backfill;
+	alert->time = moment->time;
+	alert->lsn = moment->lsn;
+	alert->ordinal = moment->ordinal;
 	alert->values = palloc0(sizeof(Datum) * d->natts);
 	alert->nulls = palloc(sizeof(bool) * d->natts);
 	memset(alert->nulls, true, d->natts);
+	alert->nulls[1] = false;
+	alert->values[1] = d->types[1] == DATEOID ?
+		DirectFunctionCall1(timestamp_date, TimestampGetDatum(moment->time)) :
+		Int64GetDatum(moment->time);
+	return alert;
+}
 
-	alert->nulls[at] = rows->no_time[i];
-	alert->values[at] = d->types[at] == DATEOID ?
-		DirectFunctionCall1(timestamp_date, TimestampGetDatum(rows->time[i])) :
-		Int64GetDatum(rows->time[i]);
-	at = copy_columns(d, alert, at + 1, ev, d->first_key, d->def->nkeys, i);
+/* What the verdict says, from a column on; the next one. */
+static int
+set_verdict(SpDetector *d, SpAlert *alert, int at, const SpMoment *moment, const SpVerdict *v)
+{
 	set_float(alert, at++, v->value);
 	set_features(d, alert, at++, v);
 	set_float(alert, at++, v->finding.score.score);
@@ -115,18 +129,61 @@ sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, co
 	}
 	if (v->finding.is_anomaly || d->method->judge.setup.explain_all)
 	{
-		alert->values[at + 1] = sp_explanation_make(d, rows, v);
+		alert->values[at + 1] = sp_explanation_make(d, moment->time_type, v);
 		alert->nulls[at + 1] = false;
 	}
-	at = copy_columns(d, alert, at + 2, ev, d->first_carry, d->def->ncarry, i);
-	at++;						/* detected_at */
+	return at + 2;
+}
+
+/* The columns behind what is carried along; id and detected_at come when the row is written. */
+static void
+end_result(SpDetector *d, SpAlert *alert)
+{
+	int			at = d->natts - 2;
+
 	alert->values[at] = LSNGetDatum(alert->lsn);
 	alert->nulls[at++] = false;
 	alert->values[at] = Int64GetDatum(alert->ordinal);
-	alert->nulls[at++] = false;
+	alert->nulls[at] = false;
 	dlist_push_tail(&d->output.alerts, &alert->node);
 	d->output.nalerts++;
 	if (d->output.first_change == 0)
 		d->output.first_change = GetCurrentTransactionStartTimestamp();
+}
+
+/* Keep the result row of row i until it is written. */
+void
+sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, const SpVerdict *v)
+{
+	SpMoment	moment = {rows->time[i], rows->time_type, rows->lsn, rows->first_ordinal + i, rows->backfill};
+	MemoryContext old;
+	SpAlert    *alert;
+	int			at;
+
+	if (d->output.replaying)
+		return;
+	old = MemoryContextSwitchTo(d->output.context);
+	alert = begin_result(d, &moment, v);
+	at = copy_columns(d, alert, 2, ev, d->first_key, d->def->nkeys, i);
+	at = set_verdict(d, alert, at, &moment, v);
+	(void) copy_columns(d, alert, at, ev, d->first_carry, d->def->ncarry, i);
+	end_result(d, alert);
+	MemoryContextSwitchTo(old);
+}
+
+/* The same of a key that is overdue: there is no row of which anything could be carried along. */
+void
+sp_detector_add_overdue(SpDetector *d, SpGroup *group, const SpMoment *moment,
+						const SpVerdict *v)
+{
+	MemoryContext old;
+	SpAlert    *alert;
+
+	if (d->output.replaying)
+		return;
+	old = MemoryContextSwitchTo(d->output.context);
+	alert = begin_result(d, moment, v);
+	(void) set_verdict(d, alert, copy_keys(d, alert, 2, group), moment, v);
+	end_result(d, alert);
 	MemoryContextSwitchTo(old);
 }

@@ -109,9 +109,9 @@ append_contributions(const SpDetector *d, const SpVerdict *v, StringInfo buf)
 
 /* A time of the source, as text. */
 static char *
-format_time(const SpRowSet *rows, int64 time)
+format_time(Oid time_type, int64 time)
 {
-	if (rows->time_type == TIMESTAMPTZOID)
+	if (time_type == TIMESTAMPTZOID)
 		return pstrdup(timestamptz_to_str(time));
 	return DatumGetCString(DirectFunctionCall1(timestamp_out, TimestampGetDatum(time)));
 }
@@ -182,7 +182,7 @@ list_reasons_not(const SpDetector *d, const SpVerdict *v)
 
 /* Why a row is flagged or not, alerted or not. */
 static List *
-list_reasons(const SpDetector *d, const SpRowSet *rows, const SpVerdict *v)
+list_reasons(const SpDetector *d, Oid time_type, const SpVerdict *v)
 {
 	List	   *reasons;
 
@@ -194,14 +194,14 @@ list_reasons(const SpDetector *d, const SpRowSet *rows, const SpVerdict *v)
 	if (v->in_cooldown)
 		reasons = lappend(reasons, psprintf("not alerted: within the cooldown of %s of the alert at %s",
 											format_span(d->def->cooldown_us),
-											format_time(rows, v->last_alert)));
+											format_time(time_type, v->last_alert)));
 	return reasons;
 }
 
 static void
-append_judgement(const SpDetector *d, const SpRowSet *rows, const SpVerdict *v, StringInfo buf)
+append_judgement(const SpDetector *d, Oid time_type, const SpVerdict *v, StringInfo buf)
 {
-	List	   *reasons = list_reasons(d, rows, v);
+	List	   *reasons = list_reasons(d, time_type, v);
 	ListCell   *lc;
 
 	appendStringInfoString(buf, ", ");
@@ -227,7 +227,7 @@ append_judgement(const SpDetector *d, const SpRowSet *rows, const SpVerdict *v, 
 }
 
 Datum
-sp_explanation_make(const SpDetector *d, const SpRowSet *rows, const SpVerdict *v)
+sp_explanation_make(const SpDetector *d, Oid time_type, const SpVerdict *v)
 {
 	StringInfoData buf;
 
@@ -237,7 +237,7 @@ sp_explanation_make(const SpDetector *d, const SpRowSet *rows, const SpVerdict *
 	if (v->why != NULL)
 		append_expected(d, v, &buf);
 	if (d->method->judge.setup.explain_all)
-		append_judgement(d, rows, v, &buf);
+		append_judgement(d, time_type, v, &buf);
 	appendStringInfoChar(&buf, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(buf.data));
 }

@@ -29,7 +29,7 @@
 
 #include "engine/detector.h"
 
-/* In the current memory context. */
-extern Datum sp_explanation_make(const SpDetector *d, const SpRowSet *rows, const SpVerdict *v);
+/* time_type: of event times.  In the current memory context. */
+extern Datum sp_explanation_make(const SpDetector *d, Oid time_type, const SpVerdict *v);
 
 #endif

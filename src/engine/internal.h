@@ -366,6 +366,7 @@ struct SpDetector
 	int			first_rule;
 	bool		keyed;			/* has state by key: the method's, or the cooldown's */
 	SpGroups	groups;
+	struct SpTimers *timers;	/* NULL: what the clock says doesn't matter (timer.h) */
 	SpGroups	overrides;		/* what is set for single keys: override.h */
 	XLogRecPtr	settings_lsn;	/* of commits that start before, it is in them; page 0 */
 	Oid			time_type;

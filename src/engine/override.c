@@ -9,6 +9,7 @@
 #include "access/xlog.h"
 #include "base/compat.h"
 #include "engine/starting.h"
+#include "engine/timer.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -118,6 +119,18 @@ unset_all(SpDetector *d)
 	}
 }
 
+/* Another threshold is passed at another time. */
+static void
+set_timer(SpDetector *d, const Datum *keys, const bool *nulls)
+{
+	uint32		hash = sp_group_hash(&d->groups, 0, keys, nulls);
+	SpGroup    *group = sp_group_find(&d->groups, hash, 0, keys, nulls);
+	SpMethod	tuned;
+
+	if (group != NULL)
+		sp_timer_set(d, group, sp_override_method(d, sp_override_find(d, keys, nulls), &tuned));
+}
+
 /* What apply() works on. */
 typedef struct ApplyWork
 {
@@ -141,6 +154,8 @@ apply(void *arg)
 	if (setting->kind == SP_SETTING_UNSET_ALL)
 	{
 		unset_all(d);
+		if (sp_timer_has(d))
+			sp_timer_set_all(d);
 		return;
 	}
 	if (setting->nkeys != d->overrides.nkeys)
@@ -158,6 +173,8 @@ apply(void *arg)
 		set_value(d, keys, nulls, &value);
 	else
 		unset(d, keys, nulls);
+	if (sp_timer_has(d))
+		set_timer(d, keys, nulls);
 }
 
 void

@@ -13,6 +13,7 @@
 #include "common/int.h"
 #include "engine/dedup.h"
 #include "engine/override.h"
+#include "engine/timer.h"
 #include "utils/timestamp.h"
 
 /* The stream of a relation, or NULL. */
@@ -43,6 +44,13 @@ sp_pipeline_close_windows(SpStream *s, XLogRecPtr lsn, TimestampTz time)
 
 		if (sp_clock_takes(&w->def->o, lsn))
 			sp_clock_advance(w, lsn, time);
+	}
+	foreach(lc, s->detectors)
+	{
+		SpDetector *d = lfirst(lc);
+
+		if (sp_clock_takes(&d->def->o, lsn))
+			sp_timer_advance(d, lsn);
 	}
 }
 
@@ -281,8 +289,8 @@ sp_pipeline_apply(SpEvent *event)
 }
 
 /*
- * When (on the clock) a tick would close a window of the stream; PG_INT64_MAX: never, or
- * a tick is on its way.
+ * When (on the clock) a tick would close a window of the stream, or find a key overdue;
+ * PG_INT64_MAX: never, or a tick is on its way.
  */
 TimestampTz
 sp_pipeline_tick_due(const SpStream *s)
@@ -303,6 +311,14 @@ sp_pipeline_tick_due(const SpStream *s)
 
 			at = Min(at, reach);
 		}
+	}
+	foreach(lc, sp_engine.detectors)
+	{
+		SpDetector *d = lfirst(lc);
+
+		if ((d->stream != NULL ? d->stream : d->window->stream) == s &&
+			d->def->o.state == SP_STATE_RUNNING)
+			at = Min(at, sp_timer_reach(d));
 	}
 	if (at == DT_NOEND)
 		return PG_INT64_MAX;

@@ -30,7 +30,8 @@ typedef struct SpSeries
 {
 	int64		last_alert;		/* event time; SP_NEVER_ALERTED */
 	int32		run;			/* so many flagged ones in a row, below what is expected negative */
-	int32		ready;			/* it has learned as much as its kernel needs: 1, else 0 */
+	int16		ready;			/* it has learned as much as its kernel needs: 1, else 0 */
+	int16		overdue;		/* it was said to be, and nothing has come since: 1, else 0 */
 } SpSeries;
 
 /* What becomes of a row's numbers. */
@@ -82,6 +83,13 @@ sp_series_have_pool(const SpMethod *method)
 
 /* How many points it has learned, of those that method->needed tells; of rules 0. */
 extern int64 sp_series_learned(const SpMethod *method, const SpSeries *series);
+
+/* When it is overdue; PG_INT64_MAX: never.  Of methods whose kernel has due(). */
+static inline int64
+sp_series_due(const SpMethod *method, const SpSeries *series)
+{
+	return method->judge.kernel->due(series + 1, &method->judge.setup);
+}
 
 /* Does it keep the last numbers? */
 static inline bool

@@ -19,7 +19,7 @@ default_params(void)
 static void
 check_due(const Series *s)
 {
-	int64_t		due = sp_silence_due(s->state, &s->setup);
+	int64_t		due = sp_kernel_silence.due(s->state, &s->setup);
 
 	if (due == INT64_MAX)
 		return;
@@ -109,16 +109,16 @@ test_regular(void)
 	for (int i = 0; i <= 1000; i++)
 	{
 		check(step_at(&s, i * MINUTE, 0.0) == 0.0);
-		check((sp_silence_due(s.state, &s.setup) == INT64_MAX) == (i < 20));
+		check((sp_kernel_silence.due(s.state, &s.setup) == INT64_MAX) == (i < 20));
 	}
-	check_near((double) sp_silence_due(s.state, &s.setup), (double) (1000 * MINUTE + 90 * SECOND), 10);
+	check_near((double) sp_kernel_silence.due(s.state, &s.setup), (double) (1000 * MINUTE + 90 * SECOND), 10);
 	check_due(&s);
 	check(score_at(&s, 1001 * MINUTE + 10 * SECOND, 0.0).score < 3.0);
 	check(score_at(&s, 1002 * MINUTE, 0.0).score > 3.0);
 
 	/* ten days of silence; after that a few minutes of it are still found */
 	check(step_at(&s, outage + 10 * DAY, 0.0) > 3.0);
-	due = sp_silence_due(s.state, &s.setup);
+	due = sp_kernel_silence.due(s.state, &s.setup);
 	check(due > outage + 10 * DAY + MINUTE && due < outage + 10 * DAY + 15 * MINUTE);
 	close_series(&s);
 }
@@ -175,7 +175,7 @@ test_order(void)
 	for (int i = 101; i < 120; i++)
 		learn_at(&s, i * MINUTE, 0.0);
 	check(state->last == 119 * MINUTE);
-	check_near((double) sp_silence_due(s.state, &s.setup), (double) (119 * MINUTE + 90 * SECOND), 10);
+	check_near((double) sp_kernel_silence.due(s.state, &s.setup), (double) (119 * MINUTE + 90 * SECOND), 10);
 
 	/* one that isn't learned ends the silence */
 	before = *state;
@@ -187,7 +187,7 @@ test_order(void)
 	for (int i = 0; i < 5000; i++)
 		check(step_at(&s, 122 * MINUTE + i / 500 * MINUTE, 0.0) <= 3.0);
 	check_due(&s);
-	check(sp_silence_due(s.state, &s.setup) > 131 * MINUTE + 60 * SECOND);
+	check(sp_kernel_silence.due(s.state, &s.setup) > 131 * MINUTE + 60 * SECOND);
 	close_series(&s);
 }
 
@@ -201,13 +201,13 @@ test_edges(void)
 	SpPoint		point = {INT64_MAX, INT64_MAX, NULL};
 
 	check(params.memory == 14 * DAY && params.min_gap == SECOND && params.warmup == 20);
-	check(sp_silence_due(s.state, &s.setup) == INT64_MAX);
+	check(sp_kernel_silence.due(s.state, &s.setup) == INT64_MAX);
 	for (int i = 0; i < 30; i++)
 		learn_at(&s, INT64_MIN, 0.0);
 	check(score_at(&s, INT64_MAX, 0.0).score > 3.0);
 	check_due(&s);
 	learn_at(&s, INT64_MAX, 0.0);
-	check(sp_silence_due(s.state, &s.setup) == INT64_MAX);
+	check(sp_kernel_silence.due(s.state, &s.setup) == INT64_MAX);
 	check(sp_kernel_silence.is_sound(s.state, &s.setup));
 	close_series(&s);
 
@@ -225,9 +225,9 @@ test_edges(void)
 
 	/* thresholds that are always, or never, passed */
 	s.setup.threshold = -1.0;
-	check(sp_silence_due(s.state, &s.setup) == 29 * MINUTE);
+	check(sp_kernel_silence.due(s.state, &s.setup) == 29 * MINUTE);
 	s.setup.threshold = 1e9;
-	check(sp_silence_due(s.state, &s.setup) == INT64_MAX);
+	check(sp_kernel_silence.due(s.state, &s.setup) == INT64_MAX);
 	for (double threshold = 0.0; threshold < 300.0; threshold += 0.7)
 	{
 		s.setup.threshold = threshold;

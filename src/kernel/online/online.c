@@ -19,6 +19,7 @@
 #include "kernel/online/random_cut_forest.h"
 #include "kernel/online/records.h"
 #include "kernel/online/seasonal.h"
+#include "kernel/online/silence.h"
 #include "kernel/online/spot.h"
 #include "kernel/online/velocity.h"
 #include "kernel/online/zscore.h"
@@ -34,6 +35,7 @@ const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_mad,
 	&sp_kernel_iqr,
 	&sp_kernel_velocity,
+	&sp_kernel_silence,
 	&sp_kernel_cusum,
 	&sp_kernel_page_hinkley,
 	&sp_kernel_adwin,

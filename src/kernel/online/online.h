@@ -174,6 +174,12 @@ typedef struct SpKernel
 	 */
 	void		(*pass) (void *state, const SpSetup *setup, const SpPoint *point);
 
+	/*
+	 * When the score will be above the threshold if no point comes: the first such time, INT64_MAX
+	 * if it never will be, or too little is known; optional.
+	 */
+	int64_t		(*due) (const void *state, const SpSetup *setup);
+
 	/* The probability of such a score or a higher one without cause, by theory; optional. */
 	double		(*p_value) (const SpSetup *setup, double score);
 

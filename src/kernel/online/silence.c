@@ -68,8 +68,8 @@ estimate_due_gap(const SpSilence *s, const SpSetup *setup)
 }
 
 /* When the score will be above the threshold if no event comes. */
-int64_t
-sp_silence_due(const void *state, const SpSetup *setup)
+static int64_t
+find_due(const void *state, const SpSetup *setup)
 {
 	const SpSilence *s = state;
 	double		estimate;
@@ -243,6 +243,7 @@ const SpKernel sp_kernel_silence = {
 	.score = score,
 	.learn = learn,
 	.pass = pass,
+	.due = find_due,
 	.get_needed = get_needed,
 	.is_sound = is_sound
 };

@@ -1,0 +1,104 @@
+--
+-- silence: keys that have stopped reporting, found by the clock of the stream.
+--
+-- The oracle is plain SQL: mean and variance of the logarithms of gaps by recursion, and by the commits that there were
+-- whether the clock had passed the time at which a key was overdue before it reported again.
+--
+SET timezone = 'UTC';
+SET datestyle = 'ISO, YMD';
+SET intervalstyle = 'postgres';
+SET client_min_messages = warning;
+CREATE SCHEMA silence_test;
+SET search_path = silence_test, public;
+
+SELECT name, takes, has_direction, uses_time, threshold FROM streamproc.methods WHERE name = 'silence';
+
+-- Three keys: a reports every minute, b every ten minutes, c every 20 to 79 seconds. a stops for 30 minutes
+-- while others report, and for good, as c does; d, when all others have stopped, until its own next row is the first one.
+CREATE TABLE plan AS
+SELECT 'a' AS k, '2026-01-01 00:00+00'::timestamptz + i * interval '1 minute' + CASE WHEN i > 60 THEN interval '30 minutes' ELSE '0' END
+	+ CASE WHEN i > 130 THEN interval '3 minutes' ELSE '0' END AS ts FROM generate_series(1, 180) i
+UNION ALL SELECT 'b', '2026-01-01 00:00:30+00'::timestamptz + i * interval '10 minutes' FROM generate_series(1, 25) i
+UNION ALL SELECT 'c', '2026-01-01 00:00:07+00'::timestamptz + (sum(20 + i * 37 % 60) OVER (ORDER BY i)) * interval '1 second'
+FROM generate_series(1, 150) i
+UNION ALL SELECT 'd', '2026-01-01 05:00+00'::timestamptz + i * interval '1 minute' + CASE WHEN i > 40 THEN interval '15 minutes' ELSE '0' END
+FROM generate_series(1, 50) i;
+
+CREATE TABLE reading (k text, ts timestamptz);
+SELECT streamproc.create_stream('reading', time_column => 'ts', watermark => '0', idle_timeout => '1 day');
+SELECT streamproc.create_detector('silent', 'reading', 'silence', keys => '{k}');
+SELECT streamproc.wait_for();
+
+-- a commit each, in the order of time; but the rows of 02:44 to 02:48 in one
+DO $$
+DECLARE
+	statement text;
+BEGIN
+	FOR statement IN SELECT format('INSERT INTO reading VALUES %s', string_agg(format('(%L, %L)', k, ts), ', ' ORDER BY ts, k)) FROM plan
+		GROUP BY CASE WHEN ts BETWEEN '2026-01-01 02:44+00' AND '2026-01-01 02:48+00' THEN '2026-01-01 02:44+00' ELSE ts END ORDER BY min(ts)
+	LOOP
+		EXECUTE statement;
+		COMMIT;
+	END LOOP;
+END $$;
+SELECT streamproc.wait_for();
+
+CREATE VIEW gap AS
+WITH RECURSIVE event AS (
+		SELECT k, ts, row_number() OVER w AS i, 1e6 * extract(epoch FROM ts - lag(ts) OVER w)::float8 AS gap, lead(ts) OVER w AS next
+		FROM plan WINDOW w AS (PARTITION BY k ORDER BY ts)),
+	known AS (
+		SELECT k, i, ts, next, 0 AS n, 0::float8 AS weight, 0::float8 AS mean, 0::float8 AS variance, 0::float8 AS longest
+		FROM event WHERE i = 1
+		UNION ALL
+		SELECT k, i, ts, next, n + 1, weight, mean + d / weight, (1 - 1 / weight) * (variance + d * d / weight), longest
+		FROM (SELECT *, ln(length) - mean AS d, greatest(length, before * 2 ^ (-gap / (14 * 86400e6))) AS longest
+			FROM (SELECT e.k, e.i, e.ts, e.next, e.gap, s.n, (1 - 0.02) * s.weight + 1 AS weight, s.mean, s.variance,
+					s.longest AS before, greatest(1e6, CASE WHEN s.n >= 20 AND e.gap > s.due THEN least(e.gap, 4 * s.due) ELSE e.gap END) AS length
+				FROM (SELECT *, greatest(exp(mean + 3 * greatest(sqrt(variance), 0.1)), 1.5 * longest) AS due FROM known) s
+				JOIN event e ON e.k = s.k AND e.i = s.i + 1) x) x)
+SELECT k, i, ts, next, greatest(exp(mean + 3 * greatest(sqrt(variance), 0.1)), 1.5 * longest) / 1e6 AS due_s, exp(mean) / 1e6 AS usual_s
+FROM known WHERE n >= 20;
+
+-- the last commit before the next row of the key: its clock
+CREATE VIEW commit AS
+SELECT DISTINCT max(ts) OVER (PARTITION BY CASE WHEN ts BETWEEN '2026-01-01 02:44+00' AND '2026-01-01 02:48+00'
+	THEN '2026-01-01 02:44+00' ELSE ts END) AS clock, CASE WHEN ts BETWEEN '2026-01-01 02:44+00' AND '2026-01-01 02:48+00'
+	THEN '2026-01-01 02:44+00' ELSE ts END AS first FROM plan;
+CREATE VIEW expected AS
+SELECT k, CASE WHEN overdue <= clock THEN overdue ELSE next END AS at, overdue <= clock AS by_clock, due_s, usual_s
+FROM (SELECT *, ts + due_s * interval '1 second' AS overdue, (SELECT max(clock) FROM commit WHERE first < coalesce(next, 'infinity')) AS clock FROM gap) g
+WHERE overdue <= clock OR overdue < next;
+SELECT k, by_clock, count(*) FROM expected GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT count(*) AS different FROM (SELECT k, at FROM expected) e
+FULL JOIN silent s ON s.k = e.k AND abs(extract(epoch FROM s.event_time - e.at)) < 0.001 WHERE e.k IS NULL OR s.k IS NULL;
+SELECT s.k, bool_and(abs(s.expected / usual_s - 1) < 1e-9 AND abs(s.upper_bound / due_s - 1) < 1e-6 AND s.score > s.threshold
+	AND (abs(s.value / due_s - 1) < 1e-6 OR NOT by_clock) AND s.is_anomaly AND s.lower_bound IS NULL) AS right
+FROM silent s JOIN expected e ON s.k = e.k AND abs(extract(epoch FROM s.event_time - e.at)) < 0.001 GROUP BY 1 ORDER BY 1;
+SELECT k, event_time, alerts FROM silent WHERE k IN ('a', 'd') ORDER BY event_time;
+SELECT count(*), count(DISTINCT (lsn, ordinal)) FROM silent;
+
+-- the same of history, but that there each row is a commit of its own, and nothing has come after the last row
+SELECT streamproc.create_detector('of_history', 'reading', 'silence', keys => '{k}');
+SELECT streamproc.wait_for();
+SELECT k, event_time FROM of_history EXCEPT SELECT k, event_time FROM silent ORDER BY 1, 2;
+SELECT k, event_time FROM silent EXCEPT SELECT k, event_time FROM of_history ORDER BY 1, 2;
+
+-- an override: later, or never
+INSERT INTO silent_overrides (k, threshold, muted) VALUES ('a', NULL, true), ('d', 5, false);
+INSERT INTO reading SELECT k, '2026-01-01 07:00+00'::timestamptz + i * interval '1 minute' FROM generate_series(1, 60) i, unnest('{a,c,d}'::text[]) k;
+INSERT INTO reading VALUES ('b', '2026-01-01 12:00+00');
+SELECT streamproc.wait_for();
+SELECT k, threshold, event_time > '2026-01-01 08:00+00' AND event_time < '2026-01-01 12:00+00' AS by_clock FROM silent
+WHERE event_time > '2026-01-01 07:00+00' ORDER BY 1;
+-- set when it is due already
+UPDATE silent_overrides SET threshold = 0.5 WHERE k = 'd';
+DELETE FROM silent_overrides WHERE k = 'a';
+INSERT INTO reading VALUES ('b', '2026-01-01 12:10+00');
+SELECT streamproc.wait_for();
+SELECT k, threshold, count(*) FROM silent WHERE event_time > '2026-01-01 07:00+00' GROUP BY 1, 2 ORDER BY 1;
+-- what can't be
+SELECT streamproc.create_detector('no_method', 'reading', 'silence', value => 'ts');
+SELECT streamproc.create_detector('no_method', 'reading', 'silence', params => '{"tolerance": 0}');
+
+DROP SCHEMA silence_test CASCADE;

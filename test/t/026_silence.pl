@@ -1,0 +1,70 @@
+# Keys that have stopped reporting when nothing comes at all: found by ticks, once, whatever is killed.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use StreamprocTest;
+
+my $node = new_cluster('silence', conf => <<'CONF');
+streamproc.checkpoint_interval = 1
+CONF
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub poll_ok { my ($query, $what) = @_; return ok($node->poll_query_until('postgres', $query), $what) }
+
+sql(<<'SQL');
+CREATE TABLE beat (k int, ts timestamptz);
+SELECT streamproc.create_stream('beat', time_column => 'ts', watermark => '0', idle_timeout => '100 milliseconds');
+SELECT streamproc.create_detector('stopped', 'beat', 'silence', keys => '{k}', params => '{"min_gap": "1 millisecond", "warmup": 10}');
+SELECT streamproc.create_detector('stopped_window', 'beat', 'silence', keys => '{k}', params => '{"min_gap": "1 millisecond", "warmup": 10}');
+SELECT streamproc.create_window('second', 'beat', kind => 'tumbling', size => '1 second', keys => '{k}', aggregates => '{count(*) AS n}');
+SELECT streamproc.create_detector('no_window', 'second', 'silence', params => '{"warmup": 3}');
+SELECT streamproc.wait_for();
+SQL
+
+# Three keys that beat each 100 ms for 10 s of the past; then nothing.
+sub beat { my ($from) = @_; return sql("INSERT INTO beat SELECT k, '$from'::timestamptz + i * interval '0.1 second'
+	FROM generate_series(0, 99) i, generate_series(1, 3) k") }
+my $due = q{SELECT count(*) = 3 FROM stopped s WHERE abs(extract(epoch FROM event_time - '%s'::timestamptz) - 10.05) < 0.001};
+
+beat('2026-01-01 10:00+00');
+poll_ok(sprintf($due, '2026-01-01 10:00+00'), 'all keys are found silent by ticks, when they were overdue');
+is(sql(q{SELECT count(*), count(DISTINCT (lsn, ordinal)), min(alerts[1]) FROM stopped}),
+	'3|3|nothing for 00:00:00, usually every 00:00:00', 'each once');
+poll_ok(q{SELECT count(*) = 3 FROM no_window}, 'and that a window has no rows of theirs any more');
+
+# A restart, and a crash: nobody hears of it twice, and the timers go on.
+$node->restart;
+sql('SELECT streamproc.wait_for()');
+is(sql('SELECT count(*) FROM stopped'), 3, 'none again after a restart');
+beat('2026-01-01 11:00+00');
+$node->stop('immediate');
+$node->start;
+poll_ok(sprintf($due, '2026-01-01 11:00+00'), 'after a crash before they were due they are found');
+is(sql(q{SELECT count(*) FROM stopped}), 6, 'once');
+$node->stop('immediate');
+$node->start;
+sql('SELECT streamproc.wait_for()');
+is(sql('SELECT count(*) FROM stopped'), 6, 'nor after a crash');
+
+# The key's own next row is no second alert, and the next silence is another one.
+sql(q{INSERT INTO beat VALUES (1, '2026-01-01 11:30+00')});
+sql('SELECT streamproc.wait_for()');
+is(sql('SELECT count(*) FROM stopped'), 6, 'that it reports again is no alert');
+beat('2026-01-01 12:00+00');
+poll_ok(q{SELECT count(*) = 2 FROM stopped WHERE event_time > '2026-01-01 12:00:10+00' AND k > 1}, 'it is found silent once more');
+is(sql(q{SELECT count(*) FROM (SELECT k, event_time FROM stopped EXCEPT ALL SELECT k, event_time FROM stopped_window) x}), 0,
+	'two detectors agree');
+
+# History: created after the fact, it says the same.
+sql(q{SELECT streamproc.create_detector('of_history', 'beat', 'silence', keys => '{k}', params => '{"min_gap": "1 millisecond", "warmup": 10}')});
+sql('SELECT streamproc.wait_for()');
+poll_ok(q{SELECT (SELECT count(*) FROM of_history) = (SELECT count(*) FROM stopped)}, 'as many of history');
+is(sql(q{SELECT count(*) FROM (SELECT k, event_time FROM of_history EXCEPT ALL SELECT k, event_time FROM stopped) x}), 0,
+	'and at the same times');
+
+done_testing();
