@@ -187,6 +187,7 @@ sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, S
 
 	v->muted = v->override != NULL && v->override->muted;
 	v->scored = v->in_cooldown = false;
+	v->last_alert = SP_NEVER_ALERTED;
 	v->alerts = NIL;
 	v->why = NULL;
 	v->value = NAN;

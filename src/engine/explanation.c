@@ -191,7 +191,9 @@ list_reasons(const SpDetector *d, Oid time_type, const SpVerdict *v)
 	reasons = list_copy(v->alerts);
 	if (v->muted)
 		reasons = lappend(reasons, pstrdup("not alerted: its key is muted"));
-	if (v->in_cooldown)
+	if (v->in_cooldown && v->last_alert == SP_NEVER_ALERTED)
+		reasons = lappend(reasons, pstrdup("not alerted: this silence was, when it was overdue"));
+	else if (v->in_cooldown)
 		reasons = lappend(reasons, psprintf("not alerted: within the cooldown of %s of the alert at %s",
 											format_span(d->def->cooldown_us),
 											format_time(time_type, v->last_alert)));

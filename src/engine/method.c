@@ -384,6 +384,11 @@ check_budget(const Reading *r, const SpMethodUse *use)
 						"\"%s\" is %g",
 						use->threshold, r->method->name, r->method->alerts_per_day),
 				 errhint("Give one of them: alerts_per_day moves the threshold.")));
+	if (r->method->judge.kernel->due != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" can't have \"alerts_per_day\"", r->method->name),
+				 errhint("It is the clock that finds its anomalies: give a threshold.")));
 	if (r->method->calibrate != SP_CALIBRATE_DETECTOR)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
