@@ -101,4 +101,6 @@ SELECT k, threshold, count(*) FROM silent WHERE event_time > '2026-01-01 07:00+0
 SELECT streamproc.create_detector('no_method', 'reading', 'silence', value => 'ts');
 SELECT streamproc.create_detector('no_method', 'reading', 'silence', params => '{"tolerance": 0}');
 
+SELECT streamproc.create_detector('no_method', 'reading', 'silence', params => '{"alerts_per_day": 1}');
+SELECT streamproc.enforce('silent');
 DROP SCHEMA silence_test CASCADE;

@@ -157,6 +157,9 @@ describe_param(StringInfo buf, const SpParam *param)
 bool
 sp_method_has_common(const SpKernel *kernel, const SpParam *param)
 {
+	/* the clock knows no scores of which to make a budget */
+	if (param->offset == offsetof(SpMethod, alerts_per_day))
+		return kernel->due == NULL;
 	if (param->offset == offsetof(SpMethod, missing))
 		return kernel->takes != SP_TAKES_ANY_VALUE;
 	return param->type != SP_PARAM_TIME_ZONE || kernel->uses_time;
@@ -384,11 +387,6 @@ check_budget(const Reading *r, const SpMethodUse *use)
 						"\"%s\" is %g",
 						use->threshold, r->method->name, r->method->alerts_per_day),
 				 errhint("Give one of them: alerts_per_day moves the threshold.")));
-	if (r->method->judge.kernel->due != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("method \"%s\" can't have \"alerts_per_day\"", r->method->name),
-				 errhint("It is the clock that finds its anomalies: give a threshold.")));
 	if (r->method->calibrate != SP_CALIBRATE_DETECTOR)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

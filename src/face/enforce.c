@@ -289,7 +289,15 @@ check_columns(const SpShield *shield)
 static void
 check_method(const SpShield *shield)
 {
-	if (sp_method_has_budget(sp_shield_method(shield)))
+	const SpMethod *method = sp_shield_method(shield);
+
+	if (method->judge.kernel != NULL && method->judge.kernel->due != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("detector %s can't be enforced: its method is \"%s\"",
+						sp_shield_def(shield)->o.name, method->name),
+				 errdetail("What it finds are rows that don't come.")));
+	if (sp_method_has_budget(method))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("detector %s can't be enforced: it has alerts_per_day",
