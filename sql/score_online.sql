@@ -69,6 +69,15 @@ SELECT streamproc.score_online('ewma', ts, value, direction => 'up') OVER () FRO
 SELECT streamproc.score_online('ewma', ts, value, learn => NULL) OVER () FROM reading LIMIT 1;
 SELECT streamproc.score_online('ewma', ts, ARRAY[value]) OVER () FROM reading LIMIT 1;
 
+-- a set of choices
+SELECT streamproc.score_online('ensemble', ts, value, '{"methods": ["ewma", "prophecy"]}') OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online('ensemble', ts, value, '{"methods": []}') OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online('ensemble', ts, value, '{"methods": "ewma"}') OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online('ensemble', ts, ARRAY[value, value], '{"methods": ["ewma"]}') OVER () FROM reading LIMIT 1;
+SELECT count(s) > 0 AS scored FROM (SELECT streamproc.score_online('ensemble', ts, value, '{"methods": ["ewma", "mad"]}') OVER () AS s FROM reading) x;
+SELECT count(s) > 0 AS scored FROM (SELECT streamproc.score_online('ensemble', ts, ARRAY[value, id]) OVER () AS s FROM reading
+	WHERE value > '-Infinity' AND value < 'Infinity') x;
+
 SET client_min_messages = warning;
 SELECT streamproc.drop_stream('reading', cascade => true);
 DROP SCHEMA score_online_test CASCADE;

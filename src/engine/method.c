@@ -82,6 +82,7 @@ sp_method_param_type(const SpParam *param)
 		[SP_PARAM_INT] = "integer",
 		[SP_PARAM_BOOL] = "boolean",
 		[SP_PARAM_CHOICE] = "text",
+		[SP_PARAM_SET] = "text[]",
 		[SP_PARAM_INTERVAL] = "interval",
 		[SP_PARAM_TIME_ZONE] = "text",
 	};
@@ -134,8 +135,9 @@ sp_method_param_range(const SpParam *param)
 		case SP_PARAM_INTERVAL:
 			return psprintf("from %s to %s", format_us(param->min), format_us(param->max));
 		case SP_PARAM_CHOICE:
+		case SP_PARAM_SET:
 			initStringInfo(&buf);
-			appendStringInfoString(&buf, "one of ");
+			appendStringInfoString(&buf, param->type == SP_PARAM_SET ? "some of " : "one of ");
 			for (int i = 0; param->choices[i] != NULL; i++)
 				appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", param->choices[i]);
 			return buf.data;
@@ -256,6 +258,28 @@ read_choice(const Reading *r, const SpParam *param, const JsonbValue *value)
 	return 0;
 }
 
+/* The bits of some choices. */
+static int32
+read_set(const Reading *r, const SpParam *param, const JsonbValue *value)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+	int32		set = 0;
+
+	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		refuse_value(r, param->name, psprintf("an array: %s", sp_method_param_range(param)));
+	it = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_ELEM)
+			set |= 1 << read_choice(r, param, &v);
+	}
+	if (set == 0)
+		refuse_value(r, param->name, psprintf("an array: %s", sp_method_param_range(param)));
+	return set;
+}
+
 /* The zone of the local clock. */
 static pg_tz *
 read_zone(const Reading *r, const SpParam *param, const JsonbValue *value)
@@ -290,6 +314,9 @@ set_param(const Reading *r, const SpParam *param, const JsonbValue *value, char 
 			break;
 		case SP_PARAM_CHOICE:
 			*(int32 *) to = read_choice(r, param, value);
+			break;
+		case SP_PARAM_SET:
+			*(int32 *) to = read_set(r, param, value);
 			break;
 		case SP_PARAM_INTERVAL:
 			*(int64 *) to = read_interval(r, param, value);

@@ -204,13 +204,14 @@ check_method(FunctionCallInfo fcinfo, const Draft *draft)
 {
 	List	   *features = sp_parameter_strings(fcinfo, FEATURES, "features");
 	bool		takes_features = draft->kernel != NULL &&
-		draft->kernel->takes == SP_TAKES_FEATURES;
+		(draft->kernel->takes == SP_TAKES_FEATURES ||
+		 (draft->kernel->takes == SP_TAKES_EITHER && features != NIL));
 
 	if (draft->kernel == NULL)
 		require_for_method(fcinfo, draft, RULES, "rules", "rules => '{amount > 10000 AS large}'");
 	else if (takes_features)
 		require_for_method(fcinfo, draft, FEATURES, "features", "features => '{amount, quantity}'");
-	else if (draft->kernel->takes == SP_TAKES_VALUE)
+	else if (draft->kernel->takes != SP_TAKES_ANY_VALUE)
 		require_for_method(fcinfo, draft, VALUE, "value", "value => 'amount'");
 	if (draft->kernel != NULL && sp_parameter_strings(fcinfo, RULES, "rules") != NIL)
 		refuse_for_method(fcinfo, draft, RULES, "rules",

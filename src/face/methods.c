@@ -31,6 +31,8 @@ describe_takes(const SpKernel *kernel)
 			return "value or nothing";
 		case SP_TAKES_FEATURES:
 			return "features";
+		case SP_TAKES_EITHER:
+			return "value or features";
 	}
 	return NULL;
 }

@@ -116,7 +116,7 @@ count_features(FunctionCallInfo fcinfo, const char *name, const SpKernel *kernel
 	bool		isnull;
 	int			n;
 
-	if (kernel->takes != SP_TAKES_FEATURES && is_array)
+	if (kernel->takes != SP_TAKES_FEATURES && kernel->takes != SP_TAKES_EITHER && is_array)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("method \"%s\" takes a value, not an array of features", name)));

@@ -201,7 +201,7 @@ open_online(FuzzInput *in, Online *o, const SpKernel *kernel)
 	o->params = malloc(kernel->params_size + 1);
 	take_params(in, kernel, o->params);
 	o->setup.params = o->params;
-	o->setup.n = kernel->takes == SP_TAKES_FEATURES ? 1 + (int) take_below(in, 3) : 1;
+	o->setup.n = kernel->takes == SP_TAKES_FEATURES || kernel->takes == SP_TAKES_EITHER ? 1 + (int) take_below(in, 3) : 1;
 	o->setup.escape = (int32_t) take_below(in, 4) * 3;
 	o->setup.direction = kernel->has_direction ? SP_DIRECTION_BOTH + take_below(in, 3) :
 		SP_DIRECTION_BOTH;
@@ -343,7 +343,7 @@ largest(SpAggType type)
 static void
 seed_online(unsigned number, const SpKernel *kernel, uint64_t *random)
 {
-	size_t		head = 1 + (size_t) kernel->nparams + (kernel->takes == SP_TAKES_FEATURES) +
+	size_t		head = 1 + (size_t) kernel->nparams + (kernel->takes == SP_TAKES_FEATURES || kernel->takes == SP_TAKES_EITHER) +
 		kernel->has_direction + 1;
 	uint8_t    *zeros = calloc(1, head);
 	FuzzInput	in = {zeros + 1, zeros + head};

@@ -32,13 +32,16 @@ choose_param(const SpParam *p, void *params, uint64_t *random)
 
 	if (u < 0.4)
 		return;					/* the default */
-	if (p->type == SP_PARAM_CHOICE)
+	if (p->choices != NULL)
 	{
 		int32_t		n = 0;
 
 		while (p->choices[n] != NULL)
 			n++;
-		*(int32_t *) to = (int32_t) (next_random(random) % (uint64_t) n);
+		if (p->type == SP_PARAM_SET)
+			*(int32_t *) to = (int32_t) (next_random(random) & (next_random(random) % (UINT64_C(1) << n)));
+		else
+			*(int32_t *) to = (int32_t) (next_random(random) % (uint64_t) n);
 		return;
 	}
 	value = p->min + (p->max - p->min) * pow(next_uniform(random), p->max > 1000 ? 40 : 4);
@@ -57,7 +60,7 @@ open_run(Run *run, const SpKernel *kernel, bool by_chance, uint64_t *random)
 	run->kernel = kernel;
 	run->params = calloc(1, kernel->params_size + 1);
 	run->setup.params = run->params;
-	run->setup.n = kernel->takes == SP_TAKES_FEATURES ? 1 + (int) (next_random(random) % 5) :
+	run->setup.n = kernel->takes == SP_TAKES_FEATURES || kernel->takes == SP_TAKES_EITHER ? 1 + (int) (next_random(random) % 5) :
 		kernel->takes == SP_TAKES_ANY_VALUE ? (int) (next_random(random) % 2) : 1;
 	run->setup.escape = (int32_t) (next_random(random) % 3) * 10;
 	run->setup.direction = kernel->has_direction ? (SpDirection) (next_random(random) % 3) :
@@ -275,7 +278,7 @@ check_tables(const SpKernel *kernel)
 		const SpParam *p = &kernel->param_table[i];
 
 		check(p->meaning != NULL && p->offset < kernel->params_size);
-		check((p->type == SP_PARAM_CHOICE) == (p->choices != NULL));
+		check((p->type == SP_PARAM_CHOICE || p->type == SP_PARAM_SET) == (p->choices != NULL));
 		check(isnan(p->default_value) == (p->default_text != NULL));
 		if (p->type != SP_PARAM_CHOICE && !isnan(p->default_value))
 			check(p->default_value >= p->min && p->default_value <= p->max);

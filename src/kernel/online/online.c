@@ -9,6 +9,7 @@
 
 #include "kernel/online/adwin.h"
 #include "kernel/online/cusum.h"
+#include "kernel/online/ensemble.h"
 #include "kernel/online/ewma.h"
 #include "kernel/online/half_space_trees.h"
 #include "kernel/online/holt_winters.h"
@@ -44,6 +45,7 @@ const SpKernel *const sp_online_kernels[] = {
 	&sp_kernel_mahalanobis,
 	&sp_kernel_half_space_trees,
 	&sp_kernel_random_cut_forest,
+	&sp_kernel_ensemble,
 	NULL
 };
 

@@ -95,6 +95,7 @@ typedef enum SpParamType
 	SP_PARAM_INT,				/* an int32_t */
 	SP_PARAM_BOOL,				/* an int32_t */
 	SP_PARAM_CHOICE,			/* an int32_t: the number of one of the choices */
+	SP_PARAM_SET,				/* an int32_t: a bit for each of the choices; 0 is the default */
 	SP_PARAM_INTERVAL,			/* an int64_t: microseconds */
 	SP_PARAM_TIME_ZONE			/* of who calls a kernel, never the kernel's own */
 } SpParamType;
@@ -119,7 +120,8 @@ typedef enum SpTakes
 {
 	SP_TAKES_VALUE,				/* one number */
 	SP_TAKES_ANY_VALUE,			/* or none at all */
-	SP_TAKES_FEATURES			/* 1 to SP_MAX_FEATURES */
+	SP_TAKES_FEATURES,			/* 1 to SP_MAX_FEATURES */
+	SP_TAKES_EITHER				/* one number, or features */
 } SpTakes;
 
 typedef struct SpKernel
@@ -128,7 +130,7 @@ typedef struct SpKernel
 	const char *summary;		/* a line */
 	const char *reference;		/* where it is published */
 	SpTakes		takes;
-	bool		has_direction;	/* high and low mean something */
+	bool		has_direction;	/* high and low mean something, of one number */
 	bool		uses_time;		/* points need a finite event time */
 	bool		sums_up;		/* the parts of an explanation add up to the score */
 	bool		is_sparse;		/* scores are 0 almost always: one key's alone tell little */
