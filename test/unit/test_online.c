@@ -60,7 +60,8 @@ open_run(Run *run, const SpKernel *kernel, bool by_chance, uint64_t *random)
 	run->kernel = kernel;
 	run->params = calloc(1, kernel->params_size + 1);
 	run->setup.params = run->params;
-	run->setup.n = kernel->takes == SP_TAKES_FEATURES || kernel->takes == SP_TAKES_EITHER ? 1 + (int) (next_random(random) % 5) :
+	run->setup.n = kernel->takes == SP_TAKES_FEATURES || kernel->takes == SP_TAKES_EITHER ?
+		1 + (int) (next_random(random) % 5) :
 		kernel->takes == SP_TAKES_ANY_VALUE ? (int) (next_random(random) % 2) : 1;
 	run->setup.escape = (int32_t) (next_random(random) % 3) * 10;
 	run->setup.direction = kernel->has_direction ? (SpDirection) (next_random(random) % 3) :
