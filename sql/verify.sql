@@ -176,5 +176,25 @@ SELECT streamproc.wait_for();
 SELECT name, difference, window_start, key, expected, actual, explained_by
 	FROM unnest('{drop_sessions,drop_singles,drop_hours,drop_counts,drop_repeated}'::regclass[]) name, streamproc.verify(name) ORDER BY name::text, window_start, 2;
 
+-- A column with a default is added: the rows rejected before are those that they were.
+CREATE TABLE widened (id int, key int, ts timestamptz) PARTITION BY LIST (key);
+CREATE TABLE widened_1 PARTITION OF widened FOR VALUES IN (1);
+CREATE TABLE widened_2 (id int, key int, ts timestamptz);
+SELECT count(*) FROM unnest('{widened,widened_2}'::text[]) t, streamproc.create_stream(t::regclass, time_column => 'ts', watermark => '5 minutes', idle_timeout => '1 day');
+SELECT count(*) FROM unnest('{widened,widened_2}'::text[]) t, streamproc.create_window('of_' || t, t::regclass, kind => 'tumbling', size => '1 minute',
+	keys => '{key}', aggregates => '{count(*) AS n}');
+SELECT streamproc.wait_for();
+INSERT INTO widened VALUES (1, 1, '2026-01-01 10:00+00'), (2, 1, '2026-01-01 11:00+00');
+INSERT INTO widened VALUES (3, 1, '2026-01-01 10:00:30+00');
+INSERT INTO widened_2 TABLE widened ORDER BY id LIMIT 2;
+INSERT INTO widened_2 SELECT * FROM widened WHERE id = 3;
+ALTER TABLE widened ADD COLUMN more int DEFAULT 7, ADD COLUMN at timestamptz DEFAULT '2026-01-01 00:00+01', ADD COLUMN note text;
+ALTER TABLE widened_2 ADD COLUMN more int DEFAULT 7, ADD COLUMN at timestamptz DEFAULT '2026-01-01 00:00+01', ADD COLUMN note text;
+INSERT INTO widened (id, key, ts, more) VALUES (4, 1, '2026-01-01 10:00:30+00', 7), (5, 1, '2026-01-01 10:00:31+00', NULL);
+INSERT INTO widened_2 (id, key, ts, more) VALUES (4, 1, '2026-01-01 10:00:30+00', 7), (5, 1, '2026-01-01 10:00:31+00', NULL);
+SELECT streamproc.wait_for();
+SELECT name, count(*) AS rejected FROM streamproc.dead_letter WHERE name IN ('of_widened'::regclass, 'of_widened_2'::regclass) GROUP BY 1 ORDER BY 1;
+SELECT count(*) AS differences FROM unnest('{of_widened,of_widened_2}'::regclass[]) w, streamproc.verify(w);
+
 SET client_min_messages = warning;
 DROP SCHEMA verify_test CASCADE;

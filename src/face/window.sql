@@ -79,11 +79,28 @@ RETURN streamproc.digest(image OPERATOR(pg_catalog.-) '{is_final,revision,lsn,or
 COMMENT ON FUNCTION streamproc.result_digest(jsonb) IS
 	'tells rows of a window from each other, without what a twin doesn''t have';
 
+CREATE FUNCTION streamproc.complete_image(source regclass, image jsonb)
+RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE STRICT
+SET TimeZone = 'UTC'
+SET DateStyle = 'ISO, YMD'
+SET IntervalStyle = 'postgres'
+SET extra_float_digits = 1
+SET bytea_output = 'hex'
+RETURN (SELECT pg_catalog.jsonb_object_agg(a.attname, pg_catalog.to_jsonb(a.attmissingval) OPERATOR(pg_catalog.->) 0)
+		FROM pg_catalog.pg_attribute a
+		WHERE (a.attrelid OPERATOR(pg_catalog.=) source
+				OR a.attrelid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(source) t))
+			AND a.atthasmissing AND NOT a.attisdropped) OPERATOR(pg_catalog.||) image;
+
+COMMENT ON FUNCTION streamproc.complete_image(regclass, jsonb) IS
+	'the image of a row, with the columns that have been added to its table since then; NULL if none has';
+
 CREATE VIEW streamproc.rejection WITH (security_barrier) AS
 	SELECT r.object, r.event_time, i.digest, r.missed_until, pg_catalog.count(*) AS copies
 	FROM streamproc.rejected_row r
 		LEFT JOIN streamproc.window_definition u ON u.relation OPERATOR(pg_catalog.=) r.source,
-		LATERAL (SELECT CASE WHEN u.id IS NULL THEN streamproc.digest(r.row_data)
+		LATERAL (SELECT CASE WHEN u.id IS NULL THEN streamproc.digest(coalesce(streamproc.complete_image(r.source, r.row_data), r.row_data))
 			ELSE streamproc.result_digest(r.row_data) END AS digest) i
 	WHERE r.event_time IS NOT NULL
 		AND (pg_catalog.has_table_privilege(r.source, 'SELECT') AND NOT pg_catalog.row_security_active(r.source)
