@@ -176,6 +176,7 @@ expect_message(Transaction *transaction, const char *data, Size size)
 			transaction->control = true;
 			return true;
 		case SP_MESSAGE_TICK:
+		case SP_MESSAGE_REPORT:
 			return true;
 		default:
 			return false;

@@ -120,6 +120,8 @@ reference_check(const char *data, Size size, TransactionId xid)
 		return xid != 0 && payload >= sizeof(SpChunk) ? SP_MESSAGE_CHUNK : 0;
 	if (header.kind == SP_MESSAGE_SETTING)
 		return xid != 0 && payload >= sizeof(SpSetting) ? SP_MESSAGE_SETTING : 0;
+	if (header.kind == SP_MESSAGE_REPORT)
+		return xid == 0 && payload >= sizeof(SpReport) ? SP_MESSAGE_REPORT : 0;
 	return 0;
 }
 
@@ -144,7 +146,7 @@ try_signed(FuzzInput *in, TransactionId xid, Size shift)
 
 	header.magic = SP_MESSAGE_MAGIC;
 	header.version = 1;
-	header.kind = take_below(in, 6);
+	header.kind = take_below(in, 7);
 	header.size = size;
 	header.xid = xid;
 	header.database = MyDatabaseId;
@@ -184,19 +186,21 @@ write_message(FuzzInput *in, SpMessageKind kind)
 	}
 	else
 	{
+		bool		transactional = kind == SP_MESSAGE_CHUNK;
+
 		message = palloc(size);
 		take_bytes(in, message + 1, size - sizeof(SpMessage));
-		sp_message_init(message, SP_MESSAGE_CHUNK, size, server_top_xid);
-		(void) sp_message_emit(message, true);
+		sp_message_init(message, kind, size, transactional ? server_top_xid : InvalidTransactionId);
+		(void) sp_message_emit(message, transactional);
 	}
-	demand(written_transactional == (kind != SP_MESSAGE_TICK));
+	demand(written_transactional == (kind != SP_MESSAGE_TICK && kind != SP_MESSAGE_REPORT));
 }
 
 /* A message of ours is taken as it is, and not otherwise. */
 static void
 try_written(FuzzInput *in, Size shift)
 {
-	SpMessageKind kind = SP_MESSAGE_CHUNK + take_below(in, 4);
+	SpMessageKind kind = SP_MESSAGE_CHUNK + take_below(in, 5);
 	char		original[sizeof(written)];
 	TransactionId xid;
 	Size		size;
@@ -262,7 +266,7 @@ fuzz_seeds(void)
 		fuzz_seed(bytes, size);
 
 		server_receive = receive;
-		write_message(&in, SP_MESSAGE_CHUNK + i % 4);
+		write_message(&in, SP_MESSAGE_CHUNK + i % 5);
 		bytes[0] = TRY_BYTES;
 		bytes[1] = i;
 		bytes[2] = written_transactional ? server_top_xid : InvalidTransactionId;
