@@ -12,7 +12,7 @@ CREATE TABLE reading (id int, sensor text, value float8, load numeric, ts timest
 SELECT streamproc.create_stream('reading', time_column => 'ts', watermark => '1 hour', idle_timeout => '1 day');
 CREATE TABLE method_use (name text, method text, params jsonb DEFAULT '{}', threshold float8, direction text DEFAULT 'both',
 	min_effect float8 DEFAULT 0, learn text DEFAULT 'all', cooldown interval DEFAULT '0');
-INSERT INTO method_use SELECT 'd_' || method, method FROM streamproc.methods WHERE takes = 'value';
+INSERT INTO method_use SELECT 'd_' || method, method FROM streamproc.methods WHERE takes IN ('value', 'value or features');
 INSERT INTO method_use (name, method, params, threshold, direction, min_effect, learn, cooldown) VALUES
 	('d_budget', 'zscore', '{"alerts_per_day": 4}', NULL, 'both', 0, 'normal', '0'),
 	('d_low', 'ewma', '{"alpha": 0.2}', 1.5, 'low', 3, 'normal', '1 hour'), ('d_capped', 'zscore', '{}', 2, 'both', 0, 'capped', '20 minutes');

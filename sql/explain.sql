@@ -9,8 +9,8 @@ SET search_path = explain_test, public;
 CREATE TABLE reading (id int, sensor int, value float8, load float8, ts timestamptz);
 SELECT streamproc.create_stream('reading', time_column => 'ts', watermark => '1 hour', idle_timeout => '1 day');
 CREATE TABLE detector (name text, takes text);
-INSERT INTO detector SELECT 'd_' || method, takes FROM streamproc.methods WHERE takes IN ('value', 'features');
-SELECT count(*) > 12 AS many FROM detector, streamproc.create_detector(name, 'reading', substr(name, 3), value => CASE WHEN takes = 'value' THEN 'value' END,
+INSERT INTO detector SELECT 'd_' || method, takes FROM streamproc.methods WHERE takes IN ('value', 'features', 'value or features');
+SELECT count(*) > 12 AS many FROM detector, streamproc.create_detector(name, 'reading', substr(name, 3), value => CASE WHEN takes LIKE 'value%' THEN 'value' END,
 	features => CASE WHEN takes = 'features' THEN '{value, load}'::text[] END, keys => '{sensor}', store => 'all');
 SELECT streamproc.create_detector('high', 'reading', 'ewma', value => 'value', keys => '{sensor}', store => 'all', direction => 'high', threshold => 1.5,
 	min_effect => 8, cooldown => '6 hours');

@@ -21,6 +21,7 @@
 #include "engine/override.h"
 #include "engine/saving.h"
 #include "engine/starting.h"
+#include "engine/timer.h"
 #include "portability/instr_time.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -157,7 +158,11 @@ finish_event(void)
 		return;
 	sp_starting->in_event = false;
 	if (sp_starting->shadow == NULL)
+	{
+		sp_timer_advance_to(sp_starting->detector, sp_starting->event.watermark,
+							sp_starting->event.lsn);
 		return;
+	}
 	if (shadow_dedup() != NULL)
 		check_duplicates(shadow_dedup());
 	sp_pipeline_raise_clock(sp_starting->shadow, sp_starting->event.max_time, sp_starting->event.watermark);

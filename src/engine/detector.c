@@ -7,11 +7,10 @@
  */
 #include "engine/detector.h"
 
-#include "engine/timer.h"
-
 #include "base/compat.h"
 #include "base/guc.h"
 #include "catalog/pg_type.h"
+#include "engine/timer.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -265,12 +264,10 @@ sp_detector_apply_evaluated(SpDetector *d, SpRowSet *rows, SpEvaluated *ev)
 
 	for (i = 0; i < rows->n; i++)
 	{
-		if (!ev->pass[i] || rows->no_time[i])
-			continue;
-		apply_row(d, rows, ev, i, groups[i], overrides ? overrides[i] : NULL);
+		if (ev->pass[i] && !rows->no_time[i])
+			apply_row(d, rows, ev, i, groups[i], overrides ? overrides[i] : NULL);
 		if (rows->backfill && sp_timer_has(d))
-			sp_timer_fire(d, sp_clock_behind(rows->time[i], d->stream ? d->stream->def->watermark_us : 0),
-						  rows->lsn, true);
+			sp_timer_pass(d, rows, i);
 	}
 	MemoryContextSwitchTo(old);
 }

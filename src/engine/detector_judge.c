@@ -4,12 +4,11 @@
  */
 #include "engine/detector.h"
 
-#include "engine/timer.h"
-
 #include <math.h>
 
 #include "base/compat.h"
 #include "catalog/pg_type.h"
+#include "engine/timer.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -103,6 +102,17 @@ get_point(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup *
 	return true;
 }
 
+/* So many seconds, as an interval; milliseconds where it is short. */
+static char *
+format_seconds(double seconds)
+{
+	Interval	interval = {0};
+	int64		unit = seconds < 10 ? 1000 : USECS_PER_SEC;
+
+	interval.time = (TimeOffset) rint(seconds * USECS_PER_SEC / unit) * unit;
+	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(&interval)));
+}
+
 /* "value 7 is above the expected 3 to 5, score 4.2" */
 static char *
 describe(const SpDetector *d, const SpVerdict *v)
@@ -110,6 +120,9 @@ describe(const SpDetector *d, const SpVerdict *v)
 	const SpScore *score = &v->finding.score;
 	int			side = sp_judge_side(&d->method->judge, &v->point, score);
 
+	if (d->method->judge.kernel->due != NULL)
+		return psprintf("nothing for %s, usually every %s", format_seconds(v->value),
+						format_seconds(score->expected));
 	if (side == 0)
 		return psprintf("score %.3g is above %.3g", score->score, v->finding.threshold);
 	if (isnan(score->lower_bound) || isnan(score->upper_bound))
@@ -136,6 +149,16 @@ prepare_explanation(const SpDetector *d, const SpSeries *series, SpVerdict *v)
 	v->learned = sp_series_learned(d->method, series);
 }
 
+/* Methods may score something else than the value. */
+static void
+set_measure(const SpMethod *method, const SpSeries *series, SpVerdict *v)
+{
+	const SpKernel *kernel = method->judge.kernel;
+
+	if (kernel->measure != NULL)
+		v->value = kernel->measure(series + 1, &method->judge.setup, &v->point);
+}
+
 /* How far is the point from what is expected? */
 static void
 judge_point(SpDetector *d, const SpMethod *method, SpGroup *group, SpVerdict *v)
@@ -148,6 +171,7 @@ judge_point(SpDetector *d, const SpMethod *method, SpGroup *group, SpVerdict *v)
 	v->why->nparts = 0;
 	if (d->method->judge.setup.explain_all)
 		prepare_explanation(d, series, v);
+	set_measure(method, series, v);
 	sp_series_judge(method, series, d->pool, &v->point, d->def->store_all, &v->finding, v->why);
 	sp_group_changed(&d->groups, group);
 	if (!was_ready || !series->ready)
@@ -203,17 +227,6 @@ sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, S
 
 /* ---- without a row ---- */
 
-/* So many seconds, as an interval; milliseconds where it is short. */
-static char *
-format_seconds(double seconds)
-{
-	Interval	interval = {0};
-	int64		unit = seconds < 10 ? 1000 : USECS_PER_SEC;
-
-	interval.time = (TimeOffset) rint(seconds * USECS_PER_SEC / unit) * unit;
-	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(&interval)));
-}
-
 void
 sp_detector_judge_overdue(SpDetector *d, SpGroup *group, int64 due, int64 time, SpVerdict *v)
 {
@@ -236,12 +249,9 @@ sp_detector_judge_overdue(SpDetector *d, SpGroup *group, int64 due, int64 time, 
 	v->finding.p_value = NAN;
 	v->finding.threshold = method->judge.setup.threshold;
 	v->finding.is_anomaly = score->ready && score->score > v->finding.threshold;
-	/* the time since the last row is where the score reaches the threshold */
-	v->value = score->upper_bound;
+	set_measure(method, series, v);
 	if (v->finding.is_anomaly)
-		v->alerts = list_make1(psprintf("nothing for %s, usually every %s",
-										format_seconds(score->upper_bound),
-										format_seconds(score->expected)));
+		v->alerts = list_make1(describe(d, v));
 	series->overdue = 1;
 	sp_group_changed(&d->groups, group);
 	apply_cooldown(d, group, time, v);

@@ -235,8 +235,9 @@ fire(SpDetector *d, SpGroup *group, int64 due, XLogRecPtr lsn, bool backfill)
 		sp_detector_add_overdue(d, group, &moment, &v);
 }
 
-void
-sp_timer_fire(SpDetector *d, int64 clock, XLogRecPtr lsn, bool backfill)
+/* The clock, in the unit of event times, has come there with the event at lsn: who is overdue? */
+static void
+fire_until(SpDetector *d, int64 clock, XLogRecPtr lsn, bool backfill)
 {
 	struct SpTimers *t = d->timers;
 	const SpStream *s = get_stream(d);
@@ -264,20 +265,51 @@ sp_timer_fire(SpDetector *d, int64 clock, XLogRecPtr lsn, bool backfill)
 	MemoryContextDelete(context);
 }
 
-/* How far what the detector reads has come, for certain. */
+/* How far what the detector reads has come for certain, when the watermark of its stream is there. */
 static int64
-get_clock(const SpDetector *d)
+get_clock(const SpDetector *d, int64 watermark)
 {
 	if (d->window == NULL)
-		return d->stream->watermark;
-	return sp_clock_behind(sp_clock_watermark(d->window), sp_clock_add(d->window->def->grace_us, 1));
+		return watermark;
+	return sp_clock_behind(sp_clock_watermark_at(d->window, watermark),
+						   sp_clock_add(d->window->def->grace_us, 1));
+}
+
+void
+sp_timer_advance_to(SpDetector *d, int64 watermark, XLogRecPtr lsn)
+{
+	if (sp_timer_has(d))
+		fire_until(d, get_clock(d, watermark), lsn, false);
 }
 
 void
 sp_timer_advance(SpDetector *d, XLogRecPtr lsn)
 {
-	if (sp_timer_has(d))
-		sp_timer_fire(d, get_clock(d), lsn, false);
+	sp_timer_advance_to(d, get_stream(d)->watermark, lsn);
+}
+
+/* Times beyond don't move the clock. */
+static int64
+get_limit(const SpStream *s, TimestampTz now)
+{
+	int64		limit = sp_time_from_utc(now, s->def->time_type, s->zone);
+
+	return Min(sp_clock_add(limit, s->def->max_future_us), DT_NOEND - 1);
+}
+
+void
+sp_timer_pass(SpDetector *d, const SpRowSet *rows, int i)
+{
+	const SpStream *s = get_stream(d);
+	int64		time = rows->time[i];
+
+	if (d->timers->n == 0 || rows->no_time[i])
+		return;
+	/* rows of windows are there when the clock has passed them, but for those of sliding ones */
+	if (d->window != NULL && d->window->def->window_kind != SP_WINDOW_SLIDING)
+		fire_until(d, time, rows->lsn, true);
+	else if (time <= get_limit(s, rows->commit_time))
+		fire_until(d, get_clock(d, sp_clock_behind(time, s->def->watermark_us)), rows->lsn, true);
 }
 
 int64

@@ -6,7 +6,7 @@
  * When the clock of what the detector reads has passed that, and none has come, the key is
  * anomalous then: once, until it reports again.  The clock is the watermark, which moves at
  * commits and, where nothing comes at all, with ticks in the WAL (idle_timeout): a function of the
- * WAL alone.  In a backfill each row is as if it were a commit of its own.
+ * WAL alone.  In history each row is as if it were a commit of its own.
  *
  * Timers are not durable: they follow from the state of the keys.  Groups of a detector with
  * timers stay in memory, for they are pointed at.
@@ -44,14 +44,17 @@ extern void sp_timer_set(SpDetector *d, SpGroup *group, const SpMethod *method);
 /* The state is loaded, or something is set for all keys. */
 extern void sp_timer_set_all(SpDetector *d);
 
-/*
- * The clock, in the unit of event times, has come to where it is with the event at lsn: which
- * keys are overdue?
- */
-extern void sp_timer_fire(SpDetector *d, int64 clock, XLogRecPtr lsn, bool backfill);
-
-/* The same where the clock is the watermark of what the detector reads. */
+/* The clock has come to where it is with the event at lsn: which keys are overdue? */
 extern void sp_timer_advance(SpDetector *d, XLogRecPtr lsn);
+
+/* The same when the watermark of the stream was there. */
+extern void sp_timer_advance_to(SpDetector *d, int64 watermark, XLogRecPtr lsn);
+
+/*
+ * Row i of history moves the clock as if it were a commit of its own, whether it passes the
+ * detector's filter or not; one that is further in the future than max_future doesn't.
+ */
+extern void sp_timer_pass(SpDetector *d, const SpRowSet *rows, int i);
 
 /* The reach of the stream at which a key is overdue; DT_NOEND: none will be. */
 extern int64 sp_timer_reach(const SpDetector *d);

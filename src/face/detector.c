@@ -218,6 +218,8 @@ check_method(FunctionCallInfo fcinfo, const Draft *draft)
 						  "Rules are a method of their own: method => 'rule'.");
 	if (takes_features && !PG_ARGISNULL(VALUE))
 		refuse_for_method(fcinfo, draft, VALUE, "value", "It is one of the features, if any.");
+	if (draft->kernel != NULL && draft->kernel->due != NULL && !PG_ARGISNULL(VALUE))
+		refuse_for_method(fcinfo, draft, VALUE, "value", "It looks at when rows come, alone.");
 	if (!takes_features && features != NIL)
 		refuse_for_method(fcinfo, draft, FEATURES, "features", draft->kernel == NULL ?
 						  "Rules are expressions of their own." : "It takes a value.");

@@ -28,7 +28,7 @@ describe_takes(const SpKernel *kernel)
 		case SP_TAKES_VALUE:
 			return "value";
 		case SP_TAKES_ANY_VALUE:
-			return "value or nothing";
+			return kernel->due != NULL ? "nothing" : "value or nothing";
 		case SP_TAKES_FEATURES:
 			return "features";
 		case SP_TAKES_EITHER:

@@ -27,6 +27,17 @@ check_due(const Series *s)
 	check(score_at(s, due - 1, 0.0).score <= s->setup.threshold);
 }
 
+/* Seconds since that last event; none before it. */
+static void
+check_measure(const Series *s, int64_t last)
+{
+	SpPoint		point = {.time = last + 3 * SECOND / 2};
+
+	check_near(sp_kernel_silence.measure(s->state, &s->setup, &point), 1.5, 1e-12);
+	point.time = last - 1;
+	check(isnan(sp_kernel_silence.measure(s->state, &s->setup, &point)));
+}
+
 static void
 test_gaps(double alpha, int64_t memory)
 {
@@ -113,6 +124,7 @@ test_regular(void)
 	}
 	check_near((double) sp_kernel_silence.due(s.state, &s.setup), (double) (1000 * MINUTE + 90 * SECOND), 10);
 	check_due(&s);
+	check_measure(&s, 1000 * MINUTE);
 	check(score_at(&s, 1001 * MINUTE + 10 * SECOND, 0.0).score < 3.0);
 	check(score_at(&s, 1002 * MINUTE, 0.0).score > 3.0);
 

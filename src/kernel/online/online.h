@@ -182,6 +182,12 @@ typedef struct SpKernel
 	 */
 	int64_t		(*due) (const void *state, const SpSetup *setup);
 
+	/*
+	 * What the score is of, where that isn't the point's value: of a point that is yet to be learned;
+	 * NaN: there is nothing; optional.
+	 */
+	double		(*measure) (const void *state, const SpSetup *setup, const SpPoint *point);
+
 	/* The probability of such a score or a higher one without cause, by theory; optional. */
 	double		(*p_value) (const SpSetup *setup, double score);
 

@@ -101,6 +101,18 @@ find_due(const void *state, const SpSetup *setup)
 
 /* ---- calls ---- */
 
+/* The gap, in seconds. */
+static double
+measure(const void *state, const SpSetup *setup, const SpPoint *point)
+{
+	const SpSilence *s = state;
+
+	(void) setup;
+	if (!s->has_last || point->time < s->last)
+		return NAN;
+	return (double) sp_times_between(s->last, point->time) / SECOND;
+}
+
 static void
 score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *result,
 	  SpExplanation *why)
@@ -244,6 +256,7 @@ const SpKernel sp_kernel_silence = {
 	.learn = learn,
 	.pass = pass,
 	.due = find_due,
+	.measure = measure,
 	.get_needed = get_needed,
 	.is_sound = is_sound
 };

@@ -12,7 +12,8 @@
  * but, until the gap is longer than tolerance * longest, no higher than the threshold: what has been
  * before, like the pause of every night, isn't an anomaly.  Gaps below min_gap count as that.  The
  * score is 0 until warmup gaps are learned, and where the point is before the last event.
- * due() is the time at which the score will be above the threshold if nothing comes.
+ * due() is the time at which the score will be above the threshold if nothing comes, measure() the
+ * gap, in seconds, from the last event on.
  *
  * Learning: one that is above the threshold is learned as at most SP_SILENCE_GROWTH times the gap
  * at which the score was, so that one failure doesn't make the next one normal.  An event that
