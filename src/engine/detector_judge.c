@@ -252,6 +252,7 @@ sp_detector_judge_overdue(SpDetector *d, SpGroup *group, int64 due, int64 time, 
 	set_measure(method, series, v);
 	if (v->finding.is_anomaly)
 		v->alerts = list_make1(describe(d, v));
+	sp_group_changing(&d->groups, group);
 	series->overdue = 1;
 	sp_group_changed(&d->groups, group);
 	apply_cooldown(d, group, time, v);

@@ -89,6 +89,32 @@ foreach my $point ('applied', 'before-write-commit')
 		join('|', 3 * $episodes, 3 * $episodes), "$point: once");
 }
 
+# Many keys are overdue amid a checkpoint, which has yet to write most of them as they were.
+sql(<<'SQL');
+CREATE TABLE crowd (k int, ts timestamptz);
+SELECT streamproc.create_stream('crowd', time_column => 'ts', watermark => '0', idle_timeout => '1 day');
+SELECT streamproc.create_detector('left', 'crowd', 'silence', keys => '{k}', params => '{"warmup": 5}');
+SELECT streamproc.wait_for();
+SQL
+for my $hour (1, 2)
+{
+	my $pid = worker_pid($node, 'postgres');
+	arm_debug_point($node, 'checkpoint-slice', 'wait');
+	sql("INSERT INTO crowd SELECT k, '2026-01-01 0$hour:00+00'::timestamptz + i * interval '10 seconds'
+		FROM generate_series(1, 10) i, generate_series(1, 2000) k");
+	reached($node, 'checkpoint-slice');
+	sql("INSERT INTO crowd VALUES (0, '2026-01-01 0$hour:59+00')");
+	release_debug_point($node, 'checkpoint-slice');
+	sql('SELECT streamproc.wait_for()');
+	is(sql(q{SELECT count(*), count(DISTINCT (k, date_trunc('hour', event_time))) FROM "left" WHERE k > 0}),
+		join('|', 2000 * $hour, 2000 * $hour), 'all keys are found silent amid a checkpoint');
+	is(worker_pid($node, 'postgres'), $pid, 'by a worker that lives');
+	$node->stop('immediate');
+	$node->start;
+	sql('SELECT streamproc.wait_for()');
+	is(sql(q{SELECT count(*) FROM "left" WHERE k > 0}), 2000 * $hour, 'and once');
+}
+
 # History: created after the fact, it says the same; but of key 1, whose own rows are the first after each silence, ticks
 # alone have told.
 sql(q{SELECT streamproc.create_detector('of_history', 'beat', 'silence', keys => '{k}', params => '{"min_gap": "1 millisecond", "warmup": 10, "memory": "1 second"}')});
