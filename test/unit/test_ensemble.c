@@ -138,6 +138,19 @@ check_conflicts(void)
 
 	check(sp_kernel_ensemble.conflict(&params, 1) == NULL);
 	check(sp_kernel_ensemble.conflict(&params, 2) != NULL);
+	for (int i = 0; sp_kernel_ensemble.param_table[0].choices[i] != NULL; i++)
+	{
+		const char *name = sp_kernel_ensemble.param_table[0].choices[i];
+		const SpKernel *const *member = sp_online_kernels;
+		const char *conflict;
+
+		while (strcmp((*member)->name, name) != 0)
+			member++;
+		params.methods = 1 << i;
+		conflict = sp_kernel_ensemble.conflict(&params, 2);
+		check(((*member)->takes == SP_TAKES_FEATURES) == (conflict == NULL));
+		check(conflict == NULL || strncmp(conflict + 1, name, strlen(name)) == 0);
+	}
 	params.methods = 0;
 	check(sp_kernel_ensemble.conflict(&params, 1) == NULL);
 	check(sp_kernel_ensemble.conflict(&params, 5) == NULL);

@@ -29,11 +29,22 @@
 #define MOST_P			0.99
 #define SMALL			SP_CALIBRATION_SMALL
 
-/* The largest params struct of a member. */
+/* Room for the parameters of any member. */
 typedef union MemberParams
 {
-	double		number;
-	char		bytes[256];
+	SpRecordsParams records;
+	SpEwmaParams ewma;
+	SpZscoreParams zscore;
+	SpMadParams mad;
+	SpIqrParams iqr;
+	SpCusumParams cusum;
+	SpPageHinkleyParams page_hinkley;
+	SpAdwinParams adwin;
+	SpSeasonalParams seasonal;
+	SpSpotParams spot;			/* and dspot's */
+	SpMahalanobisParams mahalanobis;
+	SpHalfSpaceTreesParams half_space_trees;
+	SpRandomCutForestParams random_cut_forest;
 } MemberParams;
 
 /* In the order of the bits. */
@@ -57,6 +68,14 @@ static const SpKernel *const members[] = {
 static const char *const names[] = {"records", "ewma", "zscore", "mad", "iqr", "cusum",
 "page_hinkley", "adwin", "seasonal", "spot", "dspot", "mahalanobis", "half_space_trees",
 "random_cut_forest", NULL};
+
+/* Why a member can't have several features; NULL: it can. */
+#define NEEDS_VALUE(name)	"\"" name "\" of \"methods\" takes a value, not several features"
+
+static const char *const needs_value[] = {NEEDS_VALUE("records"), NEEDS_VALUE("ewma"),
+NEEDS_VALUE("zscore"), NEEDS_VALUE("mad"), NEEDS_VALUE("iqr"), NEEDS_VALUE("cusum"),
+NEEDS_VALUE("page_hinkley"), NEEDS_VALUE("adwin"), NEEDS_VALUE("seasonal"), NEEDS_VALUE("spot"),
+NEEDS_VALUE("dspot"), NULL, NULL, NULL};
 
 #define NMEMBERS		((int) (sizeof(members) / sizeof(members[0])))
 #define RECORDS			(1 << 0)
@@ -89,8 +108,8 @@ find_conflict(const void *params, int n)
 
 	for (int m = 0; m < NMEMBERS; m++)
 	{
-		if ((methods & (1 << m)) != 0 && n != 1 && members[m]->takes != SP_TAKES_FEATURES)
-			return "some of \"methods\" take a value, not several features";
+		if ((methods & (1 << m)) != 0 && n != 1 && needs_value[m] != NULL)
+			return needs_value[m];
 	}
 	return NULL;
 }
