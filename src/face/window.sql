@@ -79,7 +79,7 @@ RETURN streamproc.digest(image OPERATOR(pg_catalog.-) '{is_final,revision,lsn,or
 COMMENT ON FUNCTION streamproc.result_digest(jsonb) IS
 	'tells rows of a window from each other, without what a twin doesn''t have';
 
-CREATE FUNCTION streamproc.complete_image(source regclass, image jsonb)
+CREATE FUNCTION streamproc.added_columns(relation regclass)
 RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE STRICT
 SET TimeZone = 'UTC'
@@ -89,18 +89,21 @@ SET extra_float_digits = 1
 SET bytea_output = 'hex'
 RETURN (SELECT pg_catalog.jsonb_object_agg(a.attname, pg_catalog.to_jsonb(a.attmissingval) OPERATOR(pg_catalog.->) 0)
 		FROM pg_catalog.pg_attribute a
-		WHERE (a.attrelid OPERATOR(pg_catalog.=) source
-				OR a.attrelid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(source) t))
-			AND a.atthasmissing AND NOT a.attisdropped) OPERATOR(pg_catalog.||) image;
+		WHERE (a.attrelid OPERATOR(pg_catalog.=) relation
+				OR a.attrelid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(relation) t))
+			AND a.atthasmissing AND NOT a.attisdropped);
 
-COMMENT ON FUNCTION streamproc.complete_image(regclass, jsonb) IS
-	'the image of a row, with the columns that have been added to its table since then; NULL if none has';
+COMMENT ON FUNCTION streamproc.added_columns(regclass) IS
+	'columns that were added to a table with a default, and what rows that were there have in them; NULL if there are none';
 
 CREATE VIEW streamproc.rejection WITH (security_barrier) AS
 	SELECT r.object, r.event_time, i.digest, r.missed_until, pg_catalog.count(*) AS copies
 	FROM streamproc.rejected_row r
-		LEFT JOIN streamproc.window_definition u ON u.relation OPERATOR(pg_catalog.=) r.source,
-		LATERAL (SELECT CASE WHEN u.id IS NULL THEN streamproc.digest(coalesce(streamproc.complete_image(r.source, r.row_data), r.row_data))
+		LEFT JOIN streamproc.window_definition u ON u.relation OPERATOR(pg_catalog.=) r.source
+		-- once for each stream, not for each row
+		LEFT JOIN (SELECT t.relation, streamproc.added_columns(t.relation) AS columns FROM streamproc.stream t OFFSET 0) added
+			ON added.relation OPERATOR(pg_catalog.=) r.source,
+		LATERAL (SELECT CASE WHEN u.id IS NULL THEN streamproc.digest(coalesce(added.columns OPERATOR(pg_catalog.||) r.row_data, r.row_data))
 			ELSE streamproc.result_digest(r.row_data) END AS digest) i
 	WHERE r.event_time IS NOT NULL
 		AND (pg_catalog.has_table_privilege(r.source, 'SELECT') AND NOT pg_catalog.row_security_active(r.source)
