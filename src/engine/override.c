@@ -75,11 +75,22 @@ sp_override_method(const SpDetector *d, const SpOverride *o, SpMethod *tuned)
 
 /* ---- changes ---- */
 
-/* Values of a key, whoever wrote them: what can't be is as if it weren't there. */
+/* What can't be is as if it weren't there. */
+void
+sp_override_clean(const SpDetector *d, SpOverride *o)
+{
+	const SpKernel *kernel = d->method->judge.kernel;
+
+	if (!(o->threshold > 0) || isinf(o->threshold))
+		o->threshold = get_float8_nan();
+	if (kernel == NULL || !kernel->has_direction)
+		o->direction = SP_DIRECTION_OWN;
+}
+
+/* Values of a key, whoever wrote them. */
 static void
 set_value(SpDetector *d, const Datum *keys, const bool *nulls, const SpOverride *value)
 {
-	const SpKernel *kernel = d->method->judge.kernel;
 	uint32		hash = sp_group_hash(&d->overrides, 0, keys, nulls);
 	SpGroup    *group = sp_group_find(&d->overrides, hash, 0, keys, nulls);
 	SpOverride *o;
@@ -88,10 +99,7 @@ set_value(SpDetector *d, const Datum *keys, const bool *nulls, const SpOverride 
 		group = sp_group_add(&d->overrides, hash, 0, keys, nulls);
 	o = (SpOverride *) sp_group_value(&d->overrides, group);
 	*o = *value;
-	if (!(o->threshold > 0) || isinf(o->threshold))
-		o->threshold = get_float8_nan();
-	if (kernel == NULL || !kernel->has_direction)
-		o->direction = SP_DIRECTION_OWN;
+	sp_override_clean(d, o);
 	sp_group_changed(&d->overrides, group);
 }
 
@@ -260,8 +268,8 @@ make_query(const SpDetector *d)
 }
 
 /* A direction by its name. */
-static int32
-parse_direction(const char *name)
+int32
+sp_override_direction(const char *name)
 {
 	if (strcmp(name, "both") == 0)
 		return 0;
@@ -281,7 +289,7 @@ take_row(SpDetector *d, HeapTuple tuple, TupleDesc desc)
 		values[i] = SPI_getbinval(tuple, desc, i + 1, &nulls[i]);
 	o.threshold = nulls[n] ? get_float8_nan() : DatumGetFloat8(values[n]);
 	o.direction = nulls[n + 1] ? SP_DIRECTION_OWN :
-		parse_direction(TextDatumGetCString(values[n + 1]));
+		sp_override_direction(TextDatumGetCString(values[n + 1]));
 	o.muted = !nulls[n + 2] && DatumGetBool(values[n + 2]);
 	o.false_positives = nulls[n + 3] ? 0 : DatumGetInt64(values[n + 3]);
 	o.true_positives = nulls[n + 4] ? 0 : DatumGetInt64(values[n + 4]);

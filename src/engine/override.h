@@ -17,6 +17,7 @@
 #include "base/setting.h"
 #include "engine/internal.h"
 #include "engine/method.h"
+#include "utils/snapshot.h"
 
 /* Of a key; a durable format. */
 typedef struct SpOverride
@@ -56,6 +57,19 @@ extern void sp_override_load(SpDetector *d);
 
 /* The same as it is now, of a detector that begins now. */
 extern void sp_override_load_now(SpDetector *d);
+
+/* Values as somebody may have written them: what can't be is as if it weren't there. */
+extern void sp_override_clean(const SpDetector *d, SpOverride *o);
+
+/* A direction by its name. */
+extern int32 sp_override_direction(const char *name);
+
+/*
+ * override_table.c: what the table says of a key, as a snapshot sees it; false: nothing.  With
+ * the rights of the detector's owner, and whatever row security says.
+ */
+extern bool sp_override_look_up(SpDetector *d, const Datum *keys, const bool *nulls,
+								Snapshot snapshot, SpOverride *o);
 
 /* Durable form: SpValueWrite, SpValueRead. */
 extern void sp_override_write(void *detector, SpGroup *group, StringInfo buf);

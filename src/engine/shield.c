@@ -19,6 +19,7 @@
 #include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 struct SpShield
@@ -31,6 +32,7 @@ struct SpShield
 	SpGroup    *group;			/* holds the series at work; NULL: there is no state */
 	SpRowSet	rows;			/* the row at work */
 	SpEvaluated *evaluated;
+	SpOverride	override;		/* what is set for its key, where verdict refers to it */
 	SpVerdict	verdict;
 };
 
@@ -49,6 +51,7 @@ open_objects(SpShield *shield, SpStreamDef *stream, SpDetectorDef *def)
 		shield->detector = sp_detector_open(def, shield->stream, NULL);
 		shield->detector->expressions->in_session = true;
 		shield->detector->groups.can_spill = false;
+		shield->detector->overrides.can_spill = false;
 	}
 	PG_FINALLY();
 	{
@@ -249,6 +252,31 @@ sp_shield_get_key(const SpShield *shield, Datum *keys, bool *nulls)
 	}
 }
 
+/*
+ * What a query in a trigger would see: all that is committed by now, or with an isolation level
+ * that has one snapshot for the transaction, what that sees; and the transaction's own changes.
+ */
+void
+sp_shield_take_override(SpShield *shield)
+{
+	SpVerdict  *v = &shield->verdict;
+	MemoryContext old = MemoryContextSwitchTo(shield->row_context);
+	Datum		keys[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	v->override = NULL;
+	if (OidIsValid(shield->detector->def->overrides))
+	{
+		sp_shield_get_key(shield, keys, nulls);
+		PushActiveSnapshot(GetTransactionSnapshot());
+		if (sp_override_look_up(shield->detector, keys, nulls, GetActiveSnapshot(),
+								&shield->override))
+			v->override = &shield->override;
+		PopActiveSnapshot();
+	}
+	MemoryContextSwitchTo(old);
+}
+
 SpShieldSays
 sp_shield_judge(SpShield *shield, SpSeries *series)
 {
@@ -274,7 +302,7 @@ sp_shield_judge(SpShield *shield, SpSeries *series)
 	MemoryContextSwitchTo(old);
 	if (d->output.ndead > 0)
 		return SP_SHIELD_FAILS;
-	return v->scored && v->finding.is_anomaly ? SP_SHIELD_FINDS : SP_SHIELD_PASSES;
+	return v->scored && v->finding.is_anomaly && !v->muted ? SP_SHIELD_FINDS : SP_SHIELD_PASSES;
 }
 
 const char *
@@ -453,6 +481,7 @@ sp_shield_seed(SpShield *shield, SpShieldTake take, void *arg)
 	history.context = AllocSetContextCreate(shield->context, "streamproc rows",
 											ALLOCSET_DEFAULT_SIZES);
 	d->output.replaying = true; /* what it says is dropped */
+	sp_override_load(d);
 	sp_history_read(&history, SP_NO_WATERMARK, take_rows, d);
 	foreach(lc, sp_bucket_sorted_groups(&d->groups))
 	{

@@ -3,7 +3,7 @@
  *	  A detector in a session, which judges rows before they are in the table.
  *
  * It says what the worker's detector would say, given the same state, which is the caller's:
- * a series for each key.  One row at a time: set, evaluate, judge, in this order; what is
+ * a series for each key.  One row at a time: set, evaluate, take the override, judge, in this order; what is
  * found is valid until the next row.
  */
 #ifndef SP_SHIELD_H
@@ -20,7 +20,7 @@ typedef struct SpShield SpShield;
 typedef enum SpShieldSays
 {
 	SP_SHIELD_PASSES,
-	SP_SHIELD_FINDS,			/* it is an anomaly */
+	SP_SHIELD_FINDS,			/* it is an anomaly of a key that isn't muted */
 	SP_SHIELD_FAILS				/* it can't be judged, as sp_shield_problem() tells */
 } SpShieldSays;
 
@@ -62,6 +62,9 @@ extern bool sp_shield_evaluate(SpShield *shield);
 
 /* The row's key. */
 extern void sp_shield_get_key(const SpShield *shield, Datum *keys, bool *nulls);
+
+/* Take what is set for its key (override.h), as it is visible now: when its state is locked. */
+extern void sp_shield_take_override(SpShield *shield);
 
 /* Judge it, changing the series (NULL where there is no state). */
 extern SpShieldSays sp_shield_judge(SpShield *shield, SpSeries *series);

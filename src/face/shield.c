@@ -331,6 +331,7 @@ judge(Known *k, Relation rel, HeapTuple tuple)
 		entry = sp_shield_state_get(k->states, keys, nulls, &series);
 		memcpy(k->scratch, series, sp_series_size(sp_shield_method(k->shield)));
 	}
+	sp_shield_take_override(k->shield);
 	says = sp_shield_judge(k->shield, entry != NULL ? k->scratch : NULL);
 	if (says == SP_SHIELD_FAILS)
 		raise_problem(k, rel);

@@ -1,0 +1,82 @@
+/*
+ * lookup.c
+ *	  One row of a table by its key, as a snapshot sees it.
+ *
+ * For sessions, which look for a row now and then: nothing stays open from one lookup to the
+ * next.  What is known of the relation's index is kept, by table_info.c.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/nbtree.h"
+#include "access/relscan.h"
+#include "access/skey.h"
+#include "access/tableam.h"
+#include "utils/rel.h"
+
+#include "base/compat.h"
+#include "catalog/lookup.h"
+#include "catalog/table_info.h"
+
+/* The first columns, which have the keys. */
+static SpTableInfo *
+get_info(Relation rel, int nkeys)
+{
+	AttrNumber	attnums[INDEX_MAX_KEYS] = {0};
+
+	for (int i = 0; i < nkeys; i++)
+		attnums[i] = i + 1;
+	return sp_table_info_get(rel, nkeys, attnums);
+}
+
+/* The first row of a table. */
+static bool
+look_at_all(Relation rel, Snapshot snapshot, TupleTableSlot *slot)
+{
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	bool		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+
+	if (found)
+		ExecMaterializeSlot(slot);
+	table_endscan(scan);
+	return found;
+}
+
+/* NULL is a key like others. */
+static void
+set_scan_keys(ScanKey scan_keys, const SpTableInfo *info, Relation index, const Datum *keys,
+			  const bool *nulls)
+{
+	for (int i = 0; i < info->nkeys; i++)
+	{
+		int			k = info->index_keys[i] - 1;
+
+		ScanKeyEntryInitialize(&scan_keys[i], nulls[k] ? SK_ISNULL | SK_SEARCHNULL : 0, i + 1,
+							   BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[i],
+							   info->index_equal[i], nulls[k] ? (Datum) 0 : keys[k]);
+	}
+}
+
+bool
+sp_lookup_row(Relation rel, int nkeys, const Datum *keys, const bool *nulls, Snapshot snapshot,
+			  TupleTableSlot *slot)
+{
+	const SpTableInfo *info = get_info(rel, nkeys);
+	ScanKeyData scan_keys[INDEX_MAX_KEYS];
+	IndexScanDesc scan;
+	Relation	index;
+	bool		found;
+
+	if (nkeys == 0)
+		return look_at_all(rel, snapshot, slot);
+	index = index_open(info->index, AccessShareLock);
+	set_scan_keys(scan_keys, info, index, keys, nulls);
+	scan = sp_compat_index_beginscan(rel, index, snapshot, nkeys);
+	index_rescan(scan, scan_keys, nkeys, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	if (found)
+		ExecMaterializeSlot(slot);
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+	return found;
+}

@@ -1,0 +1,21 @@
+/*
+ * lookup.h
+ *	  One row of a table by its key, as a snapshot sees it.
+ */
+#ifndef SP_LOOKUP_H
+#define SP_LOOKUP_H
+
+#include "executor/tuptable.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+/*
+ * Put the row whose first nkeys columns are these into slot, which is the relation's, and
+ * return true; false: there is none.  nkeys 0: the table has one row at most.  The relation is
+ * open and locked.  Raises an error (ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE) where there is
+ * no unique index on exactly these columns; calls the functions by which it orders keys.
+ */
+extern bool sp_lookup_row(Relation rel, int nkeys, const Datum *keys, const bool *nulls,
+						  Snapshot snapshot, TupleTableSlot *slot);
+
+#endif
