@@ -1,0 +1,75 @@
+/*
+ * auto_score.c
+ *	  A detector without parameters: three views of the points, averaged.
+ */
+#include "kernel/batch/auto_score.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernel/batch/density_forest.h"
+#include "kernel/batch/isolation_forest.h"
+#include "kernel/batch/order.h"
+#include "kernel/batch/sample_knn.h"
+
+#define VIEWS	3
+
+/* Add a view's scores on their scale to the sum; scratch: room for n numbers. */
+static void
+add_view(const double *view, size_t n, double *sum, double *scratch)
+{
+	SpColumn	c;
+	double		unit;
+
+	memcpy(scratch, view, n * sizeof(double));
+	sp_order_describe_values(scratch, n, &c);
+	unit = (c.q3 - c.q1) / SP_NORMAL_IQR;
+	if (unit <= 1e-12 * fmax(fabs(c.min), fabs(c.max)))
+		unit = c.deviation;
+	if (!(unit > 0))
+		return;
+	for (size_t i = 0; i < n; i++)
+		sum[i] += asinh((view[i] - c.median) / unit);
+}
+
+/* Minus the mean path lengths. */
+static void
+find_alone(int32_t seed, const SpMatrix *points, double *view, SpWork *work)
+{
+	SpIsolationForestParams params = {SP_AUTO_SCORE_TREES, SP_AUTO_SCORE_PSI, seed};
+	SpIsolationForest *forest =
+		work->allocate(work, sp_isolation_forest_size(&params, points->n, points->d));
+
+	sp_isolation_forest_train(forest, &params, points, work);
+	sp_isolation_forest_lengths(forest, points, view, work);
+	work->release(work, forest);
+	for (size_t i = 0; i < points->n; i++)
+		view[i] = -view[i];
+}
+
+void
+sp_auto_score(int32_t seed, const SpMatrix *points, double *scores, SpWork *work)
+{
+	SpSampleKnnParams knn = {SP_AUTO_SCORE_FRACTION, SP_AUTO_SCORE_SAMPLE, seed};
+	SpDensityForestParams density = {SP_AUTO_SCORE_TREES, SP_AUTO_SCORE_PSI,
+	SP_AUTO_SCORE_COLUMNS, seed};
+	size_t		size = points->n * sizeof(double);
+	double	   *view;
+	double	   *scratch;
+
+	memset(scores, 0, size);
+	if (points->n < 3)
+		return;
+	view = work->allocate(work, size);
+	scratch = work->allocate(work, size);
+	sp_sample_knn(&knn, points, view, work);
+	add_view(view, points->n, scores, scratch);
+	find_alone(seed, points, view, work);
+	add_view(view, points->n, scores, scratch);
+	sp_density_forest(&density, points, view, work);
+	add_view(view, points->n, scores, scratch);
+	for (size_t i = 0; i < points->n; i++)
+		scores[i] /= VIEWS;
+	work->release(work, scratch);
+	work->release(work, view);
+}
