@@ -100,6 +100,7 @@ SCRIPT_PARTS = \
 	src/face/backtest.sql \
 	src/face/explain.sql \
 	src/face/enforce.sql \
+	src/face/batch.sql \
 	src/face/lifecycle.sql \
 	src/face/operate.sql \
 	src/face/views.sql

@@ -24,6 +24,7 @@ int			sp_guc_batch_rows = 20000;
 bool		sp_guc_flush_async_commits = true;
 bool		sp_guc_autostart = true;
 int			sp_guc_lock_timeout = 100;
+int			sp_guc_max_batch_memory = 1024 * 1024;
 int			sp_guc_max_windows_per_row = 1000;
 
 /* Define all settings; once, when the library is loaded. */
@@ -68,6 +69,12 @@ sp_guc_define(void)
 							"What it could not write or activate is tried again later.",
 							&sp_guc_lock_timeout, 100, 1, 60000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("streamproc.max_batch_memory",
+							"Sets the memory that a batch detector may use for a partition.",
+							"What would take more is refused before it begins.",
+							&sp_guc_max_batch_memory, 1024 * 1024, 1024, MAX_KILOBYTES,
+							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("streamproc.max_windows_per_row",
 							"Sets the number of windows that a row may fall into.",

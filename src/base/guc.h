@@ -14,7 +14,8 @@ extern int	sp_guc_batch_rows;	/* rows after which a batch is written */
 extern bool sp_guc_flush_async_commits; /* the worker flushes WAL of asynchronous commits */
 extern bool sp_guc_autostart;	/* the launcher starts workers */
 extern int	sp_guc_max_windows_per_row; /* limit of size / slide in create_window() */
-extern int	sp_guc_lock_timeout;	/* ms the worker waits for a lock on a result or source table */
+extern int	sp_guc_lock_timeout;
+extern int	sp_guc_max_batch_memory;	/* ms the worker waits for a lock on a result or source table */
 
 extern void sp_guc_define(void);
 

@@ -73,3 +73,40 @@ sp_auto_score(int32_t seed, const SpMatrix *points, double *scores, SpWork *work
 	work->release(work, scratch);
 	work->release(work, view);
 }
+
+/* ---- the kernel ---- */
+
+typedef struct Params
+{
+	int32_t		seed;
+} Params;
+
+static const SpParam param_table[] = {
+	{"seed", SP_PARAM_INT, offsetof(Params, seed), SP_BATCH_SEED, INT32_MIN, INT32_MAX,
+	"what is chosen by chance follows from it", NULL, NULL}
+};
+
+static double
+estimate_memory(const void *params, double n, int d)
+{
+	(void) params;
+	return 24 * n + 8e6 + 4096.0 * d;
+}
+
+static void
+score_all(const void *params, const SpMatrix *points, double *scores, SpWork *work)
+{
+	sp_auto_score(((const Params *) params)->seed, points, scores, work);
+}
+
+const SpBatchKernel sp_batch_auto_score = {
+	.name = "auto_score",
+	.summary = "needs no parameters: the mean of sample_knn, isolation_forest and density_forest, "
+	"each on a robust scale; 0 is ordinary",
+	.reference = "see these three",
+	.nparams = sizeof(param_table) / sizeof(param_table[0]),
+	.param_table = param_table,
+	.params_size = sizeof(Params),
+	.memory = estimate_memory,
+	.score = score_all
+};

@@ -13,7 +13,7 @@
 #ifndef SP_AUTO_SCORE_H
 #define SP_AUTO_SCORE_H
 
-#include "kernel/batch/batch.h"
+#include "kernel/batch/kernels.h"
 
 #define SP_AUTO_SCORE_SAMPLE		512
 #define SP_AUTO_SCORE_FRACTION		0.05
@@ -23,5 +23,7 @@
 
 /* The scores of n points; 0 for all where there are less than 3, or all are equal. */
 extern void sp_auto_score(int32_t seed, const SpMatrix *points, double *scores, SpWork *work);
+
+extern const SpBatchKernel sp_batch_auto_score;
 
 #endif

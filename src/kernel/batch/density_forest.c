@@ -342,3 +342,44 @@ sp_density_forest(const SpDensityForestParams *params, const SpMatrix *points, d
 	work->release(work, f.means);
 	work->release(work, f.memory);
 }
+
+/* ---- the kernel ---- */
+
+static const SpParam param_table[] = {
+	{"trees", SP_PARAM_INT, offsetof(SpDensityForestParams, trees), 100, 1,
+	SP_DENSITY_FOREST_MAX_TREES, "trees", NULL, NULL},
+	{"sample_size", SP_PARAM_INT, offsetof(SpDensityForestParams, sample_size), 256, 1,
+	SP_DENSITY_FOREST_MAX_SAMPLE, "points of which a tree is made", NULL, NULL},
+	{"columns", SP_PARAM_INT, offsetof(SpDensityForestParams, columns), 2, 1,
+	SP_DENSITY_FOREST_MAX_COLUMNS, "columns that a cut looks at", NULL, NULL},
+	{"seed", SP_PARAM_INT, offsetof(SpDensityForestParams, seed), SP_BATCH_SEED, INT32_MIN, INT32_MAX,
+	"what is chosen by chance follows from it", NULL, NULL}
+};
+
+static double
+estimate_memory(const void *params, double n, int d)
+{
+	const SpDensityForestParams *p = params;
+
+	return (double) p->trees * 2 * p->sample_size *
+		(sizeof(Node) + sizeof(Term) * (double) p->columns) +
+		(double) p->sample_size * (4.0 * d + 16) + 1040.0 * d;
+}
+
+static void
+score_all(const void *params, const SpMatrix *points, double *scores, SpWork *work)
+{
+	sp_density_forest(params, points, scores, work);
+}
+
+const SpBatchKernel sp_batch_density_forest = {
+	.name = "density_forest",
+	.summary = "how thin points lie where a point does, in trees of oblique cuts",
+	.reference = "after S. Hariri, M. Carrasco Kind, R. J. Brunner, Extended isolation forest, "
+	"IEEE TKDE 33, 2021",
+	.nparams = sizeof(param_table) / sizeof(param_table[0]),
+	.param_table = param_table,
+	.params_size = sizeof(SpDensityForestParams),
+	.memory = estimate_memory,
+	.score = score_all
+};

@@ -18,9 +18,10 @@
 #ifndef SP_DENSITY_FOREST_H
 #define SP_DENSITY_FOREST_H
 
-#include "kernel/batch/batch.h"
+#include "kernel/batch/kernels.h"
 
 #define SP_DENSITY_FOREST_MAX_SAMPLE	4096
+#define SP_DENSITY_FOREST_MAX_TREES		10000
 #define SP_DENSITY_FOREST_MAX_COLUMNS	8	/* in a cut */
 
 typedef struct SpDensityForestParams
@@ -34,5 +35,7 @@ typedef struct SpDensityForestParams
 /* The scores of n >= 1 points. */
 extern void sp_density_forest(const SpDensityForestParams *params, const SpMatrix *points,
 							  double *scores, SpWork *work);
+
+extern const SpBatchKernel sp_batch_density_forest;
 
 #endif

@@ -419,3 +419,45 @@ sp_isolation_forest_is_sound(const SpIsolationForest *forest, size_t size)
 	}
 	return true;
 }
+
+/* ---- the kernel ---- */
+
+static const SpParam param_table[] = {
+	{"trees", SP_PARAM_INT, offsetof(SpIsolationForestParams, trees), 100, 1,
+	SP_ISOLATION_FOREST_MAX_TREES, "trees", NULL, NULL},
+	{"sample_size", SP_PARAM_INT, offsetof(SpIsolationForestParams, sample_size), 256, 1,
+	SP_ISOLATION_FOREST_MAX_SAMPLE, "points of which a tree is made", NULL, NULL},
+	{"seed", SP_PARAM_INT, offsetof(SpIsolationForestParams, seed), SP_BATCH_SEED, INT32_MIN, INT32_MAX,
+	"what is chosen by chance follows from it", NULL, NULL}
+};
+
+static double
+estimate_memory(const void *params, double n, int d)
+{
+	const SpIsolationForestParams *p = params;
+
+	return (double) sp_isolation_forest_size(p, n < 1e9 ? (size_t) n : 1000000000, d) +
+		(double) p->sample_size * (4.0 * d + 12) + 256.0 * d + 1e6;
+}
+
+static void
+score_all(const void *params, const SpMatrix *points, double *scores, SpWork *work)
+{
+	SpIsolationForest *forest =
+		work->allocate(work, sp_isolation_forest_size(params, points->n, points->d));
+
+	sp_isolation_forest_train(forest, params, points, work);
+	sp_isolation_forest_score(forest, points, scores, work);
+	work->release(work, forest);
+}
+
+const SpBatchKernel sp_batch_isolation_forest = {
+	.name = "isolation_forest",
+	.summary = "how few cuts by chance isolate a point; 0.5 or less is ordinary, 1 isolated at once",
+	.reference = "F. T. Liu, K. M. Ting, Z.-H. Zhou, Isolation forest, ICDM 2008",
+	.nparams = sizeof(param_table) / sizeof(param_table[0]),
+	.param_table = param_table,
+	.params_size = sizeof(SpIsolationForestParams),
+	.memory = estimate_memory,
+	.score = score_all
+};

@@ -21,7 +21,7 @@
 #ifndef SP_ISOLATION_FOREST_H
 #define SP_ISOLATION_FOREST_H
 
-#include "kernel/batch/batch.h"
+#include "kernel/batch/kernels.h"
 
 #define SP_ISOLATION_FOREST_MAX_SAMPLE	4096
 #define SP_ISOLATION_FOREST_MAX_TREES	10000
@@ -60,5 +60,7 @@ extern void sp_isolation_forest_score(const SpIsolationForest *forest, const SpM
 
 /* Could training have led to this, of so many bytes?  Whatever it says yes to is safe to score with. */
 extern bool sp_isolation_forest_is_sound(const SpIsolationForest *forest, size_t size);
+
+extern const SpBatchKernel sp_batch_isolation_forest;
 
 #endif

@@ -183,3 +183,38 @@ sp_sample_knn(const SpSampleKnnParams *params, const SpMatrix *points, double *s
 	work->release(work, r.x);
 	work->release(work, r.points);
 }
+
+/* ---- the kernel ---- */
+
+static const SpParam param_table[] = {
+	{"sample_size", SP_PARAM_INT, offsetof(SpSampleKnnParams, sample_size), 512, 1,
+	SP_SAMPLE_KNN_MAX_SAMPLE, "points to which distances are measured", NULL, NULL},
+	{"fraction", SP_PARAM_FLOAT, offsetof(SpSampleKnnParams, fraction), 0.05, 0, 1,
+	"of the sample that is nearer than the neighbour whose distance is the score", NULL, NULL},
+	{"seed", SP_PARAM_INT, offsetof(SpSampleKnnParams, seed), SP_BATCH_SEED, INT32_MIN, INT32_MAX,
+	"what is chosen by chance follows from it", NULL, NULL}
+};
+
+static double
+estimate_memory(const void *params, double n, int d)
+{
+	return 8 * n + ((const SpSampleKnnParams *) params)->sample_size * (4.0 * d + 32);
+}
+
+static void
+score_all(const void *params, const SpMatrix *points, double *scores, SpWork *work)
+{
+	sp_sample_knn(params, points, scores, work);
+}
+
+const SpBatchKernel sp_batch_sample_knn = {
+	.name = "sample_knn",
+	.summary = "the distance to neighbours in a small random sample, on a robust scale",
+	.reference = "M. Sugiyama, K. M. Borgwardt, Rapid distance-based outlier detection via "
+	"sampling, NeurIPS 2013",
+	.nparams = sizeof(param_table) / sizeof(param_table[0]),
+	.param_table = param_table,
+	.params_size = sizeof(SpSampleKnnParams),
+	.memory = estimate_memory,
+	.score = score_all
+};

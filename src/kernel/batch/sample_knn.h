@@ -11,7 +11,7 @@
 #ifndef SP_SAMPLE_KNN_H
 #define SP_SAMPLE_KNN_H
 
-#include "kernel/batch/batch.h"
+#include "kernel/batch/kernels.h"
 
 #define SP_SAMPLE_KNN_MAX_SAMPLE	65536
 #define SP_SAMPLE_KNN_MIN_K			3
@@ -26,5 +26,7 @@ typedef struct SpSampleKnnParams
 /* The scores of n >= 1 points; 0 where there is no neighbour. */
 extern void sp_sample_knn(const SpSampleKnnParams *params, const SpMatrix *points,
 						  double *scores, SpWork *work);
+
+extern const SpBatchKernel sp_batch_sample_knn;
 
 #endif

@@ -61,14 +61,14 @@ sp_online_find(const char *name)
 	return NULL;
 }
 
-/* Fill in the defaults of a kernel's table. */
+/* Fill in the defaults of a table. */
 void
-sp_online_defaults(const SpKernel *kernel, void *params)
+sp_param_defaults(const SpParam *table, int n, void *params, size_t size)
 {
-	memset(params, 0, kernel->params_size);
-	for (int i = 0; i < kernel->nparams; i++)
+	memset(params, 0, size);
+	for (int i = 0; i < n; i++)
 	{
-		const SpParam *p = &kernel->param_table[i];
+		const SpParam *p = &table[i];
 		char	   *to = (char *) params + p->offset;
 
 		if (p->type == SP_PARAM_FLOAT)
@@ -120,6 +120,12 @@ sp_online_needed(const SpKernel *kernel, const void *params, int n)
 			return *(const int32_t *) ((const char *) params + p->offset);
 	}
 	return 0;
+}
+
+void
+sp_online_defaults(const SpKernel *kernel, void *params)
+{
+	sp_param_defaults(kernel->param_table, kernel->nparams, params, kernel->params_size);
 }
 
 /* Zero a state and initialize it. */

@@ -114,6 +114,9 @@ typedef struct SpParam
 	const char *default_text;	/* what it is where no number is given; NULL: the default is one */
 } SpParam;
 
+/* The defaults of a table of n, for a struct of that size; where there is no number 0, of a float NaN. */
+extern void sp_param_defaults(const SpParam *table, int n, void *params, size_t size);
+
 /* ---- kernels ---- */
 
 typedef enum SpTakes

@@ -1,0 +1,333 @@
+/*
+ * batch_window.c
+ *	  Batch detectors as window functions: all points of a partition are scored at once, each row
+ *	  gets its own.
+ *
+ * One function in C stands for all of them: its name in SQL is that of a kernel, whose parameters
+ * are the arguments behind the features, in the order of the kernel's table.  Features are a
+ * float8[] or, VARIADIC, columns, of which the server makes one; then no parameters can be given.
+ *
+ * A row with a feature that is NULL, NaN or infinite has no score, and the others' don't depend
+ * on it.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type_d.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "windowapi.h"
+
+#include "base/guc.h"
+#include "engine/method.h"
+#include "kernel/batch/kernels.h"
+
+/* What lasts as long as the query. */
+typedef struct Detector
+{
+	const SpBatchKernel *kernel;
+	void	   *params;
+} Detector;
+
+/* What a kernel is lent. */
+typedef struct Work
+{
+	SpWork		work;			/* first */
+	MemoryContext context;
+	const SpBatchKernel *kernel;
+	double		allowed;		/* bytes */
+} Work;
+
+/* Of a partition. */
+typedef struct Partition
+{
+	bool		scored;
+	double	   *scores;			/* by row; NaN: none */
+} Partition;
+
+/* The points at work, in the partition's memory. */
+typedef struct Reading
+{
+	const Detector *detector;
+	int64		nrows;
+	SpMatrix	points;
+	double	   *x;				/* those of points, room for nrows of them */
+	int64	   *row_of;			/* [n] */
+} Reading;
+
+PG_FUNCTION_INFO_V1(sp_batch_window);
+
+/* ---- memory ---- */
+
+static double
+allowed_memory(void)
+{
+	return sp_guc_max_batch_memory * 1024.0;
+}
+
+/* There would be too much of it. */
+static void
+refuse_memory(const SpBatchKernel *kernel, double bytes)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("%s() would take about %.0f MB, and may take %.0f MB", kernel->name,
+					bytes / 1048576, allowed_memory() / 1048576),
+			 errhint("Raise streamproc.max_batch_memory, or detect in partitions.")));
+}
+
+static void *
+allocate(SpWork *work, size_t size)
+{
+	Work	   *w = (Work *) work;
+
+	if (size > w->allowed)
+		refuse_memory(w->kernel, (double) size);
+	return MemoryContextAllocHuge(w->context, Max(size, 1));
+}
+
+static void
+release(SpWork *work, void *memory)
+{
+	pfree(memory);
+}
+
+static void
+check(SpWork *work)
+{
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* ---- parameters ---- */
+
+/* The value isn't one that the parameter can have. */
+static void
+refuse_value(const SpBatchKernel *kernel, const SpParam *param, const char *given)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for parameter \"%s\" of %s(): %s", param->name, kernel->name,
+					given),
+			 errhint("It is %s, by default %s.", sp_method_param_range(param),
+					 sp_method_param_default(param))));
+}
+
+static void
+set_number(const SpBatchKernel *kernel, const SpParam *param, double x, void *params)
+{
+	char	   *to = (char *) params + param->offset;
+
+	if (!(x >= param->min && x <= param->max))
+		refuse_value(kernel, param, psprintf("%g", x));
+	if (param->type == SP_PARAM_FLOAT)
+		*(double *) to = x;
+	else
+		*(int32 *) to = (int32) x;
+}
+
+static void
+set_choice(const SpBatchKernel *kernel, const SpParam *param, const char *given, void *params)
+{
+	for (int i = 0; param->choices[i] != NULL; i++)
+	{
+		if (strcmp(param->choices[i], given) == 0)
+		{
+			*(int32 *) ((char *) params + param->offset) = i;
+			return;
+		}
+	}
+	refuse_value(kernel, param, psprintf("\"%s\"", given));
+}
+
+/* Argument n. */
+static void
+set_param(FunctionCallInfo fcinfo, const SpBatchKernel *kernel, const SpParam *param, int n,
+		  void *params)
+{
+	bool		isnull;
+	Datum		value;
+
+	if (!get_fn_expr_arg_stable(fcinfo->flinfo, n))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"%s\" of %s() must be the same for all rows", param->name,
+						kernel->name),
+				 errhint("Write a constant.")));
+	value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), n, &isnull);
+	if (isnull)
+		refuse_value(kernel, param, "NULL");
+	switch (get_fn_expr_argtype(fcinfo->flinfo, n))
+	{
+		case INT4OID:
+			set_number(kernel, param, DatumGetInt32(value), params);
+			break;
+		case FLOAT8OID:
+			set_number(kernel, param, DatumGetFloat8(value), params);
+			break;
+		case BOOLOID:
+			*(int32 *) ((char *) params + param->offset) = DatumGetBool(value);
+			break;
+		case TEXTOID:
+			set_choice(kernel, param, TextDatumGetCString(value), params);
+			break;
+		default:
+			elog(ERROR, "parameter \"%s\" of %s() has a type that isn't known", param->name,
+				 kernel->name);
+	}
+}
+
+static Detector *
+get_detector(FunctionCallInfo fcinfo)
+{
+	Detector   *detector = fcinfo->flinfo->fn_extra;
+	MemoryContext old;
+	char	   *name;
+
+	if (detector != NULL)
+		return detector;
+	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	detector = palloc0(sizeof(Detector));
+	name = get_func_name(fcinfo->flinfo->fn_oid);
+	detector->kernel = name != NULL ? sp_batch_find(name) : NULL;
+	if (detector->kernel == NULL)
+		elog(ERROR, "there is no batch detector of this name");
+	detector->params = palloc0(Max(detector->kernel->params_size, 1));
+	sp_batch_defaults(detector->kernel, detector->params);
+	for (int i = 1; i < PG_NARGS(); i++)
+		set_param(fcinfo, detector->kernel, &detector->kernel->param_table[i - 1], i,
+				  detector->params);
+	MemoryContextSwitchTo(old);
+	fcinfo->flinfo->fn_extra = detector;
+	return detector;
+}
+
+/* ---- points ---- */
+
+/* The first features: they say how many columns there are. */
+static void
+begin_points(Reading *r, int d)
+{
+	double		n = (double) r->nrows;
+	double		bytes = n * (sizeof(double) * (d + 1.0) + sizeof(int64)) +
+		r->detector->kernel->memory(r->detector->params, n, d);
+
+	if (d < 1 || d > SP_BATCH_MAX_COLUMNS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a row has %d features, and must have 1 to %d", d, SP_BATCH_MAX_COLUMNS)));
+	if (bytes > allowed_memory())
+		refuse_memory(r->detector->kernel, bytes);
+	r->points.d = d;
+	r->x = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(double) * r->nrows * d);
+	r->points.x = r->x;
+	r->row_of = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int64) * r->nrows);
+}
+
+/* The features of a row. */
+static void
+add_point(Reading *r, int64 row, Datum value)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	int			d = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	double	   *to;
+
+	if (r->points.d == 0)
+		begin_points(r, d);
+	if (d != r->points.d)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("a row has %d features, and the first one has %d", d, r->points.d)));
+	to = r->x + r->points.n * d;
+	if (!array_contains_nulls(array))
+	{
+		memcpy(to, ARR_DATA_PTR(array), sizeof(double) * d);
+		if (sp_online_is_finite(to, d))
+			r->row_of[r->points.n++] = row;
+	}
+	if ((Pointer) array != DatumGetPointer(value))
+		pfree(array);
+}
+
+/* All rows of the partition. */
+static void
+read_points(WindowObject window, Reading *r)
+{
+	for (int64 row = 0; row < r->nrows; row++)
+	{
+		bool		isnull;
+		bool		isout;
+		Datum		value = WinGetFuncArgInPartition(window, 0, (int) row, WINDOW_SEEK_HEAD, false,
+													 &isnull, &isout);
+
+		if (!isnull)
+			add_point(r, row, value);
+		if (row % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* ---- scores ---- */
+
+/* Score the points, and note each row's. */
+static void
+score_points(const Reading *r, Partition *partition)
+{
+	Work		work = {{allocate, release, check}};
+	double	   *scores;
+
+	partition->scores = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(double) * r->nrows);
+	for (int64 row = 0; row < r->nrows; row++)
+		partition->scores[row] = get_float8_nan();
+	if (r->points.n == 0)
+		return;
+	work.context = AllocSetContextCreate(CurrentMemoryContext, "streamproc batch detector",
+										 ALLOCSET_DEFAULT_SIZES);
+	work.kernel = r->detector->kernel;
+	work.allowed = allowed_memory();
+	scores = r->points.n == r->nrows ? partition->scores :
+		allocate(&work.work, sizeof(double) * r->points.n);
+	r->detector->kernel->score(r->detector->params, &r->points, scores, &work.work);
+	for (size_t i = 0; scores != partition->scores && i < r->points.n; i++)
+		partition->scores[r->row_of[i]] = scores[i];
+	MemoryContextDelete(work.context);
+}
+
+/* Score a partition, in a memory context that ends with it. */
+static void
+score_partition(WindowObject window, const Detector *detector, Partition *partition)
+{
+	Reading		r = {.detector = detector, .nrows = WinGetPartitionRowCount(window)};
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(partition));
+
+	read_points(window, &r);
+	score_points(&r, partition);
+	if (r.x != NULL)
+		pfree(r.x);
+	if (r.row_of != NULL)
+		pfree(r.row_of);
+	partition->scored = true;
+	MemoryContextSwitchTo(old);
+}
+
+/* features float8[] or VARIADIC, then the kernel's parameters */
+Datum
+sp_batch_window(PG_FUNCTION_ARGS)
+{
+	WindowObject window = PG_WINDOW_OBJECT();
+	Detector   *detector = get_detector(fcinfo);
+	Partition  *partition = WinGetPartitionLocalMemory(window, sizeof(Partition));
+	double		score;
+
+	if (!partition->scored)
+		score_partition(window, detector, partition);
+	score = partition->scores[WinGetCurrentPosition(window)];
+	if (isnan(score))
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(score);
+}

@@ -1,0 +1,38 @@
+/*
+ * kernels.c
+ *	  The list of batch kernels.
+ */
+#include "kernel/batch/kernels.h"
+
+#include <string.h>
+
+#include "kernel/batch/auto_score.h"
+#include "kernel/batch/density_forest.h"
+#include "kernel/batch/isolation_forest.h"
+#include "kernel/batch/sample_knn.h"
+
+const SpBatchKernel *const sp_batch_kernels[] = {
+	&sp_batch_auto_score,
+	&sp_batch_isolation_forest,
+	&sp_batch_density_forest,
+	&sp_batch_sample_knn,
+	NULL
+};
+
+const SpBatchKernel *
+sp_batch_find(const char *name)
+{
+	for (const SpBatchKernel *const *k = sp_batch_kernels; *k != NULL; k++)
+	{
+		if (strcmp((*k)->name, name) == 0)
+			return *k;
+	}
+	return NULL;
+}
+
+/* Fill in the defaults of a kernel's table. */
+void
+sp_batch_defaults(const SpBatchKernel *kernel, void *params)
+{
+	sp_param_defaults(kernel->param_table, kernel->nparams, params, kernel->params_size);
+}

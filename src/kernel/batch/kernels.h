@@ -1,0 +1,41 @@
+/*
+ * kernels.h
+ *	  The batch kernels by name, and their parameters: for whoever calls them for users.
+ */
+#ifndef SP_BATCH_KERNELS_H
+#define SP_BATCH_KERNELS_H
+
+#include "kernel/batch/batch.h"
+#include "kernel/online/online.h"
+
+typedef struct SpBatchKernel
+{
+	const char *name;
+	const char *summary;		/* a line */
+	const char *reference;		/* where it is published */
+
+	/* in the order in which functions in SQL take them */
+	int			nparams;
+	const SpParam *param_table;
+	size_t		params_size;
+
+	/* NULL, or why these parameters don't go together; optional */
+	const char *(*conflict) (const void *params);
+
+	/* bytes that it takes for n points of d columns, their own and those of scores not counted */
+	double		(*memory) (const void *params, double n, int d);
+
+	/* Scores of n >= 1 points; NaN: there is none. */
+	void		(*score) (const void *params, const SpMatrix *points, double *scores,
+						  SpWork *work);
+} SpBatchKernel;
+
+/* All of them; NULL at the end. */
+extern const SpBatchKernel *const sp_batch_kernels[];
+
+extern const SpBatchKernel *sp_batch_find(const char *name);
+
+/* The defaults. */
+extern void sp_batch_defaults(const SpBatchKernel *kernel, void *params);
+
+#endif
