@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "kernel/batch/auto_score.h"
+#include "kernel/batch/dbscan.h"
 #include "kernel/batch/density_forest.h"
 #include "kernel/batch/isolation_forest.h"
+#include "kernel/batch/neighbours.h"
 #include "kernel/batch/sample_knn.h"
 
 const SpBatchKernel *const sp_batch_kernels[] = {
@@ -16,6 +18,9 @@ const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_isolation_forest,
 	&sp_batch_density_forest,
 	&sp_batch_sample_knn,
+	&sp_batch_dbscan,
+	&sp_batch_knn_distance,
+	&sp_batch_lof,
 	NULL
 };
 

@@ -1,0 +1,70 @@
+/*
+ * sort.c
+ *	  Sorting by radix: a pass for each digit that isn't the same in all keys.
+ */
+#include "kernel/batch/sort.h"
+
+#define DIGIT	11				/* bits */
+#define VALUES	(1 << DIGIT)
+#define DIGITS	6				/* of 64 bits */
+
+static inline unsigned
+get_digit(uint64_t key, int digit)
+{
+	return (unsigned) (key >> (digit * DIGIT)) & (VALUES - 1);
+}
+
+/* How often each digit has each value. */
+static void
+count(const SpKeyed *keyed, size_t n, size_t counts[DIGITS][VALUES])
+{
+	memset(counts, 0, sizeof(size_t) * DIGITS * VALUES);
+	for (size_t i = 0; i < n; i++)
+	{
+		for (int digit = 0; digit < DIGITS; digit++)
+			counts[digit][get_digit(keyed[i].key, digit)]++;
+	}
+}
+
+/* Sort by one digit, to another place. */
+static void
+distribute(const SpKeyed *from, size_t n, int digit, size_t *counts, SpKeyed *to)
+{
+	size_t		first = 0;
+
+	for (int value = 0; value < VALUES; value++)
+	{
+		size_t		here = counts[value];
+
+		counts[value] = first;
+		first += here;
+	}
+	for (size_t i = 0; i < n; i++)
+		to[counts[get_digit(from[i].key, digit)]++] = from[i];
+}
+
+void
+sp_sort(SpKeyed *keyed, size_t n, SpWork *work)
+{
+	size_t		(*counts)[VALUES] = work->allocate(work, sizeof(size_t) * DIGITS * VALUES);
+	SpKeyed    *other = work->allocate(work, n * sizeof(SpKeyed));
+	SpKeyed    *from = keyed;
+	SpKeyed    *to = other;
+
+	count(keyed, n, counts);
+	for (int digit = 0; n > 0 && digit < DIGITS; digit++)
+	{
+		SpKeyed    *swap = from;
+
+		if (counts[digit][get_digit(keyed[0].key, digit)] == n)
+			continue;
+		distribute(from, n, digit, counts[digit], to);
+		work->check(work);
+		from = to;
+		to = swap;
+	}
+	if (from != keyed)
+		memcpy(keyed, from, n * sizeof(SpKeyed));
+	work->release(work, other);
+	work->release(work, counts);
+}
