@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "kernel/batch/auto_score.h"
+#include "kernel/batch/covariance.h"
 #include "kernel/batch/dbscan.h"
 #include "kernel/batch/density_forest.h"
 #include "kernel/batch/isolation_forest.h"
+#include "kernel/batch/marginal.h"
 #include "kernel/batch/neighbours.h"
 #include "kernel/batch/sample_knn.h"
 
@@ -21,6 +23,11 @@ const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_dbscan,
 	&sp_batch_knn_distance,
 	&sp_batch_lof,
+	&sp_batch_ecod,
+	&sp_batch_copod,
+	&sp_batch_hbos,
+	&sp_batch_pca_score,
+	&sp_batch_mahalanobis,
 	NULL
 };
 
