@@ -66,3 +66,163 @@ AS 'MODULE_PATHNAME', 'sp_batch_window';
 
 COMMENT ON FUNCTION streamproc.sample_knn(float8[]) IS
 	'the distance to neighbours in a small random sample, on a robust scale';
+
+CREATE FUNCTION streamproc.dbscan(features float8[], eps float8, min_points int4 = 5, scale text = 'none')
+RETURNS int4
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.dbscan(float8[], float8, int4, text) IS
+	'the number of the cluster of dense points that a row belongs to; NULL is noise';
+
+CREATE FUNCTION streamproc.knn_distance(features float8[], k int4 = 50, aggregate text = 'largest', scale text = 'robust')
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.knn_distance(float8[], int4, text, text) IS
+	'the distance to the k-th nearest point, or the mean or median of those to all k';
+
+CREATE FUNCTION streamproc.knn_distance(VARIADIC features float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.knn_distance(float8[]) IS
+	'the distance to the k-th nearest point, or the mean or median of those to all k';
+
+CREATE FUNCTION streamproc.lof(features float8[], k int4 = 100, scale text = 'robust')
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.lof(float8[], int4, text) IS
+	'local outlier factor: how much thinner points lie than about the neighbours; 1 is ordinary';
+
+CREATE FUNCTION streamproc.lof(VARIADIC features float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.lof(float8[]) IS
+	'local outlier factor: how much thinner points lie than about the neighbours; 1 is ordinary';
+
+CREATE FUNCTION streamproc.ecod(features float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.ecod(float8[]) IS
+	'how far in the tail of its column each feature is, summed';
+
+CREATE FUNCTION streamproc.ecod(feature float8, VARIADIC others float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.ecod(float8, float8[]) IS
+	'how far in the tail of its column each feature is, summed';
+
+CREATE FUNCTION streamproc.copod(features float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.copod(float8[]) IS
+	'how far in the tail of its column each feature is, on the side to which it is skewed, summed';
+
+CREATE FUNCTION streamproc.copod(feature float8, VARIADIC others float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.copod(float8, float8[]) IS
+	'how far in the tail of its column each feature is, on the side to which it is skewed, summed';
+
+CREATE FUNCTION streamproc.hbos(features float8[], bins int4 = 10, alpha float8 = 0.1)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.hbos(float8[], int4, float8) IS
+	'how thin each features bin in a histogram of its column is, summed';
+
+CREATE FUNCTION streamproc.hbos(VARIADIC features float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.hbos(float8[]) IS
+	'how thin each features bin in a histogram of its column is, summed';
+
+CREATE FUNCTION streamproc.pca_score(features float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.pca_score(float8[]) IS
+	'distances from the principal components, those of little variance counting most';
+
+CREATE FUNCTION streamproc.pca_score(feature float8, VARIADIC others float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.pca_score(float8, float8[]) IS
+	'distances from the principal components, those of little variance counting most';
+
+CREATE FUNCTION streamproc.mahalanobis(features float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.mahalanobis(float8[]) IS
+	'the squared distance from the mean, in units of the covariance';
+
+CREATE FUNCTION streamproc.mahalanobis(feature float8, VARIADIC others float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.mahalanobis(float8, float8[]) IS
+	'the squared distance from the mean, in units of the covariance';
+
+CREATE FUNCTION streamproc.zscore(v float8)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.zscore(float8) IS
+	'distance from the mean, in deviations';
+
+CREATE FUNCTION streamproc.modified_zscore(v float8)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.modified_zscore(float8) IS
+	'distance from the median, in median absolute deviations; above 3.5 is an outlier';
+
+CREATE FUNCTION streamproc.tukey(v float8, k float8 = 1.5)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.tukey(float8, float8) IS
+	'distance beyond the fences, k interquartile ranges from the quartiles, in such ranges; 0 within';
+
+CREATE FUNCTION streamproc.grubbs(v float8, alpha float8 = 0.05)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.grubbs(float8, float8) IS
+	'distance from the mean over its critical value; the farthest is an outlier above 1';
+
+CREATE FUNCTION streamproc.generalized_esd(v float8, max_outliers int4 = 10, alpha float8 = 0.05)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.generalized_esd(float8, int4, float8) IS
+	'distance from the mean over its critical value, one value after the other; above 1 is an outlier';

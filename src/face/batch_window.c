@@ -6,6 +6,8 @@
  * One function in C stands for all of them: its name in SQL is that of a kernel, whose parameters
  * are the arguments behind the features, in the order of the kernel's table.  Features are a
  * float8[] or, VARIADIC, columns, of which the server makes one; then no parameters can be given.
+ * Kernels for one column take a float8.  Where there are no parameters columns are one and the
+ * VARIADIC others, for two functions can't both have nothing but a float8[].
  *
  * A row with a feature that is NULL, NaN or infinite has no score, and the others' don't depend
  * on it.
@@ -33,6 +35,7 @@ typedef struct Detector
 {
 	const SpBatchKernel *kernel;
 	void	   *params;
+	bool		has_first;		/* the first feature is an argument of its own */
 } Detector;
 
 /* What a kernel is lent. */
@@ -199,7 +202,9 @@ get_detector(FunctionCallInfo fcinfo)
 		elog(ERROR, "there is no batch detector of this name");
 	detector->params = palloc0(Max(detector->kernel->params_size, 1));
 	sp_batch_defaults(detector->kernel, detector->params);
-	for (int i = 1; i < PG_NARGS(); i++)
+	detector->has_first = detector->kernel->max_columns != 1 &&
+		get_fn_expr_argtype(fcinfo->flinfo, 0) == FLOAT8OID;
+	for (int i = 1; i < PG_NARGS() && !detector->has_first; i++)
 		set_param(fcinfo, detector->kernel, &detector->kernel->param_table[i - 1], i,
 				  detector->params);
 	MemoryContextSwitchTo(old);
@@ -229,12 +234,13 @@ begin_points(Reading *r, int d)
 	r->row_of = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int64) * r->nrows);
 }
 
-/* The features of a row. */
+/* The features of a row: an array's, behind the first one where that stands apart. */
 static void
-add_point(Reading *r, int64 row, Datum value)
+add_point(Reading *r, int64 row, const double *first, Datum value)
 {
 	ArrayType  *array = DatumGetArrayTypeP(value);
-	int			d = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	int			apart = first != NULL;
+	int			d = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) + apart;
 	double	   *to;
 
 	if (r->points.d == 0)
@@ -246,12 +252,36 @@ add_point(Reading *r, int64 row, Datum value)
 	to = r->x + r->points.n * d;
 	if (!array_contains_nulls(array))
 	{
-		memcpy(to, ARR_DATA_PTR(array), sizeof(double) * d);
+		if (apart)
+			*to = *first;
+		memcpy(to + apart, ARR_DATA_PTR(array), sizeof(double) * (d - apart));
 		if (sp_online_is_finite(to, d))
 			r->row_of[r->points.n++] = row;
 	}
 	if ((Pointer) array != DatumGetPointer(value))
 		pfree(array);
+}
+
+/* The value of a row. */
+static void
+add_value(Reading *r, int64 row, double value)
+{
+	if (r->points.d == 0)
+		begin_points(r, 1);
+	r->x[r->points.n] = value;
+	if (isfinite(value))
+		r->row_of[r->points.n++] = row;
+}
+
+/* Argument n of a row; false: it is null. */
+static bool
+get_argument(WindowObject window, int n, int64 row, Datum *value)
+{
+	bool		isnull;
+	bool		isout;
+
+	*value = WinGetFuncArgInPartition(window, n, (int) row, WINDOW_SEEK_HEAD, false, &isnull, &isout);
+	return !isnull;
 }
 
 /* All rows of the partition. */
@@ -260,15 +290,23 @@ read_points(WindowObject window, Reading *r)
 {
 	for (int64 row = 0; row < r->nrows; row++)
 	{
-		bool		isnull;
-		bool		isout;
-		Datum		value = WinGetFuncArgInPartition(window, 0, (int) row, WINDOW_SEEK_HEAD, false,
-													 &isnull, &isout);
+		Datum		value;
+		Datum		others;
+		double		first;
 
-		if (!isnull)
-			add_point(r, row, value);
 		if (row % 1024 == 0)
 			CHECK_FOR_INTERRUPTS();
+		if (!get_argument(window, 0, row, &value))
+			continue;
+		if (r->detector->kernel->max_columns == 1)
+			add_value(r, row, DatumGetFloat8(value));
+		else if (!r->detector->has_first)
+			add_point(r, row, NULL, value);
+		else if (get_argument(window, 1, row, &others))
+		{
+			first = DatumGetFloat8(value);
+			add_point(r, row, &first, others);
+		}
 	}
 }
 
@@ -329,5 +367,7 @@ sp_batch_window(PG_FUNCTION_ARGS)
 	score = partition->scores[WinGetCurrentPosition(window)];
 	if (isnan(score))
 		PG_RETURN_NULL();
+	if (detector->kernel->is_label)
+		PG_RETURN_INT32((int32) score);
 	PG_RETURN_FLOAT8(score);
 }

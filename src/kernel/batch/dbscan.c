@@ -649,6 +649,7 @@ const SpBatchKernel sp_batch_dbscan = {
 	.name = "dbscan",
 	.summary = "the number of the cluster of dense points that a row belongs to; NULL is noise",
 	.reference = "M. Ester, H.-P. Kriegel, J. Sander, X. Xu, KDD 1996",
+	.is_label = true,
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(Params),

@@ -184,6 +184,7 @@ sort_values(double *rows, int n, double *values)
 	for (int i = 0; i < n - 1; i++)
 	{
 		int			largest = i;
+		double		swap;
 
 		for (int j = i + 1; j < n; j++)
 			largest = values[j] > values[largest] ? j : largest;
@@ -191,14 +192,13 @@ sort_values(double *rows, int n, double *values)
 			continue;
 		for (int k = 0; k < n; k++)
 		{
-			double		swap = rows[(size_t) i * (size_t) n + (size_t) k];
+			swap = rows[(size_t) i * (size_t) n + (size_t) k];
 
 			rows[(size_t) i * (size_t) n + (size_t) k] =
 				rows[(size_t) largest * (size_t) n + (size_t) k];
 			rows[(size_t) largest * (size_t) n + (size_t) k] = swap;
 		}
-		double		swap = values[i];
-
+		swap = values[i];
 		values[i] = values[largest];
 		values[largest] = swap;
 	}

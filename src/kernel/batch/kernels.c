@@ -14,6 +14,7 @@
 #include "kernel/batch/marginal.h"
 #include "kernel/batch/neighbours.h"
 #include "kernel/batch/sample_knn.h"
+#include "kernel/batch/univariate.h"
 
 const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_auto_score,
@@ -28,6 +29,11 @@ const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_hbos,
 	&sp_batch_pca_score,
 	&sp_batch_mahalanobis,
+	&sp_batch_zscore,
+	&sp_batch_modified_zscore,
+	&sp_batch_tukey,
+	&sp_batch_grubbs,
+	&sp_batch_generalized_esd,
 	NULL
 };
 

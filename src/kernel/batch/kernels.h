@@ -14,6 +14,9 @@ typedef struct SpBatchKernel
 	const char *summary;		/* a line */
 	const char *reference;		/* where it is published */
 
+	int			max_columns;	/* 1: it takes a value; 0: SP_BATCH_MAX_COLUMNS */
+	bool		is_label;		/* its scores are numbers of groups */
+
 	/* in the order in which functions in SQL take them */
 	int			nparams;
 	const SpParam *param_table;
