@@ -12,6 +12,7 @@
 #include "kernel/batch/density_forest.h"
 #include "kernel/batch/isolation_forest.h"
 #include "kernel/batch/marginal.h"
+#include "kernel/batch/mcd.h"
 #include "kernel/batch/neighbours.h"
 #include "kernel/batch/sample_knn.h"
 #include "kernel/batch/univariate.h"
@@ -29,6 +30,7 @@ const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_hbos,
 	&sp_batch_pca_score,
 	&sp_batch_mahalanobis,
+	&sp_batch_mcd,
 	&sp_batch_zscore,
 	&sp_batch_modified_zscore,
 	&sp_batch_tukey,

@@ -1,0 +1,311 @@
+/*
+ * mcd.c
+ *	  The covariance of those points that are nearest to one another.
+ *
+ * A step (C-step) takes the h points that are nearest by mean and covariance, and theirs instead:
+ * the determinant never rises.  As the paper does, many starts take two steps each in small
+ * samples, the best of these two more in all samples together, the best of these two more among
+ * all points, and the best one goes on until nothing changes.
+ */
+#include "kernel/batch/mcd.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernel/batch/distribution.h"
+#include "kernel/batch/eigen.h"
+#include "kernel/batch/order.h"
+
+#define STARTS		500			/* in all samples together */
+#define SAMPLE		300			/* points of one */
+#define SAMPLES		5			/* at most */
+#define KEPT		10			/* of the best */
+#define MAX_STEPS	100
+#define NEAR		0.975		/* of chi-squared: what is nearer is no outlier */
+
+typedef struct Params
+{
+	int32_t		seed;
+} Params;
+
+/* A solution: where the points that were chosen are. */
+typedef struct Solution
+{
+	double		determinant;	/* its logarithm */
+	double	   *means;			/* [d], then the covariance [d * d] */
+} Solution;
+
+/* Points that are looked at, and room for the work on them. */
+typedef struct Looking
+{
+	SpMatrix	points;
+	size_t		h;
+	double	   *distances;		/* [n] */
+	double	   *scratch;		/* [n] */
+	bool	   *chosen;			/* [n] */
+	double	   *matrix;			/* [d * d] */
+	SpWork	   *work;
+} Looking;
+
+static size_t
+get_size(int d)
+{
+	return ((size_t) d + (size_t) d * (size_t) d) * sizeof(double);
+}
+
+static void
+begin(Looking *l, const SpMatrix *points, double part, SpWork *work)
+{
+	l->points = *points;
+	l->h = (size_t) ceil(part * (double) points->n);
+	l->h = l->h < 1 ? 1 : l->h > points->n ? points->n : l->h;
+	l->distances = work->allocate(work, 2 * points->n * sizeof(double));
+	l->scratch = l->distances + points->n;
+	l->chosen = work->allocate(work, points->n * sizeof(bool));
+	l->matrix = work->allocate(work, (size_t) points->d * (size_t) points->d * sizeof(double));
+	l->work = work;
+}
+
+static void
+end(Looking *l)
+{
+	l->work->release(l->work, l->matrix);
+	l->work->release(l->work, l->chosen);
+	l->work->release(l->work, l->distances);
+}
+
+/* The distances of all points by a solution; its determinant. */
+static double
+measure(Looking *l, const double *means)
+{
+	size_t		d = (size_t) l->points.d;
+
+	memcpy(l->matrix, means + d, d * d * sizeof(double));
+	return sp_eigen_distances(&l->points, means, l->matrix, l->distances, l->work);
+}
+
+/* Choose the h nearest; of those at the h-th distance the first. */
+static void
+choose_nearest(Looking *l)
+{
+	size_t		left = l->h;
+	double		limit;
+
+	memcpy(l->scratch, l->distances, l->points.n * sizeof(double));
+	limit = sp_order_select(l->scratch, l->points.n, l->h - 1);
+	for (size_t i = 0; i < l->points.n; i++)
+	{
+		l->chosen[i] = l->distances[i] < limit;
+		left -= l->chosen[i];
+	}
+	for (size_t i = 0; i < l->points.n && left > 0; i++)
+	{
+		if (l->chosen[i] || l->distances[i] > limit)
+			continue;
+		l->chosen[i] = true;
+		left--;
+	}
+}
+
+/*
+ * Up to so many steps; the determinant is that of what the last one began with.  True: nothing
+ * changes any more.
+ */
+static bool
+take_steps(Looking *l, Solution *s, int steps)
+{
+	double		last = INFINITY;
+
+	for (int i = 0; i < steps; i++)
+	{
+		s->determinant = measure(l, s->means);
+		if (!(s->determinant < last))
+			return true;
+		last = s->determinant;
+		choose_nearest(l);
+		sp_eigen_covariance(&l->points, l->chosen, s->means, s->means + l->points.d, l->work);
+	}
+	return false;
+}
+
+/* A start: mean and covariance of d + 1 points by chance. */
+static void
+start(Looking *l, Solution *s, SpRandom *random)
+{
+	size_t		m = (size_t) l->points.d + 1 < l->points.n ? (size_t) l->points.d + 1 : l->points.n;
+	size_t	   *sample = l->work->allocate(l->work, m * sizeof(size_t));
+
+	sp_random_sample(random, l->points.n, m, sample, l->work);
+	memset(l->chosen, 0, l->points.n * sizeof(bool));
+	for (size_t i = 0; i < m; i++)
+		l->chosen[sample[i]] = true;
+	sp_eigen_covariance(&l->points, l->chosen, s->means, s->means + l->points.d, l->work);
+	l->work->release(l->work, sample);
+}
+
+/* Keep a solution if it is among the best; the last one's place is free for the next. */
+static void
+keep(Solution *solutions, int *n, int most)
+{
+	int			at = *n;
+	Solution	s = solutions[at];
+
+	for (; at > 0 && solutions[at - 1].determinant > s.determinant; at--)
+		solutions[at] = solutions[at - 1];
+	solutions[at] = s;
+	if (*n < most)
+		++*n;
+}
+
+/* Room for most solutions and the one at work. */
+static Solution *
+make_solutions(int most, int d, SpWork *work)
+{
+	Solution   *solutions = work->allocate(work, (size_t) (most + 1) * sizeof(Solution));
+	char	   *memory = work->allocate(work, (size_t) (most + 1) * get_size(d));
+
+	for (int i = 0; i <= most; i++)
+	{
+		solutions[i].determinant = INFINITY;
+		solutions[i].means = (double *) (memory + (size_t) i * get_size(d));
+	}
+	return solutions;
+}
+
+/* Some of the points, in an order by chance. */
+static SpMatrix
+take_sample(const SpMatrix *points, size_t m, SpRandom *random, SpWork *work)
+{
+	size_t		d = (size_t) points->d;
+	size_t	   *sample = work->allocate(work, m * sizeof(size_t));
+	double	   *x = work->allocate(work, m * d * sizeof(double));
+	SpMatrix	taken = {x, m, points->d};
+
+	sp_random_sample(random, points->n, m, sample, work);
+	for (size_t i = m; i > 1; i--)
+	{
+		size_t		j = sp_random_below(random, i);
+		size_t		swap = sample[i - 1];
+
+		sample[i - 1] = sample[j];
+		sample[j] = swap;
+	}
+	for (size_t i = 0; i < m; i++)
+		memcpy(x + i * d, points->x + sample[i] * d, d * sizeof(double));
+	work->release(work, sample);
+	return taken;
+}
+
+/* The best of many starts in small samples, then in all of these together. */
+static Solution *
+find_candidates(const SpMatrix *sample, double part, int *n, SpRandom *random, SpWork *work)
+{
+	int			nsamples = (int) (sample->n / SAMPLE) < 1 ? 1 : (int) (sample->n / SAMPLE);
+	Solution   *found = make_solutions(KEPT * SAMPLES, sample->d, work);
+	Solution   *best = make_solutions(KEPT, sample->d, work);
+	int			nfound = 0;
+	Looking		l;
+
+	for (int s = 0; s < nsamples; s++)
+	{
+		size_t		first = sample->n * (size_t) s / (size_t) nsamples;
+		SpMatrix	points = {sample->x + first * (size_t) sample->d,
+		sample->n * (size_t) (s + 1) / (size_t) nsamples - first, sample->d};
+		int			here = 0;
+
+		begin(&l, &points, part, work);
+		for (int i = 0; i < STARTS / nsamples; i++)
+		{
+			start(&l, &found[nfound + here], random);
+			take_steps(&l, &found[nfound + here], 2);
+			keep(found + nfound, &here, KEPT);
+			work->check(work);
+		}
+		nfound += here;
+		end(&l);
+	}
+	*n = 0;
+	begin(&l, sample, part, work);
+	for (int i = 0; i < nfound; i++)
+	{
+		memcpy(best[*n].means, found[i].means, get_size(sample->d));
+		take_steps(&l, &best[*n], 2);
+		keep(best, n, KEPT);
+	}
+	end(&l);
+	return best;
+}
+
+/* The squared distances by the mean and covariance of all that are no outliers by these. */
+static void
+reweight(Looking *l, const double *means, double *scores)
+{
+	size_t		n = l->points.n;
+	int			d = l->points.d;
+	double	   *final = l->work->allocate(l->work, get_size(d));
+	double		correction;
+	double		limit;
+
+	(void) measure(l, means);
+	memcpy(l->scratch, l->distances, n * sizeof(double));
+	correction = sp_order_quantile(l->scratch, n, 0.5) / sp_chi_squared_above(d, 0.5);
+	limit = sp_chi_squared_above(d, 1 - NEAR) * correction;
+	for (size_t i = 0; i < n; i++)
+		l->chosen[i] = l->distances[i] < limit || !(correction > 0);
+	sp_eigen_covariance(&l->points, l->chosen, final, final + d, l->work);
+	(void) measure(l, final);
+	memcpy(scores, l->distances, n * sizeof(double));
+	l->work->release(l->work, final);
+}
+
+static void
+score(const void *params, const SpMatrix *points, double *scores, SpWork *work)
+{
+	SpRandom	random = sp_random_begin(((const Params *) params)->seed, 0);
+	double		part = fmin(1, ((double) points->n + points->d + 1) / (2 * (double) points->n));
+	SpMatrix	sample = take_sample(points, points->n < SAMPLE * SAMPLES ? points->n :
+									 SAMPLE * SAMPLES, &random, work);
+	int			n;
+	Solution   *candidates = find_candidates(&sample, part, &n, &random, work);
+	Solution   *best = make_solutions(1, points->d, work);
+	int			nbest = 0;
+	Looking		l;
+
+	begin(&l, points, part, work);
+	for (int i = 0; i < n; i++)
+	{
+		memcpy(best[nbest].means, candidates[i].means, get_size(points->d));
+		take_steps(&l, &best[nbest], 2);
+		keep(best, &nbest, 1);
+	}
+	take_steps(&l, &best[0], MAX_STEPS);
+	reweight(&l, best[0].means, scores);
+	end(&l);
+}
+
+/* ---- the kernel ---- */
+
+static const SpParam param_table[] = {
+	{"seed", SP_PARAM_INT, offsetof(Params, seed), SP_BATCH_SEED, INT32_MIN, INT32_MAX,
+	"what is chosen by chance follows from it", NULL, NULL}
+};
+
+static double
+estimate_memory(const void *params, double n, int d)
+{
+	(void) params;
+	return n * (2 * sizeof(double) + 1) + (KEPT * (SAMPLES + 1) + 8.0) * (double) get_size(d) +
+		SAMPLE * SAMPLES * (d + 4.0) * sizeof(double) + 1e5;
+}
+
+const SpBatchKernel sp_batch_mcd = {
+	.name = "mcd",
+	.summary = "the squared distance by mean and covariance of the half that lies closest together",
+	.reference = "P. J. Rousseeuw, K. Van Driessen, Technometrics 41, 1999",
+	.nparams = sizeof(param_table) / sizeof(param_table[0]),
+	.param_table = param_table,
+	.params_size = sizeof(Params),
+	.memory = estimate_memory,
+	.score = score
+};
