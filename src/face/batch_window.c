@@ -234,6 +234,19 @@ begin_points(Reading *r, int d)
 	r->row_of = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int64) * r->nrows);
 }
 
+/* Take a point's numbers; false: they aren't finite.  Very large ones would have no finite squares. */
+static bool
+limit_numbers(double *x, int d)
+{
+	for (int j = 0; j < d; j++)
+	{
+		if (!isfinite(x[j]))
+			return false;
+		x[j] = Max(Min(x[j], SP_BATCH_MAX), -SP_BATCH_MAX);
+	}
+	return true;
+}
+
 /* The features of a row: an array's, behind the first one where that stands apart. */
 static void
 add_point(Reading *r, int64 row, const double *first, Datum value)
@@ -255,7 +268,7 @@ add_point(Reading *r, int64 row, const double *first, Datum value)
 		if (apart)
 			*to = *first;
 		memcpy(to + apart, ARR_DATA_PTR(array), sizeof(double) * (d - apart));
-		if (sp_online_is_finite(to, d))
+		if (limit_numbers(to, d))
 			r->row_of[r->points.n++] = row;
 	}
 	if ((Pointer) array != DatumGetPointer(value))
@@ -269,7 +282,7 @@ add_value(Reading *r, int64 row, double value)
 	if (r->points.d == 0)
 		begin_points(r, 1);
 	r->x[r->points.n] = value;
-	if (isfinite(value))
+	if (limit_numbers(&r->x[r->points.n], 1))
 		r->row_of[r->points.n++] = row;
 }
 

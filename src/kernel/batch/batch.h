@@ -2,7 +2,8 @@
  * batch.h
  *	  What batch detectors' kernels have in common: points of history, scored all at once.
  *
- * A point is d numbers, all finite: who calls leaves out the others.  Kernels get their memory
+ * A point is d numbers, all within +-SP_BATCH_MAX, so that sums of squares are finite: who calls
+ * takes larger ones for that, and leaves out points with numbers that aren't finite.  Kernels get their memory
  * from who calls, who also may end them: allocate() and check() need not return.  So kernels hold
  * nothing else while they call these.  They have no globals and raise no errors; what they choose
  * by chance follows from a seed, so that the same points in the same order give the same bits.
@@ -18,6 +19,7 @@
 
 #include "kernel/online/random.h"
 
+#define SP_BATCH_MAX			1e150
 #define SP_BATCH_MAX_COLUMNS	1600
 #define SP_BATCH_SEED			42
 

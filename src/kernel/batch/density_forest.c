@@ -361,6 +361,7 @@ estimate_memory(const void *params, double n, int d)
 {
 	const SpDensityForestParams *p = params;
 
+	(void) n;
 	return (double) p->trees * 2 * p->sample_size *
 		(sizeof(Node) + sizeof(Term) * (double) p->columns) +
 		(double) p->sample_size * (4.0 * d + 16) + 1040.0 * d;

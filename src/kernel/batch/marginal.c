@@ -4,6 +4,7 @@
  */
 #include "kernel/batch/marginal.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -157,8 +158,10 @@ score_hbos(const void *params, const SpMatrix *points, double *scores, SpWork *w
 		SpColumn	c;
 
 		sp_order_describe(points, (int) j, NULL, &c);
-		bins.min = c.min < c.max ? c.min : c.min - 0.5;
-		bins.width = (c.min < c.max ? c.max - c.min : 1) / bins.n;
+		bins.width = (c.max - c.min) / bins.n;
+		bins.min = bins.width > DBL_MIN ? c.min : c.min - 0.5;
+		if (!(bins.width > DBL_MIN))
+			bins.width = 1.0 / bins.n;
 		bins.unit = 1 / bins.width;
 		memset(amounts, 0, (size_t) bins.n * sizeof(double));
 		for (size_t i = 0; i < points->n; i++)

@@ -10,7 +10,7 @@
 #include "kernel/batch/order.h"
 
 /* Larger ones would have squares that are infinite. */
-#define MAX_SCALED	1e150
+#define MAX_SCALED	SP_BATCH_MAX
 
 const char *const sp_scale_names[] = {"robust", "zscore", "minmax", "none", NULL};
 

@@ -84,16 +84,18 @@ score_tukey(const void *params, const SpMatrix *points, double *scores, SpWork *
 	double		k = ((const TukeyParams *) params)->k;
 	double	   *scratch = work->allocate(work, points->n * sizeof(double));
 	double		width;
+	double		unit;
 	SpColumn	c;
 
 	sp_order_describe(points, 0, scratch, &c);
 	width = c.q3 - c.q1;
+	unit = fmax(width > 0 ? width : c.deviation, DBL_MIN);
 	for (size_t i = 0; i < points->n; i++)
 	{
 		double		x = points->x[i];
 		double		beyond = x < c.q1 ? c.q1 - k * width - x : x - c.q3 - k * width;
 
-		scores[i] = beyond > 0 ? beyond / (width > 0 ? width : c.deviation) : 0;
+		scores[i] = beyond > 0 ? beyond / unit : 0;
 	}
 	work->release(work, scratch);
 }
