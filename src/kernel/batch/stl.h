@@ -1,0 +1,42 @@
+/*
+ * stl.h
+ *	  Season, trend and the rest of a series.
+ *
+ * R. B. Cleveland, W. S. Cleveland, J. E. McRae and I. Terpenning, STL: a seasonal-trend
+ * decomposition procedure based on loess, Journal of Official Statistics 6, 1990; step by step as
+ * their Fortran has it, and with it R and statsmodels.
+ *
+ * Loess is evaluated at every jump-th value only, and between them by straight lines; with jumps
+ * of 1 at all.
+ */
+#ifndef SP_STL_H
+#define SP_STL_H
+
+#include "kernel/batch/batch.h"
+
+typedef struct SpStl
+{
+	int32_t		period;			/* values, at least 2 */
+	int32_t		seasonal;		/* windows of loess, odd, in values: of the season's subseries, */
+	int32_t		trend;			/* the trend, */
+	int32_t		low_pass;		/* and the low-pass filter */
+	int32_t		seasonal_jump;
+	int32_t		trend_jump;
+	int32_t		low_pass_jump;
+	int32_t		degree;			/* of loess, 0 or 1 */
+	int32_t		inner;			/* iterations */
+	int32_t		outer;			/* with weights that leave out what is far off; 0: none */
+} SpStl;
+
+/*
+ * The usual settings: seasonal window 7, trend the odd number from 1.5 period / (1 - 1.5 /
+ * seasonal), low-pass that above period, jumps a tenth of the windows; 5 iterations, robust 2 in
+ * each of 15.
+ */
+extern void sp_stl_defaults(SpStl *stl, int32_t period, int32_t seasonal, bool robust);
+
+/* Decompose n >= 2 * period values: y = season + trend + rest. */
+extern void sp_stl(const SpStl *stl, const double *y, size_t n, double *season, double *trend,
+				   SpWork *work);
+
+#endif
