@@ -12,6 +12,7 @@
 #include "kernel/batch/density_forest.h"
 #include "kernel/batch/isolation_forest.h"
 #include "kernel/batch/marginal.h"
+#include "kernel/batch/matrix_profile.h"
 #include "kernel/batch/mcd.h"
 #include "kernel/batch/neighbours.h"
 #include "kernel/batch/sample_knn.h"
@@ -36,6 +37,7 @@ const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_tukey,
 	&sp_batch_grubbs,
 	&sp_batch_generalized_esd,
+	&sp_batch_matrix_profile,
 	NULL
 };
 
