@@ -16,6 +16,7 @@
 #include "kernel/batch/mcd.h"
 #include "kernel/batch/neighbours.h"
 #include "kernel/batch/sample_knn.h"
+#include "kernel/batch/seasonal_esd.h"
 #include "kernel/batch/univariate.h"
 
 const SpBatchKernel *const sp_batch_kernels[] = {
@@ -37,6 +38,8 @@ const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_tukey,
 	&sp_batch_grubbs,
 	&sp_batch_generalized_esd,
+	&sp_batch_seasonal_esd,
+	&sp_batch_stl_residual,
 	&sp_batch_matrix_profile,
 	NULL
 };

@@ -160,7 +160,8 @@ static void
 smooth_subseries(Decomposing *s)
 {
 	ptrdiff_t	period = s->stl->period;
-	Loess		l = {s->stl->seasonal, s->stl->seasonal_jump, s->stl->degree, s->weights};
+	Loess		l = {s->stl->seasonal, s->stl->seasonal_jump, s->stl->seasonal_degree,
+	s->weights};
 
 	for (ptrdiff_t j = 0; j < period; j++)
 	{
@@ -269,6 +270,7 @@ sp_stl_defaults(SpStl *stl, int32_t period, int32_t seasonal, bool robust)
 	stl->seasonal_jump = (stl->seasonal + 9) / 10;
 	stl->trend_jump = (stl->trend + 9) / 10;
 	stl->low_pass_jump = (stl->low_pass + 9) / 10;
+	stl->seasonal_degree = 1;
 	stl->degree = 1;
 	stl->inner = robust ? 2 : 5;
 	stl->outer = robust ? 15 : 0;

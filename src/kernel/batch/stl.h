@@ -23,7 +23,8 @@ typedef struct SpStl
 	int32_t		seasonal_jump;
 	int32_t		trend_jump;
 	int32_t		low_pass_jump;
-	int32_t		degree;			/* of loess, 0 or 1 */
+	int32_t		seasonal_degree;	/* of loess, 0 or 1: of the season's subseries */
+	int32_t		degree;			/* of the others */
 	int32_t		inner;			/* iterations */
 	int32_t		outer;			/* with weights that leave out what is far off; 0: none */
 } SpStl;
