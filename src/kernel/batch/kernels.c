@@ -17,6 +17,7 @@
 #include "kernel/batch/neighbours.h"
 #include "kernel/batch/sample_knn.h"
 #include "kernel/batch/seasonal_esd.h"
+#include "kernel/batch/spectrum.h"
 #include "kernel/batch/univariate.h"
 
 const SpBatchKernel *const sp_batch_kernels[] = {
@@ -41,6 +42,7 @@ const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_seasonal_esd,
 	&sp_batch_stl_residual,
 	&sp_batch_matrix_profile,
+	&sp_batch_spectral_residual,
 	NULL
 };
 
