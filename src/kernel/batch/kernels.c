@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernel/batch/auto_score.h"
+#include "kernel/batch/changepoint.h"
 #include "kernel/batch/covariance.h"
 #include "kernel/batch/dbscan.h"
 #include "kernel/batch/density_forest.h"
@@ -43,6 +44,7 @@ const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_stl_residual,
 	&sp_batch_matrix_profile,
 	&sp_batch_spectral_residual,
+	&sp_batch_bayesian_changepoint,
 	NULL
 };
 
