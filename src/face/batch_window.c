@@ -185,6 +185,18 @@ set_param(FunctionCallInfo fcinfo, const SpBatchKernel *kernel, const SpParam *p
 	}
 }
 
+/* Parameters that don't go together. */
+static void
+check_params(const SpBatchKernel *kernel, const void *params)
+{
+	const char *conflict = kernel->conflict != NULL ? kernel->conflict(params) : NULL;
+
+	if (conflict != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid parameters of %s(): %s", kernel->name, conflict)));
+}
+
 static Detector *
 get_detector(FunctionCallInfo fcinfo)
 {
@@ -207,6 +219,7 @@ get_detector(FunctionCallInfo fcinfo)
 	for (int i = 1; i < PG_NARGS() && !detector->has_first; i++)
 		set_param(fcinfo, detector->kernel, &detector->kernel->param_table[i - 1], i,
 				  detector->params);
+	check_params(detector->kernel, detector->params);
 	MemoryContextSwitchTo(old);
 	fcinfo->flinfo->fn_extra = detector;
 	return detector;

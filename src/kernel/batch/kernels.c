@@ -12,6 +12,7 @@
 #include "kernel/batch/dbscan.h"
 #include "kernel/batch/density_forest.h"
 #include "kernel/batch/isolation_forest.h"
+#include "kernel/batch/loda.h"
 #include "kernel/batch/marginal.h"
 #include "kernel/batch/matrix_profile.h"
 #include "kernel/batch/mcd.h"
@@ -35,6 +36,7 @@ const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_pca_score,
 	&sp_batch_mahalanobis,
 	&sp_batch_mcd,
+	&sp_batch_loda,
 	&sp_batch_zscore,
 	&sp_batch_modified_zscore,
 	&sp_batch_tukey,
