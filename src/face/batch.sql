@@ -226,3 +226,75 @@ AS 'MODULE_PATHNAME', 'sp_batch_window';
 
 COMMENT ON FUNCTION streamproc.generalized_esd(float8, int4, float8) IS
 	'distance from the mean over its critical value, one value after the other; above 1 is an outlier';
+
+CREATE FUNCTION streamproc.mcd(features float8[], seed int4 = 42)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.mcd(float8[], int4) IS
+	'the squared distance by mean and covariance of the half of the points that lies closest together';
+
+CREATE FUNCTION streamproc.mcd(VARIADIC features float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.mcd(float8[]) IS
+	'the squared distance by mean and covariance of the half of the points that lies closest together';
+
+CREATE FUNCTION streamproc.loda(features float8[], projections int4 = 100, bins int4 = 100, seed int4 = 42)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.loda(float8[], int4, int4, int4) IS
+	'how thin points lie on lines by chance, in histograms';
+
+CREATE FUNCTION streamproc.loda(VARIADIC features float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.loda(float8[]) IS
+	'how thin points lie on lines by chance, in histograms';
+
+CREATE FUNCTION streamproc.seasonal_esd(v float8, period int4, max_part float8 = 0.02, alpha float8 = 0.05, direction text = 'both')
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.seasonal_esd(float8, int4, float8, float8, text) IS
+	'S-H-ESD, for rows in the order of the window: distance from what season and median say over its critical value; above 1 is an outlier';
+
+CREATE FUNCTION streamproc.stl_residual(v float8, period int4, robust boolean = true, seasonal int4 = 7)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.stl_residual(float8, int4, boolean, int4) IS
+	'distance from season and trend (STL), in median absolute deviations, for rows in the order of the window';
+
+CREATE FUNCTION streamproc.matrix_profile(v float8, m int4)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.matrix_profile(float8, int4) IS
+	'how unlike all others the stretch of m rows is that begins with the row, in the order of the window; the last m - 1 rows have no score';
+
+CREATE FUNCTION streamproc.spectral_residual(v float8, "window" int4 = 21, "filter" int4 = 3, extension int4 = 5)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.spectral_residual(float8, int4, int4, int4) IS
+	'how salient a row is in a series, in the order of the window, without what its spectrum repeats; 0 is ordinary';
+
+CREATE FUNCTION streamproc.bayesian_changepoint(v float8, run_length float8 = 250, lag int4 = 10, kappa float8 = 0.1)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.bayesian_changepoint(float8, float8, int4, float8) IS
+	'how probable it is that the series, in the order of the window, changes with the row';
