@@ -94,6 +94,8 @@ make_params(const SpBatchKernel *kernel)
 
 		if (p->type == SP_PARAM_FLOAT && isnan(p->default_value))
 			*(double *) ((char *) params + p->offset) = 1.0;
+		else if (p->type == SP_PARAM_INT && isnan(p->default_value))
+			*(int32_t *) ((char *) params + p->offset) = 7;
 	}
 	return params;
 }

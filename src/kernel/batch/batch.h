@@ -3,10 +3,11 @@
  *	  What batch detectors' kernels have in common: points of history, scored all at once.
  *
  * A point is d numbers, all within +-SP_BATCH_MAX, so that sums of squares are finite: who calls
- * takes larger ones for that, and leaves out points with numbers that aren't finite.  Kernels get their memory
- * from who calls, who also may end them: allocate() and check() need not return.  So kernels hold
- * nothing else while they call these.  They have no globals and raise no errors; what they choose
- * by chance follows from a seed, so that the same points in the same order give the same bits.
+ * takes larger ones for that, and leaves out points with numbers that aren't finite.  Kernels get
+ * their memory from who calls, who also may end them: allocate() and check() need not return.  So
+ * kernels hold nothing else while they call these.  They have no globals and raise no errors; what
+ * they choose by chance follows from a seed, so that the same points in the same order give the
+ * same bits.
  *
  * Higher scores are more anomalous, always.
  */

@@ -170,6 +170,7 @@ const SpBatchKernel sp_batch_bayesian_changepoint = {
 	.summary = "how probable it is that the series changes with the row",
 	.reference = "R. P. Adams, D. J. C. MacKay, arXiv:0710.3742, 2007",
 	.max_columns = 1,
+	.is_series = true,
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(Params),

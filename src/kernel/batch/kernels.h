@@ -16,6 +16,7 @@ typedef struct SpBatchKernel
 
 	int			max_columns;	/* 1: it takes a value; 0: SP_BATCH_MAX_COLUMNS */
 	bool		is_label;		/* its scores are numbers of groups */
+	bool		is_series;		/* the points' order counts: it is that of time */
 
 	/* in the order in which functions in SQL take them */
 	int			nparams;

@@ -294,6 +294,7 @@ const SpBatchKernel sp_batch_matrix_profile = {
 	.summary = "how unlike all others the stretch of m rows is that begins with the row",
 	.reference = "C.-C. M. Yeh and others, Matrix profile I, ICDM 2016",
 	.max_columns = 1,
+	.is_series = true,
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(Params),

@@ -8,6 +8,9 @@
 #define VALUES	(1 << DIGIT)
 #define DIGITS	6				/* of 64 bits */
 
+/* Of a digit's values. */
+typedef size_t Counts[VALUES];
+
 static inline unsigned
 get_digit(uint64_t key, int digit)
 {
@@ -16,9 +19,9 @@ get_digit(uint64_t key, int digit)
 
 /* How often each digit has each value. */
 static void
-count(const SpKeyed *keyed, size_t n, size_t counts[DIGITS][VALUES])
+count(const SpKeyed *keyed, size_t n, Counts *counts)
 {
-	memset(counts, 0, sizeof(size_t) * DIGITS * VALUES);
+	memset(counts, 0, sizeof(Counts) * DIGITS);
 	for (size_t i = 0; i < n; i++)
 	{
 		for (int digit = 0; digit < DIGITS; digit++)
@@ -46,7 +49,7 @@ distribute(const SpKeyed *from, size_t n, int digit, size_t *counts, SpKeyed *to
 void
 sp_sort(SpKeyed *keyed, size_t n, SpWork *work)
 {
-	size_t		(*counts)[VALUES] = work->allocate(work, sizeof(size_t) * DIGITS * VALUES);
+	Counts	   *counts = work->allocate(work, sizeof(Counts) * DIGITS);
 	SpKeyed    *other = work->allocate(work, n * sizeof(SpKeyed));
 	SpKeyed    *from = keyed;
 	SpKeyed    *to = other;

@@ -265,6 +265,7 @@ const SpBatchKernel sp_batch_spectral_residual = {
 	.summary = "how salient a row is in a series without what its spectrum repeats; 0 is ordinary",
 	.reference = "H. Ren and others, Time-series anomaly detection service at Microsoft, KDD 2019",
 	.max_columns = 1,
+	.is_series = true,
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(Params),

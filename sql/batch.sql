@@ -1,0 +1,108 @@
+--
+-- Batch detectors: window functions over history, against plain SQL over the same rows.
+--
+SET timezone = 'UTC';
+SET extra_float_digits = 0;
+CREATE SCHEMA batch_test;
+SET search_path = batch_test, public;
+
+CREATE TABLE point (id int PRIMARY KEY, part int, x float8, y float8, z int);
+INSERT INTO point SELECT i, i % 4, sin(i * 1.7) + (hashint4(i) % 1000) / 1000.0, cos(i * 0.9) * (1 + i % 3), hashint4(-i) % 50
+FROM generate_series(1, 400) i;
+INSERT INTO point SELECT 1000 + i, i % 4, 30 + i, -20, 900 FROM generate_series(1, 5) i;
+
+-- One column. None is off by more than rounding.
+CREATE FUNCTION off(a float8, b float8) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+	$$SELECT a IS NULL <> (b IS NULL) OR abs(a - b) > 1e-9 * greatest(1, abs(b))$$;
+WITH s AS (SELECT id, part, x, streamproc.zscore(x) OVER p AS z, streamproc.modified_zscore(x) OVER p AS m,
+	streamproc.tukey(x) OVER p AS t, streamproc.tukey(x, 3) OVER p AS t3, streamproc.grubbs(x) OVER p AS g
+	FROM point WINDOW p AS (PARTITION BY part)),
+o AS (SELECT part, avg(x) AS mean, stddev_samp(x) AS deviation,
+	percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY x) AS q FROM point GROUP BY part),
+m AS (SELECT part, percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(x - q[2])) AS mad FROM point JOIN o USING (part) GROUP BY part)
+SELECT count(*) AS rows, count(*) FILTER (WHERE off(z, abs(x - mean) / deviation)) AS zscore,
+	count(*) FILTER (WHERE off(m, abs(x - q[2]) / (mad / 0.674489750196082))) AS modified_zscore,
+	count(*) FILTER (WHERE off(t, greatest(0, x - q[3] - 1.5 * (q[3] - q[1]), q[1] - 1.5 * (q[3] - q[1]) - x) / (q[3] - q[1]))) AS tukey,
+	count(*) FILTER (WHERE off(t3, greatest(0, x - q[3] - 3 * (q[3] - q[1]), q[1] - 3 * (q[3] - q[1]) - x) / (q[3] - q[1]))) AS tukey_3,
+	count(*) FILTER (WHERE z / g NOT BETWEEN 3.384 AND 3.4) AS grubbs -- 3.384 for n = 100 in its table
+FROM s JOIN o USING (part) JOIN m USING (part);
+
+-- The 54 values of Rosner, and the three outliers that he finds (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.5.17.3).
+CREATE TABLE rosner (id serial, v float8);
+INSERT INTO rosner (v) SELECT * FROM unnest('{-0.25, 0.68, 0.94, 1.15, 1.20, 1.26, 1.26, 1.34, 1.38, 1.43, 1.49, 1.49, 1.55, 1.56, 1.58,
+	1.65, 1.69, 1.70, 1.76, 1.77, 1.81, 1.91, 1.94, 1.96, 1.99, 2.06, 2.09, 2.10, 2.14, 2.15, 2.23, 2.24, 2.26, 2.35, 2.37, 2.40,
+	2.47, 2.54, 2.62, 2.64, 2.90, 2.92, 2.92, 2.93, 3.21, 3.26, 3.30, 3.59, 3.68, 4.30, 4.64, 5.34, 5.42, 6.01}'::float8[]);
+SELECT v FROM (SELECT v, streamproc.generalized_esd(v, 10, 0.05) OVER () AS score FROM rosner) s WHERE score > 1 ORDER BY v;
+SELECT round((3.118906 / 3.158794)::numeric, 5) AS published, round(score::numeric, 5) AS ours
+FROM (SELECT v, streamproc.grubbs(v) OVER () AS score FROM rosner) s WHERE v = 6.01;
+
+-- Several columns: as an array, or as columns of any type that is a number; distances, neighbours.
+WITH s AS (SELECT id, x, y, streamproc.knn_distance(ARRAY[x, y], 5, 'largest', 'none') OVER () AS largest,
+	streamproc.knn_distance(ARRAY[x, y], 5, 'mean', 'none') OVER () AS mean FROM point),
+o AS (SELECT p.id, max(d) AS largest, avg(d) AS mean FROM point p, LATERAL (SELECT sqrt((p.x - q.x) ^ 2 + (p.y - q.y) ^ 2) AS d FROM point q
+	WHERE q.id <> p.id ORDER BY 1 LIMIT 5) n GROUP BY 1)
+SELECT count(*) AS rows, count(*) FILTER (WHERE off(s.largest, o.largest)) AS largest, count(*) FILTER (WHERE off(s.mean, o.mean)) AS mean
+FROM s JOIN o USING (id);
+SELECT count(*) AS rows, count(*) FILTER (WHERE a IS DISTINCT FROM b) AS arrays_and_columns_differ FROM (SELECT
+	streamproc.auto_score(ARRAY[x, y, z]) OVER () AS a, streamproc.auto_score(x, y, z) OVER () AS b FROM point) s;
+SELECT count(*) AS rows, count(*) FILTER (WHERE a IS DISTINCT FROM b) AS arrays_and_columns_differ FROM (SELECT
+	streamproc.ecod(ARRAY[x, y, z]) OVER () AS a, streamproc.ecod(x, y, z) OVER () AS b FROM point) s;
+
+-- Clusters: points within eps of one another, from points with at least as many neighbours; the rest is noise.
+WITH RECURSIVE core AS (SELECT p.id, p.x, p.y FROM point p JOIN point q ON (p.x - q.x) ^ 2 + (p.y - q.y) ^ 2 <= 0.15 ^ 2 GROUP BY 1, 2, 3
+	HAVING count(*) >= 4),
+reach AS (SELECT id, id AS root FROM core UNION SELECT q.id, r.root FROM reach r JOIN core p USING (id)
+	JOIN core q ON (p.x - q.x) ^ 2 + (p.y - q.y) ^ 2 <= 0.15 ^ 2),
+cluster AS (SELECT id, min(root) AS root FROM reach GROUP BY id),
+s AS (SELECT *, streamproc.dbscan(ARRAY[x, y], 0.15, 4) OVER () AS label FROM point)
+SELECT count(*) AS rows, count(*) FILTER (WHERE root IS NOT NULL AND label IS NULL) AS core_is_noise,
+	count(DISTINCT label) = count(DISTINCT root) AND count(DISTINCT label) = count(DISTINCT (label, root)) FILTER (WHERE root IS NOT NULL)
+		AS same_clusters,
+	count(*) FILTER (WHERE (label IS NULL) <> NOT EXISTS (SELECT 1 FROM core c WHERE (c.x - s.x) ^ 2 + (c.y - s.y) ^ 2 <= 0.15 ^ 2)) AS noise_differs,
+	count(DISTINCT label) > 10 AS many
+FROM s LEFT JOIN cluster USING (id);
+
+-- The far points are the highest for every method that takes several columns; without parameters.
+SELECT format('SELECT %L AS method, array_agg(id ORDER BY id) FILTER (WHERE place <= 5) AS highest FROM (SELECT id, row_number() OVER
+	(ORDER BY score DESC, id) AS place FROM (SELECT id, streamproc.%1$I(x, y, z) OVER () AS score FROM point) s) s', name)
+FROM unnest('{auto_score, isolation_forest, density_forest, sample_knn, knn_distance, lof, ecod, copod, hbos, pca_score, mahalanobis,
+	mcd, loda}'::text[]) name \gexec
+
+-- A row with a feature that is NULL, NaN or infinite has no score, and the others' are what they are without it.
+CREATE TABLE gap AS SELECT * FROM point;
+INSERT INTO gap VALUES (2001, 0, NULL, 1, 1), (2002, 0, 'NaN', 1, 1), (2003, 0, 'Infinity', 1, 1), (2004, 0, 1, 1, NULL);
+SELECT count(*) FILTER (WHERE a.score IS NOT NULL AND b.score IS NULL) AS without, count(*) FILTER (WHERE a.score IS DISTINCT FROM b.score
+	AND b.id < 2000) AS others
+FROM (SELECT id, streamproc.isolation_forest(x, y, z) OVER () AS score FROM gap) b
+LEFT JOIN (SELECT id, streamproc.isolation_forest(x, y, z) OVER () AS score FROM point) a USING (id);
+SELECT count(*) AS none FROM (SELECT streamproc.zscore(NULL) OVER () AS score FROM point) s WHERE score IS NOT NULL;
+SELECT streamproc.zscore(x) OVER () FROM point WHERE false;
+SELECT streamproc.lof(x, y) OVER () AS alone FROM point WHERE id = 1;
+
+-- Numbers of any size, and as many columns as are wanted.
+SELECT count(*) AS rows, count(score) AS scores FROM (SELECT streamproc.mahalanobis(1e308 * (i % 2), i) OVER () AS score
+	FROM generate_series(1, 50) i) s;
+SELECT count(score) AS scores FROM (SELECT streamproc.isolation_forest(array_fill(i % 7, ARRAY[166])::float8[]) OVER () AS score
+	FROM generate_series(1, 50) i) s;
+
+-- What isn't possible is told.
+SELECT streamproc.dbscan(ARRAY[x, y], -1) OVER () FROM point;
+SELECT streamproc.lof(ARRAY[x, y], 5, 'loud') OVER () FROM point;
+SELECT streamproc.lof(ARRAY[x, y], z) OVER () FROM point;
+SELECT streamproc.lof(ARRAY[x, y], NULL) OVER () FROM point;
+SELECT streamproc.knn_distance(ARRAY[x, y], 0) OVER () FROM point;
+SELECT streamproc.stl_residual(x, 12, true, 8) OVER (ORDER BY id) FROM point;
+SELECT streamproc.lof(CASE WHEN id < 10 THEN ARRAY[x, y] ELSE ARRAY[x] END) OVER (ORDER BY id) FROM point;
+SELECT streamproc.lof('{}'::float8[]) OVER () FROM point;
+SELECT streamproc.lof(ARRAY[x, y]) FROM point;
+SET streamproc.max_batch_memory = '1MB';
+SELECT streamproc.zscore(i) OVER () FROM generate_series(1, 1000000) i;
+RESET streamproc.max_batch_memory;
+
+-- A long one ends when it is told to.
+SET statement_timeout = '200ms';
+SELECT count(score) FROM (SELECT streamproc.matrix_profile(i % 17, 100) OVER (ORDER BY i) AS score FROM generate_series(1, 200000) i) s;
+RESET statement_timeout;
+
+SET client_min_messages = warning;
+DROP SCHEMA batch_test CASCADE;
