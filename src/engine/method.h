@@ -84,11 +84,6 @@ extern bool sp_method_has_common(const SpKernel *kernel, const SpParam *param);
 /* An error when the method can do nothing with the direction, or with learn. */
 extern void sp_method_check_use(const char *name, const SpKernel *kernel, const SpMethodUse *use);
 
-/* A parameter's type, default and range, for people. */
-extern char *sp_method_param_type(const SpParam *param);
-extern char *sp_method_param_default(const SpParam *param);
-extern char *sp_method_param_range(const SpParam *param);
-
 /* The event time, an instant, on the method's local clock. */
 extern int64 sp_method_local_time(const SpMethod *method, TimestampTz time);
 

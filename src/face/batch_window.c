@@ -27,7 +27,7 @@
 #include "windowapi.h"
 
 #include "base/guc.h"
-#include "engine/method.h"
+#include "engine/param.h"
 #include "kernel/batch/kernels.h"
 
 /* What lasts as long as the query. */
@@ -117,8 +117,8 @@ refuse_value(const SpBatchKernel *kernel, const SpParam *param, const char *give
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid value for parameter \"%s\" of %s(): %s", param->name, kernel->name,
 					given),
-			 errhint("It is %s, by default %s.", sp_method_param_range(param),
-					 sp_method_param_default(param))));
+			 errhint("It is %s, by default %s.", sp_param_range_text(param),
+					 sp_param_default_text(param))));
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/compat.h"
+#include "engine/param.h"
 #include "engine/series.h"
 
 #define SHOWN_FEATURES 4		/* for which the size of a state is shown */
@@ -102,9 +103,9 @@ add_parameter(ReturnSetInfo *result, const char *method, const SpParam *param)
 	Datum		values[6] = {
 		CStringGetTextDatum(method),
 		CStringGetTextDatum(param->name),
-		CStringGetTextDatum(sp_method_param_type(param)),
-		CStringGetTextDatum(sp_method_param_default(param)),
-		CStringGetTextDatum(sp_method_param_range(param)),
+		CStringGetTextDatum(sp_param_type_text(param)),
+		CStringGetTextDatum(sp_param_default_text(param)),
+		CStringGetTextDatum(sp_param_range_text(param)),
 		CStringGetTextDatum(param->meaning)
 	};
 
