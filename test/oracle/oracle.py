@@ -1,24 +1,26 @@
-"""score_online() in PostgreSQL against the methods' definitions in Python (methods.py), and velocity against plain SQL.
+"""score_online() in PostgreSQL against the methods' definitions in Python (methods.py), and velocity against plain SQL; batch
+detectors against scikit-learn, statsmodels and their definitions (batch_points.py, batch_series.py).
 
 Series are made by chance: noise, ties, jumps of the level, stretches of one value, outliers, rows without a value, gaps in
 time and times that are equal. Scores, what is expected, bounds and anomalies must be the same within 1e-9, or as much as
 rounding of the values in their last places would change; of spot and dspot, whose tails are fitted by a search, within 1e-4. Methods with features are looked at for what must hold of any
 forest: the parts of an explanation add up to the score.
 
-usage: oracle.py [--only METHOD] [--seeds N]
+usage: oracle.py [--only METHOD|batch] [--seeds N]
 
 Connects like psql, by the environment. Prints a line for each case that differs, and at the end "N passed, N failed".
 """
 
 import argparse
-import csv
 import datetime
 import json
 import random
-import subprocess
 import sys
 
+import batch_points
+import batch_series
 import methods
+from database import psql
 
 START = 1767225600 * 10 ** 6                    # 2026-01-01, in microseconds since 1970
 MINUTE = 60 * 10 ** 6
@@ -59,14 +61,6 @@ CASES = [
     ("seasonal", {"interval": "90 minutes", "bins": 6, "alpha": 0.05, "shrinkage": 2, "warmup": 50}, 4, "both"),
 ]
 FEATURED = ["mahalanobis", "half_space_trees", "random_cut_forest"]
-
-
-def psql(text, data=None):
-    command = ["psql", "-XAtq", "--csv", "-v", "ON_ERROR_STOP=1"] + (["-c", text] if data is not None else [])
-    result = subprocess.run(command, input=text if data is None else data, text=True, capture_output=True)
-    if result.returncode != 0:
-        raise RuntimeError(result.stderr.strip() + "\n" + text[:1000])
-    return list(csv.reader(result.stdout.splitlines()))
 
 
 def make_series(seed, n=700):
@@ -229,6 +223,10 @@ def main():
                    [row[0] for seed in made for row in check_velocity(seed, events, total, interval)])
     if options.only in (None, "features"):
         report("methods with features", check_features())
+    for batch in (batch_points, batch_series):
+        for title, check in batch.cases(psql):
+            if options.only in (None, "batch", title.split("(")[0]):
+                report(title, check())
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
 

@@ -130,6 +130,13 @@ get_mad(const Sorted *s, double median)
 	return s->n % 2 == 1 ? low : (low + select_distance(s, median, s->n / 2)) / 2;
 }
 
+/* The critical value for the farthest of n, in the directions that count. */
+static double
+get_critical(const EsdParams *p, size_t n)
+{
+	return sp_grubbs_critical((double) n, p->direction == BOTH ? p->alpha : 2 * p->alpha);
+}
+
 /* How far a value is, in the direction that counts. */
 static inline double
 get_distance(Direction direction, double x, double median)
@@ -155,14 +162,12 @@ test_farthest(Testing *t, const EsdParams *p, double *scores)
 	double		unit = get_mad(s, median) * NORMAL_MAD;
 	double		low = get_distance((Direction) p->direction, s->x[s->first], median);
 	double		high = get_distance((Direction) p->direction, s->x[s->first + s->n - 1], median);
-	double		alpha = p->direction == BOTH ? p->alpha : 2 * p->alpha;
 	size_t		place = low > high ? s->first : s->first + s->n - 1;
 
 	if (!(unit > 0))
 		return false;
 	t->taken[t->ntaken] = t->order[place].number;
-	scores[t->taken[t->ntaken++]] = fmax(low, high) / unit /
-		sp_grubbs_critical((double) s->n, alpha);
+	scores[t->taken[t->ntaken++]] = fmax(low, high) / unit / get_critical(p, s->n);
 	s->first += low > high;
 	s->n--;
 	return true;
@@ -174,7 +179,7 @@ settle(const Testing *t, const EsdParams *p, double *scores)
 {
 	const Sorted *s = &t->sorted;
 	double		median = get_median(s);
-	double		unit = get_mad(s, median) * NORMAL_MAD * sp_grubbs_critical((double) s->n, p->alpha);
+	double		unit = get_mad(s, median) * NORMAL_MAD * get_critical(p, s->n);
 	double		least = 0;
 
 	for (size_t i = t->ntaken; i > 0; i--)
