@@ -35,6 +35,23 @@ AS 'MODULE_PATHNAME', 'sp_batch_window';
 COMMENT ON FUNCTION streamproc.isolation_forest(float8[]) IS
 	'isolation forest: 0.5 or less is ordinary, 1 isolated at once';
 
+CREATE FUNCTION streamproc.extended_isolation_forest(features float8[], trees int4 = 100, sample_size int4 = 256, extension int4 = -1,
+	seed int4 = 42)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.extended_isolation_forest(float8[], int4, int4, int4, int4) IS
+	'isolation forest whose cuts go in any direction: 0.5 or less is ordinary, 1 isolated at once';
+
+CREATE FUNCTION streamproc.extended_isolation_forest(VARIADIC features float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.extended_isolation_forest(float8[]) IS
+	'isolation forest whose cuts go in any direction: 0.5 or less is ordinary, 1 isolated at once';
+
 CREATE FUNCTION streamproc.density_forest(features float8[], trees int4 = 100, sample_size int4 = 256, columns int4 = 2, seed int4 = 42)
 RETURNS float8
 LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW

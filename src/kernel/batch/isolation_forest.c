@@ -8,10 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernel/batch/order.h"
+#include "kernel/batch/isolation.h"
 
 #define BLOCK			64		/* points that go through a tree together */
-#define EULER			0.5772156649015329
 
 typedef struct Node
 {
@@ -63,17 +62,6 @@ get_size(int d, int trees, int depth)
 	return (size + 7) / 8 * 8;
 }
 
-/* ceil(log2 psi) */
-static int
-get_depth(size_t psi)
-{
-	int			depth = 0;
-
-	while (((size_t) 1 << depth) < psi)
-		depth++;
-	return depth;
-}
-
 static size_t
 get_psi(const SpIsolationForestParams *params, size_t n)
 {
@@ -83,44 +71,10 @@ get_psi(const SpIsolationForestParams *params, size_t n)
 size_t
 sp_isolation_forest_size(const SpIsolationForestParams *params, size_t n, int d)
 {
-	return get_size(d, params->trees, get_depth(get_psi(params, n)));
-}
-
-/* The mean length of a search for one of c in a binary search tree. */
-static double
-get_mean_length(size_t c)
-{
-	double		n = (double) c;
-
-	if (c <= 2)
-		return c == 2 ? 1 : 0;
-	return 2 * (log(n - 1) + EULER) - 2 * (n - 1) / n;
+	return get_size(d, params->trees, sp_isolation_depth(get_psi(params, n)));
 }
 
 /* ---- training ---- */
-
-/* The units of the columns. */
-static void
-find_units(SpIsolationForest *forest, const SpMatrix *points, SpWork *work)
-{
-	size_t		m = points->n < 65536 ? points->n : 65536;
-	size_t		step = points->n / m;
-	double	   *column = work->allocate(work, m * sizeof(double));
-
-	for (int j = 0; j < forest->d; j++)
-	{
-		SpColumn	c;
-		double		unit;
-
-		for (size_t i = 0; i < m; i++)
-			column[i] = points->x[i * step * (size_t) forest->d + (size_t) j];
-		sp_order_describe_values(column, m, &c);
-		unit = sp_order_unit(&c);
-		get_centers(forest)[j] = c.median;
-		get_units(forest)[j] = unit > DBL_MIN && unit < DBL_MAX ? 1 / unit : 1;
-	}
-	work->release(work, column);
-}
 
 /* A number in its column's units. */
 static inline float
@@ -223,7 +177,7 @@ grow(Growing *g, int32_t *points, int n, int node, int depth)
 		column = choose_column(g, points, n, &min, &max);
 	if (column < 0)
 	{
-		end_path(g, node, depth, depth + get_mean_length((size_t) n));
+		end_path(g, node, depth, depth + sp_isolation_mean_length((size_t) n));
 		return;
 	}
 	at = choose_place(g, min, max);
@@ -280,9 +234,9 @@ sp_isolation_forest_train(SpIsolationForest *forest, const SpIsolationForestPara
 	memset(forest, 0, sp_isolation_forest_size(params, points->n, points->d));
 	forest->d = points->d;
 	forest->trees = params->trees;
-	forest->depth = get_depth(psi);
+	forest->depth = sp_isolation_depth(psi);
 	forest->sample_size = (int32_t) psi;
-	find_units(forest, points, work);
+	sp_isolation_find_units(points, get_centers(forest), get_units(forest), work);
 	for (int t = 0; t < forest->trees; t++)
 	{
 		g.random = sp_random_begin(params->seed, (uint64_t) t);
@@ -357,7 +311,7 @@ sp_isolation_forest_lengths(const SpIsolationForest *forest, const SpMatrix *poi
 {
 	int			d = forest->d;
 	float	   *x = work->allocate(work, BLOCK * (size_t) d * sizeof(float));
-	double		whole = get_mean_length((size_t) forest->sample_size);
+	double		whole = sp_isolation_mean_length((size_t) forest->sample_size);
 	double		unit = (whole > 0 ? 1 / whole : 0) / forest->trees;
 
 	for (size_t first = 0; first < points->n; first += BLOCK)
@@ -395,7 +349,7 @@ sp_isolation_forest_is_sound(const SpIsolationForest *forest, size_t size)
 	if (size < sizeof(SpIsolationForest) || forest->d < 1 || forest->d > SP_BATCH_MAX_COLUMNS ||
 		forest->trees < 1 || forest->trees > SP_ISOLATION_FOREST_MAX_TREES ||
 		forest->sample_size < 1 || forest->sample_size > SP_ISOLATION_FOREST_MAX_SAMPLE ||
-		forest->depth != get_depth((size_t) forest->sample_size) ||
+		forest->depth != sp_isolation_depth((size_t) forest->sample_size) ||
 		size != get_size(forest->d, forest->trees, forest->depth))
 		return false;
 	for (int j = 0; j < forest->d; j++)

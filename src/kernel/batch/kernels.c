@@ -11,6 +11,7 @@
 #include "kernel/batch/covariance.h"
 #include "kernel/batch/dbscan.h"
 #include "kernel/batch/density_forest.h"
+#include "kernel/batch/extended_isolation_forest.h"
 #include "kernel/batch/isolation_forest.h"
 #include "kernel/batch/loda.h"
 #include "kernel/batch/marginal.h"
@@ -25,6 +26,7 @@
 const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_auto_score,
 	&sp_batch_isolation_forest,
+	&sp_batch_extended_isolation_forest,
 	&sp_batch_density_forest,
 	&sp_batch_sample_knn,
 	&sp_batch_dbscan,
