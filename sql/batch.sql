@@ -48,6 +48,11 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE a IS DISTINCT FROM b) AS arrays_
 SELECT count(*) AS rows, count(*) FILTER (WHERE a IS DISTINCT FROM b) AS arrays_and_columns_differ FROM (SELECT
 	streamproc.ecod(ARRAY[x, y, z]) OVER () AS a, streamproc.ecod(x, y, z) OVER () AS b FROM point) s;
 
+SELECT count(*) AS rows, count(*) FILTER (WHERE a IS DISTINCT FROM b) AS arrays_and_columns_differ,
+	count(*) FILTER (WHERE a IS DISTINCT FROM c) > 0 AS cuts_differ FROM (SELECT
+	streamproc.extended_isolation_forest(ARRAY[x, y, z], extension => 2) OVER () AS a, streamproc.extended_isolation_forest(x, y, z) OVER () AS b,
+	streamproc.extended_isolation_forest(ARRAY[x, y, z], extension => 0) OVER () AS c FROM point) s;
+
 -- Clusters: points within eps of one another, from points with at least as many neighbours; the rest is noise.
 WITH RECURSIVE core AS (SELECT p.id, p.x, p.y FROM point p JOIN point q ON (p.x - q.x) ^ 2 + (p.y - q.y) ^ 2 <= 0.15 ^ 2 GROUP BY 1, 2, 3
 	HAVING count(*) >= 4),
@@ -65,7 +70,7 @@ FROM s LEFT JOIN cluster USING (id);
 -- The far points are the highest for every method that takes several columns; without parameters.
 SELECT format('SELECT %L AS method, array_agg(id ORDER BY id) FILTER (WHERE place <= 5) AS highest FROM (SELECT id, row_number() OVER
 	(ORDER BY score DESC, id) AS place FROM (SELECT id, streamproc.%1$I(x, y, z) OVER () AS score FROM point) s) s', name)
-FROM unnest('{auto_score, isolation_forest, density_forest, sample_knn, knn_distance, lof, ecod, copod, hbos, pca_score, mahalanobis,
+FROM unnest('{auto_score, isolation_forest, extended_isolation_forest, density_forest, sample_knn, knn_distance, lof, ecod, copod, hbos, pca_score, mahalanobis,
 	mcd, loda}'::text[]) name \gexec
 
 -- A row with a feature that is NULL, NaN or infinite has no score, and the others' are what they are without it.

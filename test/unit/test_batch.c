@@ -144,11 +144,33 @@ check_outlier(const SpBatchKernel *kernel, const void *params)
 	}
 }
 
+/* More neighbours, a longer season, or larger samples than there are points. */
+static void
+check_large_params(const SpBatchKernel *kernel)
+{
+	for (int p = 0; p < kernel->nparams; p++)
+	{
+		const SpParam *param = &kernel->param_table[p];
+		void	   *params = make_params(kernel);
+
+		if (param->type == SP_PARAM_INT && param->max >= 5)
+		{
+			*(int32_t *) ((char *) params + param->offset) = param->max < 999 ? (int32_t) param->max : 999;
+			for (size_t n = 1; n < 20; n += 6)
+			{
+				if (kernel->conflict == NULL || kernel->conflict(params) == NULL)
+					check_points(kernel, params, make_uniform, n, kernel->max_columns == 1 ? 1 : 2);
+			}
+		}
+		free(params);
+	}
+}
+
 int
 main(void)
 {
-	static const size_t sizes[] = {1, 2, 3, 5, 17, 300};
-	static const int widths[] = {1, 2, 3, 4, 40};
+	static const size_t sizes[] = {1, 2, 3, 5, 17, 64, 150};
+	static const int widths[] = {1, 2, 3, 4, 20};
 
 	for (const SpBatchKernel *const *k = sp_batch_kernels; *k != NULL; k++)
 	{
@@ -156,14 +178,16 @@ main(void)
 
 		for (int kind = 0; kind < (int) (sizeof(kinds) / sizeof(kinds[0])); kind++)
 		{
-			for (int s = 0; s < 6; s++)
+			for (int s = 0; s < 7; s++)
 			{
 				for (int w = 0; w < ((*k)->max_columns == 1 ? 1 : 5); w++)
 					check_points(*k, params, kinds[kind], sizes[s], widths[w]);
 			}
+			check_points(*k, params, kinds[kind], 700, 1);
 		}
 		if ((*k)->max_columns != 1)
 			check_points(*k, params, make_uniform, 60, 166);
+		check_large_params(*k);
 		if (!(*k)->is_series)
 			check_outlier(*k, params);
 		free(params);

@@ -215,7 +215,8 @@ find_candidates(const SpMatrix *sample, double part, int *n, SpRandom *random, S
 		int			here = 0;
 
 		begin(&l, &points, part, work);
-		for (int i = 0; i < STARTS / nsamples; i++)
+		/* where all points are chosen, one start is as good as all */
+		for (int i = 0; i < (part < 1 ? STARTS / nsamples : 1); i++)
 		{
 			start(&l, &found[nfound + here], random);
 			take_steps(&l, &found[nfound + here], 2);
