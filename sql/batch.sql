@@ -67,6 +67,17 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE root IS NOT NULL AND label IS NU
 	count(DISTINCT label) > 10 AS many
 FROM s LEFT JOIN cluster USING (id);
 
+-- Clusters of unlike densities, and one row outside: each cloud is one of them, but for some noise at its edge.
+CREATE TABLE cloud AS SELECT i AS id, i % 3 AS origin, 10 * (i % 3) + (1 + 3 * (i % 3)) * ((hashint4(i) % 1000) / 1000.0 + (hashint4(i + 7777) % 1000) / 1000.0) AS x,
+	30 * (i % 3) + (1 + 3 * (i % 3)) * ((hashint4(-i) % 1000) / 1000.0 + (hashint4(-i - 7777) % 1000) / 1000.0) AS y FROM generate_series(1, 600) i;
+INSERT INTO cloud VALUES (999, NULL, 90, 0);
+WITH s AS (SELECT *, streamproc.hdbscan(ARRAY[x, y], 8, min_cluster_size => 30, scale => 'none') OVER () AS label FROM cloud)
+SELECT origin, count(*) AS rows, count(DISTINCT label) AS clusters, count(label) > 190 AS most, min(label) = (min(id) - 1) AS numbered_by_first
+FROM s GROUP BY origin ORDER BY origin;
+SELECT id, score > 0.9 AS far FROM (SELECT id, streamproc.hdbscan_outlier(x, y) OVER () AS score FROM cloud) s ORDER BY score DESC LIMIT 1;
+SELECT count(*) AS rows, count(*) FILTER (WHERE a IS DISTINCT FROM b) AS differ FROM (SELECT streamproc.hdbscan(x, y) OVER () AS a,
+	streamproc.hdbscan(ARRAY[x, y], 5, 5, 'robust') OVER () AS b FROM cloud) s;
+
 -- The far points are the highest for every method that takes several columns; without parameters.
 SELECT format('SELECT %L AS method, array_agg(id ORDER BY id) FILTER (WHERE place <= 5) AS highest FROM (SELECT id, row_number() OVER
 	(ORDER BY score DESC, id) AS place FROM (SELECT id, streamproc.%1$I(x, y, z) OVER () AS score FROM point) s) s', name)

@@ -92,6 +92,38 @@ AS 'MODULE_PATHNAME', 'sp_batch_window';
 COMMENT ON FUNCTION streamproc.dbscan(float8[], float8, int4, text) IS
 	'the number of the cluster of dense points that a row belongs to; NULL is noise';
 
+CREATE FUNCTION streamproc.hdbscan(features float8[], min_points int4 = 5, min_cluster_size int4 = 0, scale text = 'robust')
+RETURNS int4
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.hdbscan(float8[], int4, int4, text) IS
+	'the number of the cluster, of whatever density, that a row belongs to; NULL is noise';
+
+CREATE FUNCTION streamproc.hdbscan(VARIADIC features float8[])
+RETURNS int4
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.hdbscan(float8[]) IS
+	'the number of the cluster, of whatever density, that a row belongs to; NULL is noise';
+
+CREATE FUNCTION streamproc.hdbscan_outlier(features float8[], min_points int4 = 5, min_cluster_size int4 = 0, scale text = 'robust')
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.hdbscan_outlier(float8[], int4, int4, text) IS
+	'GLOSH: how far a row is from the densest of its cluster in the hierarchy of hdbscan; 0 is within, towards 1 far outside';
+
+CREATE FUNCTION streamproc.hdbscan_outlier(VARIADIC features float8[])
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.hdbscan_outlier(float8[]) IS
+	'GLOSH: how far a row is from the densest of its cluster in the hierarchy of hdbscan; 0 is within, towards 1 far outside';
+
 CREATE FUNCTION streamproc.knn_distance(features float8[], k int4 = 50, aggregate text = 'largest', scale text = 'robust')
 RETURNS float8
 LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW

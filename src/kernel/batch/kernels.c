@@ -12,6 +12,7 @@
 #include "kernel/batch/dbscan.h"
 #include "kernel/batch/density_forest.h"
 #include "kernel/batch/extended_isolation_forest.h"
+#include "kernel/batch/hdbscan.h"
 #include "kernel/batch/isolation_forest.h"
 #include "kernel/batch/loda.h"
 #include "kernel/batch/marginal.h"
@@ -30,6 +31,8 @@ const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_density_forest,
 	&sp_batch_sample_knn,
 	&sp_batch_dbscan,
+	&sp_batch_hdbscan,
+	&sp_batch_hdbscan_outlier,
 	&sp_batch_knn_distance,
 	&sp_batch_lof,
 	&sp_batch_ecod,
