@@ -101,6 +101,7 @@ SCRIPT_PARTS = \
 	src/face/explain.sql \
 	src/face/enforce.sql \
 	src/face/batch.sql \
+	src/face/detect.sql \
 	src/face/lifecycle.sql \
 	src/face/operate.sql \
 	src/face/views.sql

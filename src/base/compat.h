@@ -223,6 +223,20 @@
 #define object_ownercheck(classid, relid, roleid) pg_class_ownercheck((relid), (roleid))
 #endif
 
+/* 18 no longer asks whether a plan runs but once. */
+#if PG_VERSION_NUM >= 180000
+#define sp_compat_executor_run(query) ExecutorRun((query), ForwardScanDirection, 0)
+#else
+#define sp_compat_executor_run(query) ExecutorRun((query), ForwardScanDirection, 0, true)
+#endif
+
+/* 16 renamed what gives a copy of a backend's status, by a number from 1. */
+#if PG_VERSION_NUM >= 160000
+#define sp_compat_backend_status(number) pgstat_get_local_beentry_by_index(number)
+#else
+#define sp_compat_backend_status(number) pgstat_fetch_stat_local_beentry(number)
+#endif
+
 /* Other C libraries give memory back by themselves, or never. */
 #ifdef __GLIBC__
 #include <malloc.h>

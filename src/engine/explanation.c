@@ -7,25 +7,13 @@
 #include <math.h>
 
 #include "base/compat.h"
+#include "base/json.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
-
-/* Append "name": number, null where it isn't one. */
-static void
-append_number(StringInfo buf, const char *name, double x)
-{
-	escape_json(buf, name);
-	appendStringInfoString(buf, ": ");
-	if (isnan(x) || isinf(x))
-		appendStringInfoString(buf, "null");
-	else
-		appendStringInfoString(buf, DatumGetCString(DirectFunctionCall1(float8out,
-																		Float8GetDatum(x))));
-}
 
 /* Append ["name": ], with a comma before all but the first. */
 static void
@@ -63,15 +51,15 @@ append_expected(const SpDetector *d, const SpVerdict *v, StringInfo buf)
 			continue;
 		append_name(buf, feature_name(d, f), !any);
 		appendStringInfoChar(buf, '{');
-		append_number(buf, "value", expected);
+		sp_json_append_number(buf, "value", expected);
 		appendStringInfoString(buf, ", ");
-		append_number(buf, "lower", lower);
+		sp_json_append_number(buf, "lower", lower);
 		appendStringInfoString(buf, ", ");
-		append_number(buf, "upper", upper);
+		sp_json_append_number(buf, "upper", upper);
 		appendStringInfoChar(buf, '}');
 		if (any)
 			appendStringInfoString(&nearest, ", ");
-		append_number(&nearest, feature_name(d, f), isnan(lower) && isnan(upper) ? NAN :
+		sp_json_append_number(&nearest, feature_name(d, f), isnan(lower) && isnan(upper) ? NAN :
 					  v->x[f] < lower ? lower : v->x[f] > upper ? upper : v->x[f]);
 		any = true;
 	}
@@ -99,7 +87,7 @@ append_contributions(const SpDetector *d, const SpVerdict *v, StringInfo buf)
 
 		if (i > 0)
 			appendStringInfoString(buf, ", ");
-		append_number(buf, part->name != NULL ? part->name : feature_name(d, part->feature),
+		sp_json_append_number(buf, part->name != NULL ? part->name : feature_name(d, part->feature),
 					  part->amount);
 	}
 	appendStringInfoChar(buf, '}');
@@ -207,11 +195,11 @@ append_judgement(const SpDetector *d, Oid time_type, const SpVerdict *v, StringI
 	ListCell   *lc;
 
 	appendStringInfoString(buf, ", ");
-	append_number(buf, "score", v->finding.score.score);
+	sp_json_append_number(buf, "score", v->finding.score.score);
 	appendStringInfoString(buf, ", ");
-	append_number(buf, "threshold", v->finding.threshold);
+	sp_json_append_number(buf, "threshold", v->finding.threshold);
 	appendStringInfoString(buf, ", ");
-	append_number(buf, "margin", v->finding.score.score - v->finding.threshold);
+	sp_json_append_number(buf, "margin", v->finding.score.score - v->finding.threshold);
 	appendStringInfo(buf, ", \"is_anomaly\": %s, \"is_alert\": %s",
 					 v->finding.is_anomaly ? "true" : "false",
 					 v->finding.is_anomaly && !v->in_cooldown && !v->muted ? "true" : "false");

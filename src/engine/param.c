@@ -330,6 +330,14 @@ sp_param_read(const SpParamSet *set, Jsonb *given)
 	}
 }
 
+bool
+sp_param_is_given(Jsonb *given, const char *name)
+{
+	JsonbValue	value;
+
+	return getKeyJsonValueFromContainer(&given->root, name, (int) strlen(name), &value) != NULL;
+}
+
 void
 sp_param_refuse_conflict(const SpParamSet *set, Jsonb *given, const char *reason)
 {

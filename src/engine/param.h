@@ -35,6 +35,9 @@ extern void sp_param_add(SpParamSet *set, const SpParam *table, int n, void *to)
  */
 extern void sp_param_read(const SpParamSet *set, Jsonb *given);
 
+/* Is the parameter of that name among those given? */
+extern bool sp_param_is_given(Jsonb *given, const char *name);
+
 /* An error: they don't go together, for that reason. */
 extern void sp_param_refuse_conflict(const SpParamSet *set, Jsonb *given, const char *reason);
 

@@ -26,7 +26,7 @@
 #include "utils/memutils.h"
 #include "windowapi.h"
 
-#include "base/guc.h"
+#include "engine/batch_work.h"
 #include "engine/param.h"
 #include "kernel/batch/kernels.h"
 
@@ -37,15 +37,6 @@ typedef struct Detector
 	void	   *params;
 	bool		has_first;		/* the first feature is an argument of its own */
 } Detector;
-
-/* What a kernel is lent. */
-typedef struct Work
-{
-	SpWork		work;			/* first */
-	MemoryContext context;
-	const SpBatchKernel *kernel;
-	double		allowed;		/* bytes */
-} Work;
 
 /* Of a partition. */
 typedef struct Partition
@@ -65,47 +56,6 @@ typedef struct Reading
 } Reading;
 
 PG_FUNCTION_INFO_V1(sp_batch_window);
-
-/* ---- memory ---- */
-
-static double
-allowed_memory(void)
-{
-	return sp_guc_max_batch_memory * 1024.0;
-}
-
-/* There would be too much of it. */
-static void
-refuse_memory(const SpBatchKernel *kernel, double bytes)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("%s() would take about %.0f MB, and may take %.0f MB", kernel->name,
-					bytes / 1048576, allowed_memory() / 1048576),
-			 errhint("Raise streamproc.max_batch_memory, or detect in partitions.")));
-}
-
-static void *
-allocate(SpWork *work, size_t size)
-{
-	Work	   *w = (Work *) work;
-
-	if (size > w->allowed)
-		refuse_memory(w->kernel, (double) size);
-	return MemoryContextAllocHuge(w->context, Max(size, 1));
-}
-
-static void
-release(SpWork *work, void *memory)
-{
-	pfree(memory);
-}
-
-static void
-check(SpWork *work)
-{
-	CHECK_FOR_INTERRUPTS();
-}
 
 /* ---- parameters ---- */
 
@@ -239,25 +189,11 @@ begin_points(Reading *r, int d)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a row has %d features, and must have 1 to %d", d, SP_BATCH_MAX_COLUMNS)));
-	if (bytes > allowed_memory())
-		refuse_memory(r->detector->kernel, bytes);
+	sp_batch_work_limit(r->detector->kernel->name, bytes);
 	r->points.d = d;
 	r->x = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(double) * r->nrows * d);
 	r->points.x = r->x;
 	r->row_of = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int64) * r->nrows);
-}
-
-/* Take a point's numbers; false: they aren't finite.  Very large ones would have no finite squares. */
-static bool
-limit_numbers(double *x, int d)
-{
-	for (int j = 0; j < d; j++)
-	{
-		if (!isfinite(x[j]))
-			return false;
-		x[j] = Max(Min(x[j], SP_BATCH_MAX), -SP_BATCH_MAX);
-	}
-	return true;
 }
 
 /* The features of a row: an array's, behind the first one where that stands apart. */
@@ -281,7 +217,7 @@ add_point(Reading *r, int64 row, const double *first, Datum value)
 		if (apart)
 			*to = *first;
 		memcpy(to + apart, ARR_DATA_PTR(array), sizeof(double) * (d - apart));
-		if (limit_numbers(to, d))
+		if (sp_batch_work_accept(to, d))
 			r->row_of[r->points.n++] = row;
 	}
 	if ((Pointer) array != DatumGetPointer(value))
@@ -295,7 +231,7 @@ add_value(Reading *r, int64 row, double value)
 	if (r->points.d == 0)
 		begin_points(r, 1);
 	r->x[r->points.n] = value;
-	if (limit_numbers(&r->x[r->points.n], 1))
+	if (sp_batch_work_accept(&r->x[r->points.n], 1))
 		r->row_of[r->points.n++] = row;
 }
 
@@ -342,7 +278,7 @@ read_points(WindowObject window, Reading *r)
 static void
 score_points(const Reading *r, Partition *partition)
 {
-	Work		work = {{allocate, release, check}};
+	SpBatchWork work;
 	double	   *scores;
 
 	partition->scores = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(double) * r->nrows);
@@ -350,16 +286,13 @@ score_points(const Reading *r, Partition *partition)
 		partition->scores[row] = get_float8_nan();
 	if (r->points.n == 0)
 		return;
-	work.context = AllocSetContextCreate(CurrentMemoryContext, "streamproc batch detector",
-										 ALLOCSET_DEFAULT_SIZES);
-	work.kernel = r->detector->kernel;
-	work.allowed = allowed_memory();
+	sp_batch_work_begin(&work, r->detector->kernel->name);
 	scores = r->points.n == r->nrows ? partition->scores :
-		allocate(&work.work, sizeof(double) * r->points.n);
+		work.work.allocate(&work.work, sizeof(double) * r->points.n);
 	r->detector->kernel->score(r->detector->params, &r->points, scores, &work.work);
 	for (size_t i = 0; scores != partition->scores && i < r->points.n; i++)
 		partition->scores[r->row_of[i]] = scores[i];
-	MemoryContextDelete(work.context);
+	sp_batch_work_end(&work);
 }
 
 /* Score a partition, in a memory context that ends with it. */

@@ -37,7 +37,8 @@
 #include "face/clause.h"
 #include "face/clause_check.h"
 
-#define PREFIX "SELECT "
+#define PREFIX			"SELECT "
+#define ORDER_PREFIX	"SELECT ORDER BY "
 
 /* Make errors point into the text that the user wrote. */
 static void
@@ -49,7 +50,7 @@ transpose_position(void *arg)
 	if (position > 0)
 	{
 		errposition(0);
-		internalerrposition(Max(position - (int) strlen(PREFIX), 1));
+		internalerrposition(Max(position - (int) strlen(clause->prefix), 1));
 		internalerrquery(clause->text);
 	}
 	errcontext("parameter \"%s\"", clause->parameter);
@@ -76,7 +77,14 @@ leave_text(ErrorContextCallback *callback)
 static bool
 may_have_name(SpClauseRole role)
 {
-	return role != SP_CLAUSE_VALUE && role != SP_CLAUSE_FILTER && role != SP_CLAUSE_HAVING;
+	return role != SP_CLAUSE_VALUE && role != SP_CLAUSE_FILTER && role != SP_CLAUSE_HAVING &&
+		role != SP_CLAUSE_ONCE_FILTER;
+}
+
+static bool
+is_filter(SpClauseRole role)
+{
+	return role == SP_CLAUSE_FILTER || role == SP_CLAUSE_ONCE_FILTER;
 }
 
 /* The name of a plain column, or NULL. */
@@ -136,6 +144,13 @@ name_clause(SpClause *clause, ResTarget *target)
 							clause->parameter, clause->text),
 					 errhint("Leave out \"AS %s\".", quote_identifier(target->name))));
 		clause->name = pstrdup(clause->parameter);
+	}
+	else if (clause->name == NULL &&
+			 (clause->role == SP_CLAUSE_ONCE_NUMBER || clause->role == SP_CLAUSE_ONCE_KEY))
+	{
+		clause->name = column_name(clause->raw);
+		if (clause->name == NULL)
+			clause->name = clause->text;
 	}
 	else if (clause->name == NULL &&
 			 (clause->role == SP_CLAUSE_KEY || clause->role == SP_CLAUSE_CARRY ||
@@ -261,11 +276,11 @@ analyze_clause(SpClause *clause, const char *sql, Oid source)
 	Query	   *query;
 
 	select->fromClause = make_from_clause(source);
-	if (clause->role == SP_CLAUSE_FILTER)
+	if (is_filter(clause->role))
 		select->whereClause = clause->raw;
 	else
 		select->targetList = list_make1(makeNode(ResTarget));
-	if (clause->role != SP_CLAUSE_FILTER)
+	if (!is_filter(clause->role))
 	{
 		ResTarget  *target = linitial(select->targetList);
 
@@ -276,7 +291,7 @@ analyze_clause(SpClause *clause, const char *sql, Oid source)
 
 	pstate->p_sourcetext = sql;
 	query = analyze(pstate, select, source);
-	if (clause->role == SP_CLAUSE_FILTER)
+	if (is_filter(clause->role))
 		clause->expr = query->jointree->quals;
 	else
 		clause->expr = (Node *) linitial_node(TargetEntry, query->targetList)->expr;
@@ -297,6 +312,7 @@ sp_clause_parse(SpClauseRole role, const char *parameter, const char *text, Oid 
 	ResTarget  *target;
 
 	clause->role = role;
+	clause->prefix = PREFIX;
 	clause->parameter = parameter;
 	clause->text = pstrdup(text);
 
@@ -340,6 +356,7 @@ sp_clause_parse_having(const char *parameter, const char *text, Oid source, List
 	ResTarget  *target;
 
 	clause->role = SP_CLAUSE_HAVING;
+	clause->prefix = PREFIX;
 	clause->parameter = parameter;
 	clause->text = pstrdup(text);
 
@@ -367,6 +384,48 @@ sp_clause_parse_list(SpClauseRole role, const char *parameter, List *texts, Oid 
 		clauses = lappend(clauses, clause);
 	}
 	return clauses;
+}
+
+/* The SortBys of "SELECT ORDER BY text", when there is nothing else. */
+static List *
+parse_order(const SpClause *clause, const char *sql)
+{
+	List	   *statements = raw_parser(sql, RAW_PARSE_DEFAULT);
+	SelectStmt *select = NULL;
+	SelectStmt *bare = makeNode(SelectStmt);
+
+	if (list_length(statements) == 1)
+		select = (SelectStmt *) linitial_node(RawStmt, statements)->stmt;
+	if (select != NULL && IsA(select, SelectStmt))
+		bare->sortClause = select->sortClause;
+	if (select == NULL || !equal(select, bare))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("parameter \"%s\" takes what may follow ORDER BY, not \"%s\"",
+						clause->parameter, clause->text)));
+	return bare->sortClause;
+}
+
+List *
+sp_clause_parse_order(const char *parameter, const char *text, Oid source)
+{
+	SpClause	clause = {SP_CLAUSE_ONCE_ORDER, parameter, pstrdup(text), NULL, ORDER_PREFIX};
+	char	   *sql = psprintf(ORDER_PREFIX "%s", text);
+	ParseState *pstate = make_parsestate(NULL);
+	SelectStmt *select = makeNode(SelectStmt);
+	ErrorContextCallback callback;
+	Query	   *query;
+
+	enter_text(&callback, &clause);
+	select->sortClause = parse_order(&clause, sql);
+	select->fromClause = make_from_clause(source);
+	pstate->p_sourcetext = sql;
+	query = analyze(pstate, select, source);
+	clause.expr = (Node *) query->targetList;
+	sp_clause_check(pstate, &clause, NIL, query->hasAggs);
+	free_parsestate(pstate);
+	leave_text(&callback);
+	return select->sortClause;
 }
 
 void

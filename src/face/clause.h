@@ -20,7 +20,12 @@ typedef enum SpClauseRole
 	SP_CLAUSE_VALUE,			/* a number, without a name */
 	SP_CLAUSE_FEATURE,			/* a number, 'expression AS name', or a column */
 	SP_CLAUSE_FILTER,			/* a boolean, without a name */
-	SP_CLAUSE_HAVING			/* likewise, over keys and aggregates */
+	SP_CLAUSE_HAVING,			/* likewise, over keys and aggregates */
+	/* of a query that runs once, as the caller: they may have subqueries, now() and the like */
+	SP_CLAUSE_ONCE_NUMBER,		/* as a feature; its name may be its text */
+	SP_CLAUSE_ONCE_KEY,			/* as a key, likewise */
+	SP_CLAUSE_ONCE_FILTER,		/* as a filter */
+	SP_CLAUSE_ONCE_ORDER		/* what may follow ORDER BY */
 } SpClauseRole;
 
 typedef struct SpClause
@@ -29,6 +34,7 @@ typedef struct SpClause
 	const char *parameter;		/* which argument of the verb it comes from */
 	char	   *text;
 	char	   *name;
+	const char *prefix;			/* what stands before the text, to parse it */
 	Node	   *raw;			/* parsed */
 	Node	   *expr;			/* analyzed; the source is range table entry 1 */
 	Oid			type;
@@ -48,6 +54,9 @@ extern SpClause *sp_clause_parse_having(const char *parameter, const char *text,
 /* The same as sp_clause_parse() for each string of a list. */
 extern List *sp_clause_parse_list(SpClauseRole role, const char *parameter, List *texts,
 								  Oid source);
+
+/* Parse and check what orders rows of the source; gives SortBys, parsed. */
+extern List *sp_clause_parse_order(const char *parameter, const char *text, Oid source);
 
 /* An error when two have the same name, or one has a name of the list (ends with NULL). */
 extern void sp_clause_check_names(List *clauses, const char *const *reserved);

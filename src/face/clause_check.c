@@ -11,6 +11,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_node.h"
+#include "rewrite/rewriteManip.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -314,12 +315,30 @@ check_rule_type(CheckContext *context, const SpClause *clause)
 		sp_clause_require_name(clause);
 }
 
+/* Of a query that runs once: a value of a row, whatever it is made of. */
+static void
+check_once(CheckContext *context, const SpClause *clause, bool has_aggregates)
+{
+	if (has_aggregates || contain_windowfuncs(clause->expr) || expression_returns_set(clause->expr))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("parameter \"%s\" takes one value of each row, not \"%s\"",
+						clause->parameter, clause->text),
+				 errhint("Aggregates, window functions and functions that return sets can stand in a "
+						 "subquery.")));
+	if (clause->role == SP_CLAUSE_ONCE_NUMBER)
+		check_value_type(context, clause);
+	else if (clause->role == SP_CLAUSE_ONCE_KEY)
+		check_key_type(context, clause);
+}
+
 void
 sp_clause_check(ParseState *pstate, const SpClause *clause, List *keys, bool has_aggregates)
 {
 	CheckContext context = {pstate, clause, keys};
 
-	check_node(clause->expr, &context);
+	if (clause->role < SP_CLAUSE_ONCE_NUMBER)
+		check_node(clause->expr, &context);
 	switch (clause->role)
 	{
 		case SP_CLAUSE_KEY:
@@ -345,6 +364,12 @@ sp_clause_check(ParseState *pstate, const SpClause *clause, List *keys, bool has
 			break;
 		case SP_CLAUSE_FILTER:
 			break;
+		case SP_CLAUSE_ONCE_NUMBER:
+		case SP_CLAUSE_ONCE_KEY:
+		case SP_CLAUSE_ONCE_FILTER:
+		case SP_CLAUSE_ONCE_ORDER:
+			check_once(&context, clause, has_aggregates);
+			return;
 	}
 	if (type_is_collatable(clause->type) && !OidIsValid(clause->collation))
 		ereport(ERROR,

@@ -18,6 +18,10 @@ typedef struct SpBatchKernel
 	bool		is_label;		/* its scores are numbers of groups */
 	bool		is_series;		/* the points' order counts: it is that of time */
 
+	/* where those who published it draw the line: above it is an outlier */
+	bool		has_threshold;
+	double		threshold;
+
 	/* in the order in which functions in SQL take them */
 	int			nparams;
 	const SpParam *param_table;

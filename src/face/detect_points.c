@@ -1,0 +1,304 @@
+/*
+ * detect_points.c
+ *	  Scores the rows of one partition for detect().
+ *
+ * An explanation looks at each feature by itself: how far it is from the partition's median, in
+ * robust deviations, and whether it is beyond Tukey's fences.  What only shows in how features go
+ * together isn't there.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+#include "base/json.h"
+#include "engine/batch_work.h"
+#include "face/detect_points.h"
+#include "kernel/batch/order.h"
+
+#define FENCE			1.5		/* interquartile ranges */
+#define FIRST_ROOM		1024
+#define LABEL_THRESHOLD	0.5
+
+typedef struct Row
+{
+	Oid			tableoid;
+	ItemPointerData tid;
+	bool		has_key;
+	Datum		key;
+	int64		point;			/* -1: it isn't one */
+} Row;
+
+struct SpDetectPoints
+{
+	const SpBatchKernel *kernel;
+	const void *params;
+	double		contamination;
+	List	   *names;
+	int			d;
+	MemoryContext context;		/* of the partition; all below lives there */
+	int64		room;
+	int64		nrows;
+	Row		   *rows;			/* [room] */
+	double	   *x;				/* [room * d] */
+	size_t		n;				/* points */
+	double		key_bytes;
+};
+
+SpDetectPoints *
+sp_detect_points_open(const SpBatchKernel *kernel, const void *params, double contamination,
+					  List *names)
+{
+	SpDetectPoints *p = palloc0(sizeof(SpDetectPoints));
+
+	p->kernel = kernel;
+	p->params = params;
+	p->contamination = contamination;
+	p->names = names;
+	p->d = list_length(names);
+	p->context = AllocSetContextCreate(CurrentMemoryContext, "streamproc detect",
+									   ALLOCSET_DEFAULT_SIZES);
+	return p;
+}
+
+/* Without any rows. */
+static void
+reset(SpDetectPoints *p)
+{
+	MemoryContextReset(p->context);
+	p->rows = NULL;
+	p->x = NULL;
+	p->room = p->nrows = 0;
+	p->n = 0;
+	p->key_bytes = 0;
+}
+
+/* Room for more rows, if all that it takes to score so many is allowed. */
+static void
+grow(SpDetectPoints *p)
+{
+	int64		room = p->room == 0 ? FIRST_ROOM : p->room + p->room / 2;
+
+	sp_batch_work_limit(p->kernel->name, p->key_bytes +
+						(double) room * (sizeof(Row) + sizeof(double) * (p->d + 1)) +
+						p->kernel->memory(p->params, (double) p->nrows, p->d));
+	if (p->room == 0)
+	{
+		p->rows = MemoryContextAllocHuge(p->context, sizeof(Row) * room);
+		p->x = MemoryContextAllocHuge(p->context, sizeof(double) * room * p->d);
+	}
+	else
+	{
+		p->rows = repalloc_huge(p->rows, sizeof(Row) * room);
+		p->x = repalloc_huge(p->x, sizeof(double) * room * p->d);
+	}
+	p->room = room;
+}
+
+void
+sp_detect_points_add(SpDetectPoints *p, const SpDetectRow *row)
+{
+	double	   *x;
+	Row		   *r;
+
+	if (p->nrows == p->room)
+		grow(p);
+	r = &p->rows[p->nrows++];
+	x = p->x + p->n * p->d;
+	r->tableoid = row->tableoid;
+	r->tid = row->tid;
+	r->has_key = row->has_key;
+	r->point = -1;
+	if (row->has_key)
+	{
+		MemoryContext old = MemoryContextSwitchTo(p->context);
+
+		r->key = PointerGetDatum(PG_DETOAST_DATUM_COPY(row->key));
+		p->key_bytes += (double) GetMemoryChunkSpace(DatumGetPointer(r->key));
+		MemoryContextSwitchTo(old);
+	}
+	memcpy(x, row->features, sizeof(double) * p->d);
+	if (row->is_whole && sp_batch_work_accept(x, p->d))
+		r->point = (int64) p->n++;
+}
+
+int64
+sp_detect_points_count(const SpDetectPoints *p)
+{
+	return p->nrows;
+}
+
+/* ---- thresholds ---- */
+
+/* The least one that no more than that part of the scores is above; NaN: there is none. */
+static double
+find_threshold(const SpDetectPoints *p, const double *scores)
+{
+	double	   *copy;
+	double		threshold = get_float8_nan();
+	size_t		n = 0;
+
+	if (p->kernel->is_label)
+		return LABEL_THRESHOLD;
+	if (isnan(p->contamination))
+		return p->kernel->has_threshold ? p->kernel->threshold : threshold;
+	copy = palloc_extended(sizeof(double) * Max(p->n, 1), MCXT_ALLOC_HUGE);
+	for (size_t i = 0; i < p->n; i++)
+	{
+		if (!isnan(scores[i]))
+			copy[n++] = scores[i];
+	}
+	if (n > 0)
+		threshold = sp_order_select(copy, n, n - 1 - (size_t) (p->contamination * (double) n));
+	pfree(copy);
+	return threshold;
+}
+
+/* Of clusters: 1 is noise, 0 in one. */
+static void
+settle_scores(const SpDetectPoints *p, double *scores)
+{
+	for (size_t i = 0; p->kernel->is_label && i < p->n; i++)
+		scores[i] = isnan(scores[i]);
+}
+
+/* ---- explanations ---- */
+
+/* What each feature is like. */
+static SpColumn *
+describe_features(const SpDetectPoints *p)
+{
+	SpMatrix	matrix = {p->x, p->n, p->d};
+	SpColumn   *columns = palloc(sizeof(SpColumn) * p->d);
+	double	   *scratch = palloc_extended(sizeof(double) * p->n, MCXT_ALLOC_HUGE);
+
+	for (int j = 0; j < p->d; j++)
+		sp_order_describe(&matrix, j, scratch, &columns[j]);
+	pfree(scratch);
+	return columns;
+}
+
+/* One feature's part, to each of the lists. */
+static void
+explain_feature(const SpColumn *column, const char *name, double x, StringInfo contributions,
+				StringInfo expected, StringInfo nearest)
+{
+	const char *comma = contributions->len > 0 ? ", " : "";
+	double		unit = sp_order_unit(column);
+	double		lower = column->q1 - FENCE * (column->q3 - column->q1);
+	double		upper = column->q3 + FENCE * (column->q3 - column->q1);
+
+	appendStringInfoString(contributions, comma);
+	sp_json_append_number(contributions, name, unit > 0 ? fabs(x - column->median) / unit : 0);
+	appendStringInfoString(expected, comma);
+	escape_json(expected, name);
+	appendStringInfoString(expected, ": {");
+	sp_json_append_number(expected, "value", column->median);
+	appendStringInfoString(expected, ", ");
+	sp_json_append_number(expected, "lower", lower);
+	appendStringInfoString(expected, ", ");
+	sp_json_append_number(expected, "upper", upper);
+	appendStringInfoChar(expected, '}');
+	appendStringInfoString(nearest, comma);
+	sp_json_append_number(nearest, name, x < lower ? lower : x > upper ? upper : x);
+}
+
+/* In the shape of what online detectors say: engine/explanation.h. */
+static Datum
+explain_point(const SpDetectPoints *p, const SpColumn *columns, const double *x)
+{
+	StringInfoData buf;
+	StringInfoData contributions;
+	StringInfoData expected;
+	StringInfoData nearest;
+	ListCell   *cell;
+
+	initStringInfo(&buf);
+	initStringInfo(&contributions);
+	initStringInfo(&expected);
+	initStringInfo(&nearest);
+	foreach(cell, p->names)
+	{
+		int			j = foreach_current_index(cell);
+
+		explain_feature(&columns[j], lfirst(cell), x[j], &contributions, &expected, &nearest);
+	}
+	appendStringInfo(&buf, "{\"method\": \"%s\", \"contributions\": {%s}, \"expected\": {%s}, "
+					 "\"nearest_normal\": {%s}}", p->kernel->name, contributions.data, expected.data,
+					 nearest.data);
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(buf.data));
+}
+
+/* ---- a partition ---- */
+
+/* Score the points: [n]. */
+static double *
+score_points(const SpDetectPoints *p)
+{
+	SpMatrix	matrix = {p->x, p->n, p->d};
+	double	   *scores = palloc_extended(sizeof(double) * Max(p->n, 1), MCXT_ALLOC_HUGE);
+	SpBatchWork work;
+
+	if (p->n == 0)
+		return scores;
+	sp_batch_work_limit(p->kernel->name, p->key_bytes +
+						(double) p->room * (sizeof(Row) + sizeof(double) * (p->d + 1)) +
+						p->kernel->memory(p->params, (double) p->n, p->d));
+	sp_batch_work_begin(&work, p->kernel->name);
+	p->kernel->score(p->params, &matrix, scores, &work.work);
+	sp_batch_work_end(&work);
+	settle_scores(p, scores);
+	return scores;
+}
+
+/* Show each row, in a memory context of its own. */
+static void
+show_rows(const SpDetectPoints *p, const double *scores, double threshold, SpDetectShow show,
+		  void *arg)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "streamproc row",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = CurrentMemoryContext;
+	SpColumn   *columns = NULL;
+
+	for (int64 i = 0; i < p->nrows; i++)
+	{
+		const Row  *r = &p->rows[i];
+		SpDetected	row = {r->tableoid, r->tid, r->has_key, r->key, get_float8_nan()};
+
+		if (i % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (r->point >= 0)
+			row.score = scores[r->point];
+		row.is_known = !isnan(row.score) && !isnan(threshold);
+		row.is_anomaly = row.is_known && row.score > threshold;
+		if (row.is_anomaly && columns == NULL)
+			columns = describe_features(p);
+		MemoryContextSwitchTo(context);
+		if (row.is_anomaly)
+			row.explanation = explain_point(p, columns, p->x + r->point * p->d);
+		show(arg, &row);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+}
+
+void
+sp_detect_points_show(SpDetectPoints *p, SpDetectShow show, void *arg)
+{
+	MemoryContext old = MemoryContextSwitchTo(p->context);
+	double	   *scores = score_points(p);
+
+	show_rows(p, scores, find_threshold(p, scores), show, arg);
+	MemoryContextSwitchTo(old);
+	reset(p);
+}
