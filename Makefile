@@ -102,6 +102,7 @@ SCRIPT_PARTS = \
 	src/face/enforce.sql \
 	src/face/batch.sql \
 	src/face/detect.sql \
+	src/face/model.sql \
 	src/face/lifecycle.sql \
 	src/face/operate.sql \
 	src/face/views.sql

@@ -14,8 +14,12 @@
 #define SP_COVARIANCE_H
 
 #include "kernel/batch/kernels.h"
+#include "kernel/batch/model.h"
 
 extern const SpBatchKernel sp_batch_mahalanobis;
 extern const SpBatchKernel sp_batch_pca_score;
+
+extern const SpModelKernel sp_model_mahalanobis;
+extern const SpModelKernel sp_model_pca;
 
 #endif

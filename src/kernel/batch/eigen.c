@@ -276,42 +276,60 @@ sp_eigen_covariance(const SpMatrix *points, const bool *chosen, double *means,
 }
 
 double
+sp_eigen_whiten(double *covariance, int d, int *rank, SpWork *work)
+{
+	double	   *values = work->allocate(work, (size_t) d * sizeof(double));
+	double		determinant = 0;
+
+	sp_eigen_symmetric(covariance, d, values, work);
+	for (*rank = 0; *rank < d && values[*rank] > DBL_EPSILON * (double) d * values[0]; ++*rank)
+	{
+		double	   *row = covariance + (size_t) *rank * (size_t) d;
+
+		determinant += log(values[*rank]);
+		for (int k = 0; k < d; k++)
+			row[k] /= sqrt(values[*rank]);
+	}
+	work->release(work, values);
+	return determinant;
+}
+
+double
+sp_eigen_distance(const double *means, const double *rows, int rank, int d, const double *x,
+				  double *centered)
+{
+	double		sum = 0;
+
+	for (int j = 0; j < d; j++)
+		centered[j] = x[j] - means[j];
+	for (int r = 0; r < rank; r++)
+	{
+		const double *row = rows + (size_t) r * (size_t) d;
+		double		projection = 0;
+
+		for (int j = 0; j < d; j++)
+			projection += row[j] * centered[j];
+		sum += projection * projection;
+	}
+	return sum;
+}
+
+double
 sp_eigen_distances(const SpMatrix *points, const double *means, double *covariance,
 				   double *distances, SpWork *work)
 {
 	size_t		d = (size_t) points->d;
-	double	   *values = work->allocate(work, 2 * d * sizeof(double));
-	double	   *centered = values + d;
-	double		determinant = 0;
-	size_t		rank = 0;
+	double	   *centered = work->allocate(work, d * sizeof(double));
+	int			rank;
+	double		determinant = sp_eigen_whiten(covariance, points->d, &rank, work);
 
-	sp_eigen_symmetric(covariance, points->d, values, work);
-	/* rows in units of their own deviation */
-	while (rank < d && values[rank] > DBL_EPSILON * (double) d * values[0])
-	{
-		determinant += log(values[rank]);
-		for (size_t k = 0; k < d; k++)
-			covariance[rank * d + k] /= sqrt(values[rank]);
-		rank++;
-	}
 	for (size_t i = 0; i < points->n; i++)
 	{
-		double		sum = 0;
-
-		for (size_t j = 0; j < d; j++)
-			centered[j] = points->x[i * d + j] - means[j];
-		for (size_t r = 0; r < rank; r++)
-		{
-			double		projection = 0;
-
-			for (size_t j = 0; j < d; j++)
-				projection += covariance[r * d + j] * centered[j];
-			sum += projection * projection;
-		}
-		distances[i] = sum;
+		distances[i] = sp_eigen_distance(means, covariance, rank, points->d, points->x + i * d,
+										 centered);
 		if (i % BLOCK == 0 || d > 64)
 			work->check(work);
 	}
-	work->release(work, values);
+	work->release(work, centered);
 	return determinant;
 }

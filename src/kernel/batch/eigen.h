@@ -19,10 +19,18 @@ extern void sp_eigen_covariance(const SpMatrix *points, const bool *chosen, doub
 								double *covariance, SpWork *work);
 
 /*
- * The squared Mahalanobis distances of points: by eigenvectors, of which those with hardly any
- * variance (sp_eigen_symmetric()'s rounding) are left out, as a pseudo-inverse does.  covariance
- * is used up.  Returns the logarithm of the determinant, without those.
+ * Make of a covariance rows, as many as its rank, on which what is projected has variance 1: the
+ * eigenvectors in units of their deviation.  Those with hardly any variance
+ * (sp_eigen_symmetric()'s rounding) are left out, as a pseudo-inverse does.  Returns the logarithm
+ * of the determinant, without those.
  */
+extern double sp_eigen_whiten(double *covariance, int d, int *rank, SpWork *work);
+
+/* The squared Mahalanobis distance of a point; centered: room for d numbers, x - means then. */
+extern double sp_eigen_distance(const double *means, const double *rows, int rank, int d,
+								const double *x, double *centered);
+
+/* Those of points, by a covariance that is used up; the determinant of sp_eigen_whiten(). */
 extern double sp_eigen_distances(const SpMatrix *points, const double *means, double *covariance,
 								 double *distances, SpWork *work);
 

@@ -343,6 +343,73 @@ sp_isolation_forest_score(const SpIsolationForest *forest, const SpMatrix *point
 		scores[i] = exp2(-scores[i]);
 }
 
+/* A step down in tree number k of those at nodes. */
+#define STEP(k, i) \
+	i = 2 * i + 1 + (x[nodes[k * size + i].column] >= nodes[k * size + i].at)
+#define LEAF(k, i)	((const float *) (nodes + k * size + first))[i - first]
+
+/*
+ * The lengths of a point's paths in eight trees, added in the trees' order; a tree takes as much
+ * room as so many nodes.
+ */
+static inline float
+descend_eight(const Node *nodes, int size, int depth, const float *x, float sum)
+{
+	int			first = (1 << depth) - 1;
+	int			a = 0,
+				b = 0,
+				c = 0,
+				d = 0,
+				e = 0,
+				f = 0,
+				g = 0,
+				h = 0;
+
+	for (int level = 0; level < depth; level++)
+	{
+		STEP(0, a);
+		STEP(1, b);
+		STEP(2, c);
+		STEP(3, d);
+		STEP(4, e);
+		STEP(5, f);
+		STEP(6, g);
+		STEP(7, h);
+	}
+	sum += LEAF(0, a);
+	sum += LEAF(1, b);
+	sum += LEAF(2, c);
+	sum += LEAF(3, d);
+	sum += LEAF(4, e);
+	sum += LEAF(5, f);
+	sum += LEAF(6, g);
+	return sum + LEAF(7, h);
+}
+
+void
+sp_isolation_forest_convert(const SpIsolationForest *forest, const double *x, float *converted)
+{
+	for (int j = 0; j < forest->d; j++)
+		converted[j] = convert(x[j], get_centers(forest)[j], get_units(forest)[j]);
+}
+
+double
+sp_isolation_forest_score_converted(const SpIsolationForest *forest, const float *x)
+{
+	double		whole = get_mean_length((size_t) forest->sample_size);
+	double		unit = (whole > 0 ? 1 / whole : 0) / forest->trees;
+	size_t		size = get_tree_size(forest->depth);
+	float		sum = 0;
+	int			t = 0;
+
+	/* trees of one leaf are no multiple of a node */
+	for (; t + 8 <= forest->trees && size % sizeof(Node) == 0; t += 8)
+		sum = descend_eight(get_nodes(forest, t), (int) (size / sizeof(Node)), forest->depth, x, sum);
+	for (; t < forest->trees; t++)
+		sum += get_leaves(forest, t)[descend(get_nodes(forest, t), forest->depth, x)];
+	return exp2(-(sum * unit));
+}
+
 bool
 sp_isolation_forest_is_sound(const SpIsolationForest *forest, size_t size)
 {
@@ -376,7 +443,7 @@ sp_isolation_forest_is_sound(const SpIsolationForest *forest, size_t size)
 
 /* ---- the kernel ---- */
 
-static const SpParam param_table[] = {
+const SpParam sp_isolation_forest_param_table[] = {
 	{"trees", SP_PARAM_INT, offsetof(SpIsolationForestParams, trees), 100, 1,
 	SP_ISOLATION_FOREST_MAX_TREES, "trees", NULL, NULL},
 	{"sample_size", SP_PARAM_INT, offsetof(SpIsolationForestParams, sample_size), 256, 1,
@@ -409,8 +476,8 @@ const SpBatchKernel sp_batch_isolation_forest = {
 	.name = "isolation_forest",
 	.summary = "how few cuts by chance isolate a point; 0.5 or less is ordinary, 1 isolated at once",
 	.reference = "F. T. Liu, K. M. Ting, Z.-H. Zhou, Isolation forest, ICDM 2008",
-	.nparams = sizeof(param_table) / sizeof(param_table[0]),
-	.param_table = param_table,
+	.nparams = SP_ISOLATION_FOREST_NPARAMS,
+	.param_table = sp_isolation_forest_param_table,
 	.params_size = sizeof(SpIsolationForestParams),
 	.memory = estimate_memory,
 	.score = score_all

@@ -33,6 +33,9 @@ typedef struct SpIsolationForestParams
 	int32_t		seed;
 } SpIsolationForestParams;
 
+#define SP_ISOLATION_FOREST_NPARAMS	3
+extern const SpParam sp_isolation_forest_param_table[SP_ISOLATION_FOREST_NPARAMS];
+
 /* Behind it: double center[d], unit[d]; then for each tree its nodes and its leaves. */
 typedef struct SpIsolationForest
 {
@@ -57,6 +60,11 @@ extern void sp_isolation_forest_lengths(const SpIsolationForest *forest, const S
 /* The scores. */
 extern void sp_isolation_forest_score(const SpIsolationForest *forest, const SpMatrix *points,
 									  double *scores, SpWork *work);
+
+/* A single point's score, of the d floats that its numbers are here. */
+extern void sp_isolation_forest_convert(const SpIsolationForest *forest, const double *x,
+										float *converted);
+extern double sp_isolation_forest_score_converted(const SpIsolationForest *forest, const float *x);
 
 /* Could training have led to this, of so many bytes?  Whatever it says yes to is safe to score with. */
 extern bool sp_isolation_forest_is_sound(const SpIsolationForest *forest, size_t size);

@@ -13,7 +13,9 @@
 #define SP_LODA_H
 
 #include "kernel/batch/kernels.h"
+#include "kernel/batch/model.h"
 
 extern const SpBatchKernel sp_batch_loda;
+extern const SpModelKernel sp_model_loda;
 
 #endif

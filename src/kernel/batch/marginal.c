@@ -118,30 +118,69 @@ typedef struct HbosParams
 	int32_t		bins;
 } HbosParams;
 
-/* The bins of a column.  A constant one has a width of 1, as numpy's histograms have. */
+/*
+ * The bins of a column, a body's part of it; behind it: double amounts[bins].  A constant column
+ * has a width of 1, as numpy's histograms have.
+ */
 typedef struct Bins
 {
 	double		min;
+	double		max;
 	double		width;			/* of one */
-	double		unit;			/* bins in 1 */
-	int			n;
+	double		outside;		/* what a bin without points adds */
 } Bins;
+
+static inline double *
+get_amounts(const Bins *b)
+{
+	return (double *) (b + 1);
+}
+
+static size_t
+get_bins_size(int n)
+{
+	return sizeof(Bins) + (size_t) n * sizeof(double);
+}
 
 /*
  * The bin of a value: the one between whose edges it is, the last one with both of its edges.
  * Rounding may have put it beyond an edge.
  */
 static inline int
-find_bin(const Bins *b, double x)
+find_bin(const Bins *b, int n, double unit, double x)
 {
-	int			bin = (int) ((x - b->min) * b->unit);
+	double		at = (x - b->min) * unit;
+	int			bin = !(at > 0) ? 0 : at > n - 1 ? n - 1 : (int) at;
 
-	bin = bin < 0 ? 0 : bin > b->n - 1 ? b->n - 1 : bin;
 	if (bin > 0 && x < b->min + bin * b->width)
 		bin--;
-	else if (bin < b->n - 1 && x >= b->min + (bin + 1) * b->width)
+	else if (bin < n - 1 && x >= b->min + (bin + 1) * b->width)
 		bin++;
 	return bin;
+}
+
+/* Count a column's values in n bins. */
+static void
+describe_bins(const SpMatrix *points, size_t j, int n, double alpha, Bins *b)
+{
+	size_t		d = (size_t) points->d;
+	double	   *amounts = get_amounts(b);
+	double		unit;
+	SpColumn	c;
+
+	sp_order_describe(points, (int) j, NULL, &c);
+	b->width = (c.max - c.min) / n;
+	b->min = b->width > DBL_MIN ? c.min : c.min - 0.5;
+	b->max = b->width > DBL_MIN ? c.max : c.max + 0.5;
+	if (!(b->width > DBL_MIN))
+		b->width = 1.0 / n;
+	unit = 1 / b->width;
+	memset(amounts, 0, (size_t) n * sizeof(double));
+	for (size_t i = 0; i < points->n; i++)
+		amounts[find_bin(b, n, unit, points->x[i * d + j])]++;
+	for (int i = 0; i < n; i++)
+		amounts[i] = -log2(amounts[i] / ((double) points->n * b->width) + alpha);
+	b->outside = -log2(alpha);
 }
 
 static void
@@ -149,30 +188,100 @@ score_hbos(const void *params, const SpMatrix *points, double *scores, SpWork *w
 {
 	const HbosParams *p = params;
 	size_t		d = (size_t) points->d;
-	double	   *amounts = work->allocate(work, (size_t) p->bins * sizeof(double));
+	Bins	   *b = work->allocate(work, get_bins_size(p->bins));
 
 	memset(scores, 0, points->n * sizeof(double));
 	for (size_t j = 0; j < d; j++)
 	{
-		Bins		bins = {.n = p->bins};
-		SpColumn	c;
+		double		unit;
 
-		sp_order_describe(points, (int) j, NULL, &c);
-		bins.width = (c.max - c.min) / bins.n;
-		bins.min = bins.width > DBL_MIN ? c.min : c.min - 0.5;
-		if (!(bins.width > DBL_MIN))
-			bins.width = 1.0 / bins.n;
-		bins.unit = 1 / bins.width;
-		memset(amounts, 0, (size_t) bins.n * sizeof(double));
+		describe_bins(points, j, p->bins, p->alpha, b);
+		unit = 1 / b->width;
 		for (size_t i = 0; i < points->n; i++)
-			amounts[find_bin(&bins, points->x[i * d + j])]++;
-		for (int b = 0; b < bins.n; b++)
-			amounts[b] = -log2(amounts[b] / ((double) points->n * bins.width) + p->alpha);
-		for (size_t i = 0; i < points->n; i++)
-			scores[i] += amounts[find_bin(&bins, points->x[i * d + j])];
+			scores[i] += get_amounts(b)[find_bin(b, p->bins, unit, points->x[i * d + j])];
 		work->check(work);
 	}
-	work->release(work, amounts);
+	work->release(work, b);
+}
+
+/* ---- hbos as a model ---- */
+
+/* The bins of column j in a body. */
+static inline Bins *
+get_column(const void *body, int bins, int j)
+{
+	return (Bins *) ((char *) body + get_bins_size(bins) * (size_t) j);
+}
+
+static void *
+train_hbos(const void *params, const SpGather *gather, SpWork *work, size_t *size)
+{
+	const HbosParams *p = params;
+	SpMatrix	points = sp_gather_points(gather);
+	void	   *body;
+
+	*size = get_bins_size(p->bins) * (size_t) points.d;
+	body = work->allocate(work, *size);
+	for (int j = 0; j < points.d; j++)
+	{
+		describe_bins(&points, (size_t) j, p->bins, p->alpha, get_column(body, p->bins, j));
+		work->check(work);
+	}
+	return body;
+}
+
+static bool
+is_hbos_sound(const SpModelView *model)
+{
+	const HbosParams *p = model->params;
+
+	if (model->size != get_bins_size(p->bins) * (size_t) model->d)
+		return false;
+	for (int j = 0; j < model->d; j++)
+	{
+		const Bins *b = get_column(model->body, p->bins, j);
+
+		if (!isfinite(b->min) || !isfinite(b->max) || !(b->max >= b->min) ||
+			!isfinite(b->width) || !(b->width > 0) || !isfinite(b->outside))
+			return false;
+		for (int i = 0; i < p->bins; i++)
+		{
+			if (!isfinite(get_amounts(b)[i]))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* What a feature adds.  Beyond the ends the first and the last bin reach half a bin farther. */
+static inline double
+rate_feature(const Bins *b, int bins, double x)
+{
+	if (x < b->min - b->width / 2 || x > b->max + b->width / 2)
+		return b->outside;
+	return get_amounts(b)[find_bin(b, bins, 1 / b->width, x)];
+}
+
+static double
+score_point_hbos(const SpModelView *model, const double *x, double *scratch)
+{
+	const HbosParams *p = model->params;
+	double		score = 0;
+
+	(void) scratch;
+	for (int j = 0; j < model->d; j++)
+		score += rate_feature(get_column(model->body, p->bins, j), p->bins, x[j]);
+	return score;
+}
+
+static void
+explain_hbos(const SpModelView *model, const double *x, double *parts, double *scratch)
+{
+	const HbosParams *p = model->params;
+
+	(void) scratch;
+	for (int j = 0; j < model->d; j++)
+		parts[j] = rate_feature(get_column(model->body, p->bins, j), p->bins, x[j]);
 }
 
 /* ---- the kernels ---- */
@@ -195,8 +304,7 @@ static double
 estimate_hbos(const void *params, double n, int d)
 {
 	(void) n;
-	(void) d;
-	return ((const HbosParams *) params)->bins * sizeof(double);
+	return d * (double) get_bins_size(((const HbosParams *) params)->bins);
 }
 
 const SpBatchKernel sp_batch_ecod = {
@@ -224,4 +332,18 @@ const SpBatchKernel sp_batch_hbos = {
 	.params_size = sizeof(HbosParams),
 	.memory = estimate_hbos,
 	.score = score_hbos
+};
+
+const SpModelKernel sp_model_hbos = {
+	.number = 2,
+	.name = "hbos",
+	.nparams = sizeof(hbos_table) / sizeof(hbos_table[0]),
+	.param_table = hbos_table,
+	.params_size = sizeof(HbosParams),
+	.gathers = SP_GATHER_ALL,
+	.memory = estimate_hbos,
+	.train = train_hbos,
+	.is_sound = is_hbos_sound,
+	.score = score_point_hbos,
+	.explain = explain_hbos
 };

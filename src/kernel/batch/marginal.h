@@ -18,9 +18,12 @@
 #define SP_MARGINAL_H
 
 #include "kernel/batch/kernels.h"
+#include "kernel/batch/model.h"
 
 extern const SpBatchKernel sp_batch_ecod;
 extern const SpBatchKernel sp_batch_copod;
 extern const SpBatchKernel sp_batch_hbos;
+
+extern const SpModelKernel sp_model_hbos;
 
 #endif

@@ -16,6 +16,7 @@
 #include "kernel/batch/distribution.h"
 #include "kernel/batch/eigen.h"
 #include "kernel/batch/order.h"
+#include "kernel/batch/whiten_model.h"
 
 #define STARTS		500			/* in all samples together */
 #define SAMPLE		300			/* points of one */
@@ -238,13 +239,12 @@ find_candidates(const SpMatrix *sample, double part, int *n, SpRandom *random, S
 	return best;
 }
 
-/* The squared distances by the mean and covariance of all that are no outliers by these. */
+/* Mean and covariance of all that are no outliers by those given. */
 static void
-reweight(Looking *l, const double *means, double *scores)
+reweight(Looking *l, const double *means, double *final)
 {
 	size_t		n = l->points.n;
 	int			d = l->points.d;
-	double	   *final = l->work->allocate(l->work, get_size(d));
 	double		correction;
 	double		limit;
 
@@ -255,18 +255,17 @@ reweight(Looking *l, const double *means, double *scores)
 	for (size_t i = 0; i < n; i++)
 		l->chosen[i] = l->distances[i] < limit || !(correction > 0);
 	sp_eigen_covariance(&l->points, l->chosen, final, final + d, l->work);
-	(void) measure(l, final);
-	memcpy(scores, l->distances, n * sizeof(double));
-	l->work->release(l->work, final);
 }
 
-static void
-score(const void *params, const SpMatrix *points, double *scores, SpWork *work)
+/* Mean and covariance, to be released. */
+static double *
+find_covariance(const void *params, const SpMatrix *points, SpWork *work)
 {
 	SpRandom	random = sp_random_begin(((const Params *) params)->seed, 0);
 	double		part = fmin(1, ((double) points->n + points->d + 1) / (2 * (double) points->n));
 	SpMatrix	sample = take_sample(points, points->n < SAMPLE * SAMPLES ? points->n :
 									 SAMPLE * SAMPLES, &random, work);
+	double	   *final = work->allocate(work, get_size(points->d));
 	int			n;
 	Solution   *candidates = find_candidates(&sample, part, &n, &random, work);
 	Solution   *best = make_solutions(1, points->d, work);
@@ -281,8 +280,27 @@ score(const void *params, const SpMatrix *points, double *scores, SpWork *work)
 		keep(best, &nbest, 1);
 	}
 	take_steps(&l, &best[0], MAX_STEPS);
-	reweight(&l, best[0].means, scores);
+	reweight(&l, best[0].means, final);
 	end(&l);
+	return final;
+}
+
+static void
+score(const void *params, const SpMatrix *points, double *scores, SpWork *work)
+{
+	double	   *means = find_covariance(params, points, work);
+
+	(void) sp_eigen_distances(points, means, means + points->d, scores, work);
+	work->release(work, means);
+}
+
+static void *
+train(const void *params, const SpGather *gather, SpWork *work, size_t *size)
+{
+	SpMatrix	points = sp_gather_points(gather);
+	double	   *means = find_covariance(params, &points, work);
+
+	return sp_whiten_model_make(means, means + points.d, points.d, work, size);
 }
 
 /* ---- the kernel ---- */
@@ -309,4 +327,18 @@ const SpBatchKernel sp_batch_mcd = {
 	.params_size = sizeof(Params),
 	.memory = estimate_memory,
 	.score = score
+};
+
+const SpModelKernel sp_model_mcd = {
+	.number = 6,
+	.name = "mcd",
+	.nparams = sizeof(param_table) / sizeof(param_table[0]),
+	.param_table = param_table,
+	.params_size = sizeof(Params),
+	.gathers = SP_GATHER_ALL,
+	.memory = estimate_memory,
+	.train = train,
+	.is_sound = sp_whiten_model_is_sound,
+	.score = sp_whiten_model_score,
+	.explain = sp_whiten_model_explain
 };

@@ -15,7 +15,9 @@
 #define SP_MCD_H
 
 #include "kernel/batch/kernels.h"
+#include "kernel/batch/model.h"
 
 extern const SpBatchKernel sp_batch_mcd;
+extern const SpModelKernel sp_model_mcd;
 
 #endif

@@ -9,15 +9,11 @@
 
 #include "kernel/batch/order.h"
 
-/* Larger ones would have squares that are infinite. */
-#define MAX_SCALED	SP_BATCH_MAX
-
 const char *const sp_scale_names[] = {"robust", "zscore", "minmax", "none", NULL};
 
-/* Where a column's 0 is and what its 1 is. */
-static void
-find_scale(SpScale scale, const SpMatrix *points, int j, double *scratch, double *center,
-		   double *unit)
+void
+sp_scale_find(SpScale scale, const SpMatrix *points, int j, double *scratch, double *center,
+			  double *unit)
 {
 	SpColumn	c;
 
@@ -26,12 +22,6 @@ find_scale(SpScale scale, const SpMatrix *points, int j, double *scratch, double
 	*unit = scale == SP_SCALE_ROBUST ? sp_order_unit(&c) :
 		scale == SP_SCALE_ZSCORE ? c.deviation : c.max - c.min;
 	*unit = c.min == c.max ? 0 : *unit > DBL_MIN && *unit < DBL_MAX ? 1 / *unit : 1;
-}
-
-static inline double
-limit(double x)
-{
-	return x > MAX_SCALED ? MAX_SCALED : x < -MAX_SCALED ? -MAX_SCALED : x;
 }
 
 double *
@@ -44,7 +34,7 @@ sp_scale_points(SpScale scale, const SpMatrix *points, SpWork *work)
 	if (scale == SP_SCALE_NONE)
 	{
 		for (size_t i = 0; i < points->n * d; i++)
-			scaled[i] = limit(points->x[i]);
+			scaled[i] = sp_scale_limit(points->x[i]);
 		return scaled;
 	}
 	scratch = work->allocate(work, points->n * sizeof(double));
@@ -53,9 +43,9 @@ sp_scale_points(SpScale scale, const SpMatrix *points, SpWork *work)
 		double		center;
 		double		unit;
 
-		find_scale(scale, points, (int) j, scratch, &center, &unit);
+		sp_scale_find(scale, points, (int) j, scratch, &center, &unit);
 		for (size_t i = 0; i < points->n; i++)
-			scaled[i * d + j] = limit((points->x[i * d + j] - center) * unit);
+			scaled[i * d + j] = sp_scale_limit((points->x[i * d + j] - center) * unit);
 		work->check(work);
 	}
 	work->release(work, scratch);

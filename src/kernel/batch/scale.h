@@ -24,6 +24,17 @@ typedef enum SpScale
 
 extern const char *const sp_scale_names[];	/* NULL at the end */
 
+/* Where column j's 0 is, and 1 over what its 1 is; scratch: room for n numbers, of robust. */
+extern void sp_scale_find(SpScale scale, const SpMatrix *points, int j, double *scratch,
+						  double *center, double *unit);
+
+/* A number on a scale: larger ones would have squares that are infinite. */
+static inline double
+sp_scale_limit(double x)
+{
+	return x > SP_BATCH_MAX ? SP_BATCH_MAX : x < -SP_BATCH_MAX ? -SP_BATCH_MAX : x;
+}
+
 /* The points on a scale, [n * d]; finite.  To be released. */
 extern double *sp_scale_points(SpScale scale, const SpMatrix *points, SpWork *work);
 
