@@ -37,7 +37,7 @@
 #include "catalog/table.h"
 
 #define PAGE_MAGIC		0x53505047	/* "SPPG" */
-#define PAGE_VERSION	2
+#define PAGE_VERSION	3
 #define PART_SIZE		4000
 
 typedef struct SpPageHeader

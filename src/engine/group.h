@@ -83,6 +83,7 @@ struct SpPage
 	int64		latest;			/* the time behind all on it (dedup.c); or the sequence of the
 								 * first on it (bucket_page.c) */
 	SpBucket   *bucket;			/* whose own it is; NULL: nobody's */
+	struct SpPageImage *image;	/* some of its groups, kept for the checkpoint at work; NULL: none */
 };
 
 /*
@@ -102,15 +103,28 @@ struct SpPage
 	(((page)->used >> (i)) & 1 ? \
 	 (SpGroup *) ((page)->groups + (Size) (i) * (set)->group_size) : NULL)
 
-/* A page as it was when a checkpoint began, kept because it has changed since. */
+/* A group as it was when a checkpoint began, in its durable form. */
+typedef struct SpGroupImage
+{
+	struct SpGroupImage *next;	/* of the same page */
+	int16		page_slot;
+	int32		size;
+	char		data[FLEXIBLE_ARRAY_MEMBER];
+} SpGroupImage;
+
+/* A page as it was when a checkpoint began, kept because it has changed since: all or in part. */
 typedef struct SpPageImage
 {
 	slist_node	node;
 	int32		page;
+	/* in part (the page's image is this one) */
+	uint64		kept;			/* bits: groups that may have changed; the others are as they were */
+	SpGroupImage *groups;
+	/* all of it */
+	uint8		marks;			/* of the page */
 	Size		size;			/* 0: there was nothing on it */
 	int64		spilled_at;		/* SP_NOT_SPILLED: it is here */
-	uint8		marks;			/* of the page */
-	char		data[FLEXIBLE_ARRAY_MEMBER];
+	char	   *data;
 } SpPageImage;
 
 /* Durable form of a group's value, by the object. */
@@ -171,6 +185,7 @@ typedef struct SpGroups
 	int			nsaving;
 	int			nsaved;
 	slist_head	images;
+	MemoryContext image_context;	/* images in part; NULL: there was none yet */
 
 	/* memory: see spill.c */
 	dlist_node	node;			/* among all sets of groups */
@@ -263,10 +278,11 @@ extern uint64 sp_group_count(const SpGroups *groups);
 /*
  * Whoever changes a group, be it only a flag that is part of its durable form, calls
  * sp_group_changing() before and sp_group_changed() after: a checkpoint may still have to
- * write it as it is.  A group that sp_group_find() or sp_group_add() has just returned is
- * ready to be changed.
+ * write it as it is; what is done to all of a page needs sp_group_keep().  A group that
+ * sp_group_find() or sp_group_add() has just returned is ready to be changed.
  */
 extern void sp_group_keep(SpGroups *groups, SpPage *page);
+extern void sp_group_keep_one(SpGroups *groups, SpGroup *group);
 extern void sp_group_changed(SpGroups *groups, SpGroup *group);
 
 static inline void
@@ -274,8 +290,8 @@ sp_group_changing(SpGroups *groups, SpGroup *group)
 {
 	SpPage	   *page = groups->pages[group->page];
 
-	if (unlikely(page->dirty != groups->epoch && page->dirty != 0))
-		sp_group_keep(groups, page);
+	if (unlikely(page->dirty == groups->epoch ? page->image != NULL : page->dirty != 0))
+		sp_group_keep_one(groups, group);
 }
 
 /* Parts of group.c and group_page.c that the other one needs. */

@@ -3,7 +3,8 @@
  *	  Pages of groups: which are dirty, how a checkpoint writes them, how they come back.
  *
  * Durable form of a page: uint16 count, uint16 marks (SP_PAGE_*), then for each group
- *	uint64 sequence, int64 start, int32 revision, uint8 flags, tid,
+ *	uint8 flags, uint8 what follows: how many bytes of the sequence less 1, and HAS_*;
+ *	the sequence, the lowest byte first; int64 start, int32 revision, tid, each if it has one;
  *	per key: uint8 null, then uint32 length and bytes; then the object's value.
  *
  * A page that is out of memory gets new marks all the same.  What the file has is the page as
@@ -12,8 +13,10 @@
  * Changing a group marks its page dirty, and a checkpoint writes the dirty pages, so that
  * its cost follows what has changed.  It does so while rows keep coming, and yet writes what
  * was there when it began: then the epoch changes, and a page that is dirty of an earlier
- * epoch is still to be saved.  It is saved when its turn comes, or an image of it is kept
- * just before it changes; either way it is clean, or dirty of the new epoch, thereafter.
+ * epoch is still to be saved.  It is saved when its turn comes.  What changes before that is
+ * kept as it was: mostly a group, and when groups come or go the whole page.  A page some of
+ * whose groups are kept is still to be saved, of all groups as they were, though it may be dirty
+ * of the new epoch; one that is kept as a whole is clean, or dirty of the new epoch.
  */
 #include "engine/internal.h"
 
@@ -23,7 +26,37 @@
 #include "utils/datum.h"
 #include "utils/memutils.h"
 
-#define INITIAL_DIRTY 64
+#define INITIAL_DIRTY	64
+#define BUFFER_KEPT		(1024 * 1024)	/* bytes */
+
+#define HEAD_SIZE		(2 + sizeof(uint64) + sizeof(int64) + sizeof(int32) + sizeof(ItemPointerData))
+#define HAS_SEQUENCE	0x07	/* bytes of it, less 1 */
+#define HAS_START		0x08
+#define HAS_REVISION	0x10
+#define HAS_TID			0x20
+#define HAS_ALL			0x3f
+
+/* For the bytes of a page, one at a time. */
+static StringInfo
+take_buffer(void)
+{
+	static StringInfoData buf = {NULL};
+
+	if (buf.data != NULL && buf.maxlen > BUFFER_KEPT)
+	{
+		pfree(buf.data);
+		buf.data = NULL;
+	}
+	if (buf.data == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		initStringInfo(&buf);
+		MemoryContextSwitchTo(old);
+	}
+	resetStringInfo(&buf);
+	return &buf;
+}
 
 /* Append a key. */
 void
@@ -44,18 +77,53 @@ sp_group_write_key(StringInfo buf, const SpKeyColumn *key, Datum value, bool isn
 	appendBinaryStringInfo(buf, DatumGetPointer(value), size);
 }
 
+/* What of a group is written before its keys; returns the end. */
+static char *
+write_head(const SpGroup *group, char *to)
+{
+	uint8	   *has = (uint8 *) to + 1;
+	uint64		sequence = group->sequence;
+	int			n = 0;
+
+	*to = (char) (group->flags & ~(SP_GROUP_TOUCHED | SP_GROUP_UNHASHED));
+	*has = 0;
+	to += 2;
+	do
+	{
+		*to++ = (char) (sequence & 0xff);
+		sequence >>= 8;
+		n++;
+	} while (sequence != 0);
+	*has = (uint8) (n - 1);
+	if (group->start != 0)
+	{
+		*has |= HAS_START;
+		memcpy(to, &group->start, sizeof(int64));
+		to += sizeof(int64);
+	}
+	if (group->revision != 0)
+	{
+		*has |= HAS_REVISION;
+		memcpy(to, &group->revision, sizeof(int32));
+		to += sizeof(int32);
+	}
+	if (ItemPointerIsValid(&group->tid))
+	{
+		*has |= HAS_TID;
+		memcpy(to, &group->tid, sizeof(ItemPointerData));
+		to += sizeof(ItemPointerData);
+	}
+	return to;
+}
+
 /* Append one group. */
 static void
 write_group(SpGroups *groups, SpGroup *group, SpValueWrite write, void *arg, StringInfo buf)
 {
-	uint8		flags = group->flags & ~(SP_GROUP_TOUCHED | SP_GROUP_UNHASHED);
+	char		head[HEAD_SIZE];
 	int			k;
 
-	appendBinaryStringInfo(buf, (char *) &group->sequence, sizeof(uint64));
-	appendBinaryStringInfo(buf, (char *) &group->start, sizeof(int64));
-	appendBinaryStringInfo(buf, (char *) &group->revision, sizeof(int32));
-	appendBinaryStringInfo(buf, (char *) &flags, 1);
-	appendBinaryStringInfo(buf, (char *) &group->tid, sizeof(ItemPointerData));
+	appendBinaryStringInfo(buf, head, (int) (write_head(group, head) - head));
 	for (k = 0; k < groups->nkeys; k++)
 		sp_group_write_key(buf, &groups->keys[k], sp_group_keys(groups, group)[k],
 						   sp_group_nulls(groups, group)[k]);
@@ -89,7 +157,7 @@ take_marks(SpGroup *group, uint8 marks)
 		group->flags &= ~SP_GROUP_WRITTEN;
 	else if (marks & SP_PAGE_REVISED)
 	{
-		group->revision++;
+		group->revision += group->revision < PG_INT32_MAX;
 		group->flags |= SP_GROUP_WRITTEN;
 	}
 	if (marks & SP_PAGE_WRITTEN)
@@ -137,12 +205,34 @@ sp_group_unmark_page(SpGroups *groups, SpPage *page, uint8 marks)
 
 /* ---- writing ---- */
 
-/* The durable form of a page, nothing for an empty one. */
-void
-sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf)
+/* Append the groups of a page; those that an image has as it has them. */
+static void
+write_groups(SpGroups *groups, SpPage *page, const SpPageImage *image, StringInfo buf)
+{
+	const SpGroupImage *kept[SP_PAGE_GROUPS] = {NULL};
+	const SpGroupImage *one;
+	int			i;
+
+	for (one = image != NULL ? image->groups : NULL; one != NULL; one = one->next)
+		kept[one->page_slot] = one;
+	for (i = 0; i < SP_PAGE_GROUPS; i++)
+	{
+		SpGroup    *group = sp_page_group(groups, page, i);
+
+		if (group == NULL)
+			continue;
+		if (kept[i] != NULL)
+			appendBinaryStringInfo(buf, kept[i]->data, kept[i]->size);
+		else
+			write_group(groups, group, groups->write, groups->write_arg, buf);
+	}
+}
+
+/* The durable form of a page, nothing for an empty one; with the image as it was. */
+static void
+write_page(SpGroups *groups, SpPage *page, const SpPageImage *image, StringInfo buf)
 {
 	uint16		head[2] = {page->n, page->marks};
-	int			i;
 
 	resetStringInfo(buf);
 	if (page->spilled_size > 0)
@@ -159,14 +249,15 @@ sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf)
 		return;
 	}
 	appendBinaryStringInfo(buf, (char *) head, sizeof(head));
-	for (i = 0; i < SP_PAGE_GROUPS; i++)
-	{
-		SpGroup    *group = sp_page_group(groups, page, i);
-
-		if (group != NULL)
-			write_group(groups, group, groups->write, groups->write_arg, buf);
-	}
+	write_groups(groups, page, image, buf);
 	sp_spill_note_size(groups, page->n, buf->len);
+}
+
+/* The durable form of a page as it is now. */
+void
+sp_group_write_page(SpGroups *groups, SpPage *page, StringInfo buf)
+{
+	write_page(groups, page, NULL, buf);
 }
 
 /* ---- what is dirty ---- */
@@ -177,8 +268,8 @@ sp_group_page_changed(SpGroups *groups, SpPage *page)
 {
 	if (page->dirty == groups->epoch)
 		return;
-	if (page->dirty != 0)
-		elog(ERROR, "a group of object %d was changed without notice", groups->object);
+	if (page->dirty != 0 && page->image == NULL)
+		elog(ERROR, "a page of object %d was changed without notice", groups->object);
 	if (groups->ndirty == groups->dirty_allocated)
 	{
 		int			allocated = Max(INITIAL_DIRTY, groups->dirty_allocated * 2);
@@ -201,7 +292,11 @@ sp_group_page_changed(SpGroups *groups, SpPage *page)
 void
 sp_group_changed(SpGroups *groups, SpGroup *group)
 {
-	sp_group_page_changed(groups, groups->pages[group->page]);
+	SpPage	   *page = groups->pages[group->page];
+
+	if (unlikely(page->image != NULL && !((page->image->kept >> group->page_slot) & 1)))
+		elog(ERROR, "a group of object %d was changed without notice", groups->object);
+	sp_group_page_changed(groups, page);
 }
 
 /* ---- saving ---- */
@@ -228,52 +323,117 @@ sp_group_save_begin(SpGroups *groups, int32 object, SpValueWrite write, void *ar
 static inline bool
 is_unsaved(const SpGroups *groups, const SpPage *page)
 {
-	return page->dirty != groups->epoch && page->dirty != 0;
+	return page->image != NULL || (page->dirty != groups->epoch && page->dirty != 0);
 }
 
-/* Keep the page as it is: here, or in the file. */
+/* It was, or it is kept. */
 static void
-keep_image(SpGroups *groups, SpPage *page, const char *data, Size size, int64 spilled_at)
+note_saved(const SpGroups *groups, SpPage *page)
 {
-	Size		space = offsetof(SpPageImage, data);
+	page->image = NULL;
+	if (page->dirty != groups->epoch)
+		page->dirty = 0;
+}
+
+/* An image of the page, of nothing yet. */
+static SpPageImage *
+add_image(SpGroups *groups, SpPage *page)
+{
 	SpPageImage *image;
 
-	if (spilled_at == SP_NOT_SPILLED)
-		space = Max(space + size, SP_OWN_BLOCK);
-	image = MemoryContextAllocHuge(groups->context, space);
+	if (groups->image_context == NULL)
+		groups->image_context = AllocSetContextCreate(groups->context, "streamproc images",
+													  ALLOCSET_DEFAULT_SIZES);
+	image = MemoryContextAllocZero(groups->image_context, sizeof(SpPageImage));
 	groups->bytes += GetMemoryChunkSpace(image);
 	image->page = page->number;
-	image->marks = page->marks;
-	image->size = size;
-	image->spilled_at = spilled_at;
-	if (spilled_at == SP_NOT_SPILLED)
-		memcpy(image->data, data, size);
+	image->spilled_at = SP_NOT_SPILLED;
 	slist_push_head(&groups->images, &image->node);
-	page->dirty = 0;
+	return image;
+}
+
+/* Give the groups of an image up. */
+static void
+free_group_images(SpGroups *groups, SpPageImage *image)
+{
+	while (image->groups != NULL)
+	{
+		SpGroupImage *one = image->groups;
+
+		image->groups = one->next;
+		groups->bytes -= GetMemoryChunkSpace(one);
+		pfree(one);
+	}
+}
+
+/* A group is about to change: if it is still to be saved, keep it as it is. */
+void
+sp_group_keep_one(SpGroups *groups, SpGroup *group)
+{
+	SpPage	   *page = groups->pages[group->page];
+	uint64		bit = UINT64CONST(1) << group->page_slot;
+	SpGroupImage *one;
+	StringInfo	buf;
+
+	if (!is_unsaved(groups, page))
+		return;
+	if (page->image == NULL)
+		page->image = add_image(groups, page);
+	if (page->image->kept & bit)
+		return;
+	buf = take_buffer();
+	write_group(groups, group, groups->write, groups->write_arg, buf);
+	one = MemoryContextAllocHuge(groups->image_context,
+								 offsetof(SpGroupImage, data) + buf->len);
+	groups->bytes += GetMemoryChunkSpace(one);
+	one->next = page->image->groups;
+	one->page_slot = group->page_slot;
+	one->size = buf->len;
+	memcpy(one->data, buf->data, buf->len);
+	page->image->groups = one;
+	page->image->kept |= bit;
 }
 
 /* Something on the page is about to change: if it is still to be saved, keep it as it is. */
 void
 sp_group_keep(SpGroups *groups, SpPage *page)
 {
-	StringInfoData buf;
+	SpPageImage *image;
+	StringInfo	buf;
 
 	if (!is_unsaved(groups, page))
 		return;
-	initStringInfo(&buf);
-	sp_group_write_page(groups, page, &buf);
-	keep_image(groups, page, buf.data, buf.len,
-			   buf.len > 0 ? sp_spill_write(groups, buf.data, buf.len) : SP_NOT_SPILLED);
-	pfree(buf.data);
+	image = page->image != NULL ? page->image : add_image(groups, page);
+	buf = take_buffer();
+	write_page(groups, page, image, buf);
+	free_group_images(groups, image);
+	image->marks = page->marks;
+	image->size = buf->len;
+	if (buf->len > 0)
+		image->spilled_at = sp_spill_write(groups, buf->data, buf->len);
+	if (buf->len > 0 && image->spilled_at == SP_NOT_SPILLED)
+	{
+		image->data = MemoryContextAllocHuge(groups->context, Max(buf->len, SP_OWN_BLOCK));
+		groups->bytes += GetMemoryChunkSpace(image->data);
+		memcpy(image->data, buf->data, buf->len);
+	}
+	note_saved(groups, page);
 }
 
 /* The page has come back from the file: is it still to be saved, as it stands there? */
 bool
 sp_group_keep_spilled(SpGroups *groups, SpPage *page, int64 at, int32 size)
 {
+	SpPageImage *image;
+
 	if (!is_unsaved(groups, page))
 		return false;
-	keep_image(groups, page, NULL, size, at);
+	Assert(page->image == NULL);
+	image = add_image(groups, page);
+	image->marks = page->marks;
+	image->size = size;
+	image->spilled_at = at;
+	note_saved(groups, page);
 	return true;
 }
 
@@ -281,8 +441,14 @@ sp_group_keep_spilled(SpGroups *groups, SpPage *page, int64 at, int32 size)
 static void
 free_image(SpGroups *groups, SpPageImage *image)
 {
+	free_group_images(groups, image);
 	if (image->spilled_at != SP_NOT_SPILLED)
 		sp_spill_forget(groups, image->spilled_at, image->size);
+	if (image->data != NULL)
+	{
+		groups->bytes -= GetMemoryChunkSpace(image->data);
+		pfree(image->data);
+	}
 	groups->bytes -= GetMemoryChunkSpace(image);
 	pfree(image);
 }
@@ -302,17 +468,21 @@ save_image(SpGroups *groups)
 {
 	SpPageImage *image = slist_container(SpPageImage, node, slist_pop_head_node(&groups->images));
 	SpPage	   *page = groups->pages[image->page];
-	StringInfoData buf;
+	StringInfo	buf = take_buffer();
 
-	if (image->spilled_at == SP_NOT_SPILLED)
+	if (page->image == image)
+	{
+		write_page(groups, page, image, buf);
+		store_page(groups, page, buf->data, buf->len);
+		note_saved(groups, page);
+	}
+	else if (image->spilled_at == SP_NOT_SPILLED)
 		store_page(groups, page, image->data, image->size);
 	else
 	{
-		initStringInfo(&buf);
-		sp_spill_read(groups, image->spilled_at, image->size, &buf);
-		set_marks(groups, &buf, image->marks);
-		store_page(groups, page, buf.data, buf.len);
-		pfree(buf.data);
+		sp_spill_read(groups, image->spilled_at, image->size, buf);
+		set_marks(groups, buf, image->marks);
+		store_page(groups, page, buf->data, buf->len);
 	}
 	free_image(groups, image);
 }
@@ -329,15 +499,14 @@ sp_group_save_next(SpGroups *groups)
 	while (groups->nsaved < groups->nsaving)
 	{
 		SpPage	   *page = groups->pages[groups->saving[groups->nsaved++]];
-		StringInfoData buf;
+		StringInfo	buf;
 
 		if (!is_unsaved(groups, page))
 			continue;			/* was kept, and perhaps changed again */
-		initStringInfo(&buf);
-		sp_group_write_page(groups, page, &buf);
-		store_page(groups, page, buf.data, buf.len);
-		page->dirty = 0;
-		pfree(buf.data);
+		buf = take_buffer();
+		write_page(groups, page, NULL, buf);
+		store_page(groups, page, buf->data, buf->len);
+		note_saved(groups, page);
 		return true;
 	}
 	return false;
@@ -351,6 +520,9 @@ sp_group_save_end(SpGroups *groups)
 		pfree(groups->saving);
 	groups->saving = NULL;
 	groups->nsaving = groups->nsaved = 0;
+	if (groups->image_context != NULL)
+		MemoryContextDelete(groups->image_context);
+	groups->image_context = NULL;
 }
 
 /*
@@ -434,6 +606,33 @@ sp_group_read_key(const char **p, const char *end, const SpKeyColumn *key, bool 
 	return PointerGetDatum(copy);
 }
 
+/* What is written of a group before its keys. */
+static void
+read_head(const char **p, const char *end, SpGroup *head)
+{
+	uint8		fixed[2];
+	uint8		bytes[sizeof(uint64)];
+	int			i;
+
+	memset(head, 0, sizeof(*head));
+	ItemPointerSetInvalid(&head->tid);
+	sp_read_bytes(p, end, fixed, sizeof(fixed));
+	head->flags = fixed[0];
+	sp_read_bytes(p, end, bytes, (fixed[1] & HAS_SEQUENCE) + 1);
+	for (i = fixed[1] & HAS_SEQUENCE; i >= 0; i--)
+		head->sequence = head->sequence << 8 | bytes[i];
+	if (fixed[1] & HAS_START)
+		sp_read_bytes(p, end, &head->start, sizeof(int64));
+	if (fixed[1] & HAS_REVISION)
+		sp_read_bytes(p, end, &head->revision, sizeof(int32));
+	if (fixed[1] & HAS_TID)
+		sp_read_bytes(p, end, &head->tid, sizeof(ItemPointerData));
+	if (fixed[1] & ~HAS_ALL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a group on a state page has an impossible head: %x", fixed[1])));
+}
+
 /* Bring the groups of a page, which is empty, into memory; returns the marks. */
 static uint8
 read_groups(SpGroups *groups, SpPage *page, const char *data, Size size,
@@ -464,11 +663,7 @@ read_groups(SpGroups *groups, SpPage *page, const char *data, Size size,
 		SpGroup    *group;
 		int			k;
 
-		sp_read_bytes(&p, end, &head.sequence, sizeof(uint64));
-		sp_read_bytes(&p, end, &head.start, sizeof(int64));
-		sp_read_bytes(&p, end, &head.revision, sizeof(int32));
-		sp_read_bytes(&p, end, &head.flags, 1);
-		sp_read_bytes(&p, end, &head.tid, sizeof(ItemPointerData));
+		read_head(&p, end, &head);
 		for (k = 0; k < groups->nkeys; k++)
 			keys[k] = sp_group_read_key(&p, end, &groups->keys[k], &nulls[k]);
 		group = sp_group_make(groups, page, i, sp_group_hash(groups, head.start, keys, nulls),

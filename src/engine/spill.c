@@ -374,13 +374,16 @@ can_go(SpGroups *groups, SpPage *page)
 static Size
 spill_page(SpGroups *groups, SpPage *page)
 {
-	Size		held = groups->bytes + page->n * groups->value_bytes;
 	StringInfo	buf;
+	Size		held;
 	int64		at;
 	int			i;
 
 	if (groups->spill == NULL && !open_spill(groups))
 		return 0;
+	if (page->image != NULL)
+		sp_group_keep(groups, page);	/* the file is to have the page as it is now */
+	held = groups->bytes + page->n * groups->value_bytes;
 	buf = &groups->spill->buf;
 	sp_group_write_page(groups, page, buf);
 	at = write_bytes(groups, buf->data, buf->len);

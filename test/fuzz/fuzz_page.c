@@ -385,15 +385,17 @@ save_page(Object *object, bool change)
 		SpGroup    *group = first_group(object);
 
 		sp_group_changing(groups, group);
-		group->revision++;
+		group->revision ^= 1;
 		sp_group_changed(groups, group);
+		if (group->sequence % 2 == 1)
+			sp_group_keep(groups, groups->pages[1]);	/* as if another one came or went */
 	}
 	demand(sp_group_save_next(groups));
 	demand(!sp_group_save_next(groups));
 	sp_group_save_end(groups);
 	demand((groups->pages[1]->dirty != 0) == change && groups->any_dirty == change);
 	if (change)
-		first_group(object)->revision--;
+		first_group(object)->revision ^= 1;
 }
 
 /* A checkpoint that failed leaves the page dirty. */
@@ -647,21 +649,44 @@ build_state(FuzzInput *in, const SpAggregate *agg, StringInfo buf)
 	}
 }
 
+/* What stands before a group's keys, or nearly. */
+static void
+build_head(FuzzInput *in, StringInfo buf)
+{
+	uint8		fixed[2];
+	char		bytes[sizeof(uint64)];
+
+	take_bytes(in, fixed, sizeof(fixed));
+	if (take_below(in, 16) != 1)
+		fixed[1] &= 0x3f;
+	appendBinaryStringInfo(buf, (char *) fixed, sizeof(fixed));
+	take_bytes(in, bytes, sizeof(bytes));
+	appendBinaryStringInfo(buf, bytes, (fixed[1] & 0x07) + 1);
+	for (int bit = 0x08; bit <= 0x20; bit <<= 1)
+	{
+		int			length = bit == 0x08 ? sizeof(int64) : bit == 0x10 ? sizeof(int32) :
+			sizeof(ItemPointerData);
+
+		take_bytes(in, bytes, length);
+		if (fixed[1] & bit)
+			appendBinaryStringInfo(buf, bytes, length);
+	}
+}
+
 /* A page. */
 static void
 build_page(FuzzInput *in, Object *object, StringInfo buf)
 {
 	uint16		n = take_below(in, 8) == 1 ? take_byte(in) : take_below(in, MAX_GROUPS);
 	uint16		marks = take_below(in, 4) == 1 ? take_byte(in) : SP_PAGE_OWN;
-	char		bytes[sizeof(uint64) + sizeof(int64) + sizeof(int32) + 1 + sizeof(ItemPointerData)];
+	char		bytes[sizeof(Datum)];
 
 	initStringInfo(buf);
 	appendBinaryStringInfo(buf, (char *) &n, sizeof(n));
 	appendBinaryStringInfo(buf, (char *) &marks, sizeof(marks));
 	while (n-- > 0)
 	{
-		take_bytes(in, bytes, sizeof(bytes));
-		appendBinaryStringInfo(buf, bytes, sizeof(bytes));
+		build_head(in, buf);
 		for (int i = 0; i < object->nkeys; i++)
 		{
 			appendStringInfoChar(buf, take_below(in, 4) == 1);
