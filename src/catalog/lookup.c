@@ -1,6 +1,6 @@
 /*
  * lookup.c
- *	  One row of a table by its key, as a snapshot sees it.
+ *	  One row of a table by its key: as a snapshot sees it, or locked.
  *
  * For sessions, which look for a row now and then: nothing stays open from one lookup to the
  * next.  What is known of the relation's index is kept, by table_info.c.
@@ -12,7 +12,9 @@
 #include "access/relscan.h"
 #include "access/skey.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "base/compat.h"
 #include "catalog/lookup.h"
@@ -78,5 +80,45 @@ sp_lookup_row(Relation rel, int nkeys, const Datum *keys, const bool *nulls, Sna
 		ExecMaterializeSlot(slot);
 	index_endscan(scan);
 	index_close(index, AccessShareLock);
+	return found;
+}
+
+/* Lock the row that was found; false: it is deleted. */
+static bool
+lock_row(Relation rel, ItemPointerData tid, TupleTableSlot *slot)
+{
+	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	if (!IsolationUsesXactSnapshot())
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	result = table_tuple_lock(rel, &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(true),
+							  LockTupleNoKeyExclusive, LockWaitBlock, flags, &failure);
+	if (result == TM_Ok)
+		return true;
+	if (IsolationUsesXactSnapshot() && (result == TM_Updated || result == TM_Deleted))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+	if (result != TM_Deleted)
+		elog(ERROR, "unexpected result %d of locking a row of \"%s\"", result,
+			 RelationGetRelationName(rel));
+	return false;
+}
+
+bool
+sp_lookup_and_lock(Relation rel, int nkeys, const Datum *keys, const bool *nulls,
+				   TupleTableSlot *slot)
+{
+	ItemPointerData tid;
+	bool		found;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	found = sp_lookup_row(rel, nkeys, keys, nulls, GetActiveSnapshot(), slot);
+	tid = slot->tts_tid;
+	ExecClearTuple(slot);
+	found = found && lock_row(rel, tid, slot);
+	PopActiveSnapshot();
 	return found;
 }

@@ -1,6 +1,6 @@
 /*
  * lookup.h
- *	  One row of a table by its key, as a snapshot sees it.
+ *	  One row of a table by its key: as a snapshot sees it, or locked.
  */
 #ifndef SP_LOOKUP_H
 #define SP_LOOKUP_H
@@ -17,5 +17,14 @@
  */
 extern bool sp_lookup_row(Relation rel, int nkeys, const Datum *keys, const bool *nulls,
 						  Snapshot snapshot, TupleTableSlot *slot);
+
+/*
+ * The same row, locked for updates until the (sub)transaction ends, as a SELECT ... FOR NO KEY
+ * UPDATE would: who has it is waited for; then it is the newest version that is in slot, or,
+ * where the transaction has one snapshot, a serialization failure.  slot is of the kind that
+ * table_slot_create() makes; its tts_tid tells where the row is.  Rows' keys never change.
+ */
+extern bool sp_lookup_and_lock(Relation rel, int nkeys, const Datum *keys, const bool *nulls,
+							   TupleTableSlot *slot);
 
 #endif

@@ -7,8 +7,14 @@
  * which keys are equal: then two spellings of a key have one entry.
  *
  * What a subtransaction changes is undone when it aborts, from a stack of what states were
- * before; an entry whose row it was the first to lock is dead then, for the lock is gone.
+ * before; an entry whose row it was the first to lock is forgotten then, for the lock is gone.
  * Entries are written before the top transaction commits, or is prepared.
+ *
+ * Many are written earlier, and forgotten: within a subtransaction those that it has met first,
+ * which its abort takes back from the table, lock and all.  These are the newest entries, and
+ * what the stack has of them are its newest records.  So memory holds MOST_BYTES and what one
+ * statement adds, and at each level of nested subtransactions at most as much again: what was
+ * before of what outer levels have met.
  */
 #include "postgres.h"
 
@@ -29,16 +35,18 @@
 #include "face/shield_state.h"
 #include "face/shield_table.h"
 
-#define MOST_BYTES	((Size) 32 * 1024 * 1024)	/* of entries in memory, before they are written */
+#define MOST_BYTES	((Size) 32 * 1024 * 1024)	/* in memory, before entries are written */
+#define OVERHEAD	256			/* bytes of an entry beside its state, about */
 
 struct SpShieldEntry
 {
 	SpShieldStates *states;
 	ItemPointerData tid;
-	bool		dead;			/* not locked any more */
+	bool		dead;			/* its table is being dropped */
 	bool		dirty;
 	struct Undo *undo;			/* newest */
-	SpShieldEntry *next;		/* of all */
+	struct ImageSlot *images;	/* that have it */
+	SpShieldEntry *next;		/* of all, an older one */
 	SpSeries   *series;
 };
 
@@ -50,7 +58,7 @@ typedef struct Undo
 	SpShieldEntry *entry;
 	int			level;			/* nesting of the subtransaction */
 	bool		dirty;
-	SpSeries   *series;			/* NULL: there was no entry */
+	SpSeries   *series;			/* NULL: there was no entry, and this is the oldest record */
 } Undo;
 
 /* The bytes of a key of a table. */
@@ -66,6 +74,7 @@ typedef struct ImageSlot
 {
 	Image		image;			/* the hash key */
 	SpShieldEntry *entry;
+	struct ImageSlot *next;		/* of the same entry */
 } ImageSlot;
 
 /* A row of a table. */
@@ -84,8 +93,9 @@ typedef struct PlaceSlot
 static MemoryContext context = NULL;	/* of the transaction at work; NULL: it has met no key */
 static HTAB *images;
 static HTAB *places;
-static SpShieldEntry *entries;
-static Undo *undos;
+static SpShieldEntry *entries;	/* newest first */
+static Undo *undos;				/* newest first */
+static Size held;				/* bytes, about */
 
 /* ---- memory of a transaction ---- */
 
@@ -112,6 +122,7 @@ forget_all(void)
 	context = NULL;
 	entries = NULL;
 	undos = NULL;
+	held = 0;
 }
 
 static void
@@ -149,16 +160,58 @@ place_of(const SpShieldEntry *entry)
 	return place;
 }
 
-/* ---- savepoints ---- */
-
-/* Nobody has the row locked any more. */
+/* Nobody finds the entry any more. */
 static void
-bury(SpShieldEntry *entry)
+hide(SpShieldEntry *entry)
 {
 	Place		place = place_of(entry);
 
-	entry->dead = true;
 	hash_search(places, &place, HASH_REMOVE, NULL);
+	while (entry->images != NULL)
+	{
+		ImageSlot  *slot = entry->images;
+		char	   *data = slot->image.data;
+
+		entry->images = slot->next;
+		hash_search(images, &slot->image, HASH_REMOVE, NULL);
+		pfree(data);
+	}
+}
+
+/* Forget the newest entry. */
+static void
+pop_entry(void)
+{
+	SpShieldEntry *entry = entries;
+
+	if (!entry->dead)
+		hide(entry);
+	entries = entry->next;
+	held -= OVERHEAD + sp_shield_table_size(entry->states);
+	pfree(entry->series);
+	pfree(entry);
+}
+
+/* ---- savepoints ---- */
+
+/* Forget a record, the newest of its entry. */
+static void
+free_undo(Undo *undo)
+{
+	undo->entry->undo = undo->older;
+	if (undo->series != NULL)
+	{
+		held -= sp_shield_table_size(undo->entry->states);
+		pfree(undo->series);
+	}
+	pfree(undo);
+}
+
+/* Is it an entry that the subtransaction of that level has met first? */
+static bool
+is_new_at(const SpShieldEntry *entry, int level)
+{
+	return entry->undo != NULL && entry->undo->series == NULL && entry->undo->level >= level;
 }
 
 /* What the subtransaction of that level has done is undone. */
@@ -171,16 +224,16 @@ undo_level(int level)
 		SpShieldEntry *entry = undo->entry;
 
 		undos = undo->next;
-		entry->undo = undo->older;
 		if (undo->series == NULL)
-			bury(entry);
-		else
 		{
-			memcpy(entry->series, undo->series, sp_shield_table_size(entry->states));
-			entry->dirty = undo->dirty;
-			pfree(undo->series);
+			Assert(entry == entries);
+			pop_entry();
+			pfree(undo);
+			continue;
 		}
-		pfree(undo);
+		memcpy(entry->series, undo->series, sp_shield_table_size(entry->states));
+		entry->dirty = undo->dirty;
+		free_undo(undo);
 	}
 }
 
@@ -201,22 +254,8 @@ merge_level(int level)
 			continue;
 		}
 		*link = undo->next;
-		undo->entry->undo = undo->older;
-		if (undo->series != NULL)
-			pfree(undo->series);
-		pfree(undo);
+		free_undo(undo);
 	}
-}
-
-static void
-at_subxact(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	if (context == NULL)
-		return;
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		undo_level(GetCurrentTransactionNestLevel());
-	else if (event == SUBXACT_EVENT_COMMIT_SUB)
-		merge_level(GetCurrentTransactionNestLevel());
 }
 
 /* Keep what the entry was, unless this subtransaction has kept that already. */
@@ -235,6 +274,7 @@ keep(SpShieldEntry *entry, bool is_new)
 	undo->dirty = entry->dirty;
 	if (!is_new)
 	{
+		held += size;
 		undo->series = MemoryContextAlloc(context, size);
 		memcpy(undo->series, entry->series, size);
 	}
@@ -246,25 +286,91 @@ keep(SpShieldEntry *entry, bool is_new)
 
 /* ---- writing ---- */
 
+static void
+write_entry(SpShieldWriting *writing, SpShieldEntry *entry)
+{
+	ItemPointerData tid = entry->tid;	/* by which it is found: it stays */
+
+	if (entry->dirty && !entry->dead)
+		sp_shield_table_write(writing, entry->states, &tid, entry->series);
+}
+
 /* Write all that was changed, and forget it. */
 static void
-flush(void)
+flush_all(void)
 {
+	SpShieldWriting *writing = sp_shield_table_begin();
+
 	for (SpShieldEntry *entry = entries; entry != NULL; entry = entry->next)
-	{
-		if (entry->dirty && !entry->dead)
-			sp_shield_table_write(entry->states, &entry->tid, entry->series);
-	}
+		write_entry(writing, entry);
+	sp_shield_table_end(writing);
 	forget_all();
 }
 
-/* Before the commit, without a query around us. */
+/* Forget what the stack has of entries that a subtransaction has met first. */
 static void
-flush_at_end(void)
+forget_new(int level)
 {
+	Undo	  **link = &undos;
+
+	while (*link != NULL && (*link)->level >= level)
+	{
+		Undo	   *undo = *link;
+
+		if (undo->series != NULL)
+		{
+			link = &undo->next;
+			continue;
+		}
+		*link = undo->next;
+		pfree(undo);
+	}
+}
+
+/* Write what the subtransaction at work has met first, and forget it. */
+static void
+flush_level(int level)
+{
+	SpShieldWriting *writing = sp_shield_table_begin();
+
+	for (SpShieldEntry *entry = entries; entry != NULL && is_new_at(entry, level);
+		 entry = entry->next)
+		write_entry(writing, entry);
+	sp_shield_table_end(writing);
+	while (entries != NULL && is_new_at(entries, level))
+		pop_entry();
+	forget_new(level);
+}
+
+/* Before a commit, without a query around us. */
+static void
+flush_at_end(int level)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+
+	CurrentResourceOwner = CurTransactionResourceOwner;
 	PushActiveSnapshot(GetTransactionSnapshot());
-	flush();
+	if (level == 1)
+		flush_all();
+	else
+		flush_level(level);
 	PopActiveSnapshot();
+	CurrentResourceOwner = owner;
+}
+
+static void
+at_subxact(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (context == NULL)
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		undo_level(level);
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		merge_level(level);
+	else if (event == SUBXACT_EVENT_PRE_COMMIT_SUB && held > MOST_BYTES)
+		flush_at_end(level);
 }
 
 static void
@@ -275,7 +381,7 @@ at_xact(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
 			if (context != NULL)
-				flush_at_end();
+				flush_at_end(1);
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
@@ -290,10 +396,14 @@ at_xact(XactEvent event, void *arg)
 void
 sp_shield_state_relax(void)
 {
-	/* what an outer transaction has changed can't be written within an inner one */
-	if (context != NULL && GetCurrentTransactionNestLevel() == 1 &&
-		MemoryContextMemAllocated(context, true) > MOST_BYTES)
-		flush();
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (context == NULL || held <= MOST_BYTES)
+		return;
+	if (level == 1)
+		flush_all();
+	else
+		flush_level(level);
 }
 
 void
@@ -301,8 +411,10 @@ sp_shield_state_forget(Oid relid)
 {
 	for (SpShieldEntry *entry = context != NULL ? entries : NULL; entry != NULL; entry = entry->next)
 	{
-		if (!entry->dead && sp_shield_table_relid(entry->states) == relid)
-			bury(entry);
+		if (entry->dead || sp_shield_table_relid(entry->states) != relid)
+			continue;
+		hide(entry);
+		entry->dead = true;
 	}
 }
 
@@ -377,6 +489,7 @@ get_entry(SpShieldStates *states, const ItemPointerData *tid, const SpSeries *se
 	memcpy(entry->series, series, sp_shield_table_size(states));
 	entry->next = entries;
 	entries = entry;
+	held += OVERHEAD + sp_shield_table_size(states);
 	keep(entry, true);
 	return entry;
 }
@@ -389,13 +502,15 @@ sp_shield_state_get(SpShieldStates *states, const Datum *keys, const bool *nulls
 
 	begin();
 	slot = get_slot(states, keys, nulls);
-	if (slot->entry == NULL || slot->entry->dead)
+	if (slot->entry == NULL)
 	{
 		ItemPointerData tid;
 		SpSeries   *stored = palloc(sp_shield_table_size(states));
 
 		sp_shield_table_lock(states, keys, nulls, &tid, stored);
 		slot->entry = get_entry(states, &tid, stored);
+		slot->next = slot->entry->images;
+		slot->entry->images = slot;
 		pfree(stored);
 	}
 	*series = slot->entry->series;

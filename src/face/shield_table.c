@@ -5,26 +5,30 @@
  * The tables are the extension's owner's, and nobody else has rights on them.  What runs here
  * with that owner's rights calls nothing that a user wrote: columns are of no domain, and the
  * operators are those of the types' own operator classes.
+ *
+ * Rows that are there are found, locked and written without SPI and plans: each INSERT that
+ * is judged does that.  A key that is new is inserted by a statement.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid_d.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "optimizer/cost.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "base/compat.h"
+#include "catalog/lookup.h"
+#include "catalog/table.h"
 #include "engine/expression.h"
 #include "engine/writer.h"
 #include "face/relation.h"
@@ -33,52 +37,32 @@
 #define STATE_HEADER	(VARHDRSZ + sizeof(uint32))
 #define MOST_ADDED		4096	/* bytes of the durable form beyond those in memory */
 
-/* Reads the row of keys of which these are null. */
-typedef struct LockPlan
-{
-	uint32		nulls;
-	SPIPlanPtr	plan;
-} LockPlan;
-
 struct SpShieldStates
 {
-	MemoryContext context;
 	Oid			relid;
 	char	   *name;			/* quoted, of the table */
 	const SpMethod *method;
 	int			nkeys;
 	const SpShieldKey **keys;
-	List	   *lock_plans;		/* of LockPlan * */
 	SPIPlanPtr	insert_plan;
-	SPIPlanPtr	update_plan;
 };
 
 /* ---- creating ---- */
 
-/* "schema.=" as the type's btree operator class has it. */
-static char *
-equality_of(const SpShieldKey *key)
+/* A key is found by the order of its type's default operator class. */
+static void
+check_order(const SpShieldKey *key)
 {
 	TypeCacheEntry *type = lookup_type_cache(key->type, TYPECACHE_EQ_OPR | TYPECACHE_BTREE_OPFAMILY);
-	HeapTuple	tuple;
-	Form_pg_operator form;
-	char	   *name;
 
-	if (!OidIsValid(type->eq_opr) || !OidIsValid(type->btree_opf))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("key \"%s\" of type %s can't be enforced", key->name,
-						format_type_be(key->type)),
-				 errdetail("The type has no default operator class for btree."),
-				 errhint("Use a key of another type, such as its text.")));
-	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(type->eq_opr));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", type->eq_opr);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	name = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
-					NameStr(form->oprname));
-	ReleaseSysCache(tuple);
-	return name;
+	if (OidIsValid(type->eq_opr) && OidIsValid(type->btree_opf))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_FUNCTION),
+			 errmsg("key \"%s\" of type %s can't be enforced", key->name,
+					format_type_be(key->type)),
+			 errdetail("The type has no default operator class for btree."),
+			 errhint("Use a key of another type, such as its text.")));
 }
 
 /* "k1 int4, k2 text, UNIQUE ..." */
@@ -91,7 +75,7 @@ append_columns(StringInfo sql, const SpShield *shield)
 	{
 		const SpShieldKey *key = sp_shield_key(shield, k);
 
-		(void) equality_of(key);
+		check_order(key);
 		sp_relation_append_column(sql, psprintf("k%d", k + 1), key->type, -1, key->collation,
 								  false);
 	}
@@ -216,7 +200,6 @@ sp_shield_state_open(Oid relid, const SpShield *shield)
 {
 	SpShieldStates *states = palloc0(sizeof(SpShieldStates));
 
-	states->context = CurrentMemoryContext;
 	states->relid = relid;
 	states->name = sp_relation_quote(relid);
 	states->method = sp_shield_method(shield);
@@ -230,14 +213,8 @@ sp_shield_state_open(Oid relid, const SpShield *shield)
 void
 sp_shield_state_close(SpShieldStates *states)
 {
-	ListCell   *lc;
-
-	foreach(lc, states->lock_plans)
-		SPI_freeplan(((LockPlan *) lfirst(lc))->plan);
 	if (states->insert_plan != NULL)
 		SPI_freeplan(states->insert_plan);
-	if (states->update_plan != NULL)
-		SPI_freeplan(states->update_plan);
 }
 
 Oid
@@ -276,45 +253,7 @@ sp_shield_table_image(const SpShieldStates *states, const Datum *keys, const boo
 	}
 }
 
-/* ---- statements ---- */
-
-/* Connect with the rights of the extension's owner. */
-static void
-open_scope(SpUserContext *user)
-{
-	sp_user_enter(user, BOOTSTRAP_SUPERUSERID, NIL);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-}
-
-static void
-close_scope(const SpUserContext *user)
-{
-	SPI_finish();
-	sp_user_leave(user, true);
-}
-
-static SPIPlanPtr
-prepare(const char *sql, int nargs, Oid *types)
-{
-	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
-
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", sql);
-	SPI_keepplan(plan);
-	return plan;
-}
-
-static int
-execute(SPIPlanPtr plan, Datum *values, const char *nulls, int expected)
-{
-	int			result = SPI_execute_plan(plan, values, nulls, false, 0);
-
-	if (result != expected)
-		elog(ERROR, "unexpected result %d (%s) of a statement on a shield's states", result,
-			 SPI_result_code_string(result));
-	return (int) SPI_processed;
-}
+/* ---- rows that are new ---- */
 
 /* Types of the keys, then bytea. */
 static Oid *
@@ -326,46 +265,6 @@ list_types(const SpShieldStates *states)
 		types[k] = states->keys[k]->type;
 	types[states->nkeys] = BYTEAOID;
 	return types;
-}
-
-/* NULL isn't found by equality: each set of keys that are null has a plan of its own. */
-static SPIPlanPtr
-get_lock_plan(SpShieldStates *states, const bool *nulls)
-{
-	StringInfoData sql;
-	uint32		mask = 0;
-	MemoryContext old;
-	LockPlan   *made;
-	ListCell   *lc;
-
-	for (int k = 0; k < states->nkeys; k++)
-		mask |= nulls[k] ? (uint32) 1 << k : 0;
-	foreach(lc, states->lock_plans)
-	{
-		made = lfirst(lc);
-		if (made->nulls == mask)
-			return made->plan;
-	}
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT ctid, state FROM ONLY %s", states->name);
-	for (int k = 0; k < states->nkeys; k++)
-	{
-		appendStringInfo(&sql, " %s k%d ", k == 0 ? "WHERE" : "AND", k + 1);
-		if (nulls[k])
-			appendStringInfoString(&sql, "IS NULL");
-		else
-			appendStringInfo(&sql, "%s $%d", equality_of(states->keys[k]), k + 1);
-	}
-	appendStringInfoString(&sql, " FOR UPDATE");
-	old = MemoryContextSwitchTo(states->context);
-	made = palloc0(sizeof(LockPlan));
-	made->nulls = mask;
-	MemoryContextSwitchTo(old);
-	made->plan = prepare(sql.data, states->nkeys, list_types(states));
-	MemoryContextSwitchTo(states->context);
-	states->lock_plans = lappend(states->lock_plans, made);
-	MemoryContextSwitchTo(old);
-	return made->plan;
 }
 
 static SPIPlanPtr
@@ -383,9 +282,43 @@ get_insert_plan(SpShieldStates *states)
 	for (int k = 0; k < states->nkeys; k++)
 		appendStringInfo(&sql, "$%d, ", k + 1);
 	appendStringInfo(&sql, "$%d) ON CONFLICT DO NOTHING", states->nkeys + 1);
-	states->insert_plan = prepare(sql.data, states->nkeys + 1, list_types(states));
+	states->insert_plan = SPI_prepare(sql.data, states->nkeys + 1, list_types(states));
+	if (states->insert_plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", sql.data);
+	SPI_keepplan(states->insert_plan);
 	return states->insert_plan;
 }
+
+/* A key that nobody has met, unless somebody else is faster; with the rights of the extension's owner. */
+static void
+insert_row(SpShieldStates *states, const Datum *keys, const bool *nulls)
+{
+	Datum		values[INDEX_MAX_KEYS + 1];
+	char		markers[INDEX_MAX_KEYS + 1];
+	SpSeries   *series = palloc(sp_series_size(states->method));
+	SpUserContext user;
+	int			result;
+
+	for (int k = 0; k < states->nkeys; k++)
+	{
+		values[k] = keys[k];
+		markers[k] = nulls[k] ? 'n' : ' ';
+	}
+	sp_series_init(states->method, series);
+	values[states->nkeys] = form_state(states->method, series);
+	markers[states->nkeys] = ' ';
+	sp_user_enter(&user, BOOTSTRAP_SUPERUSERID, NIL);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	result = SPI_execute_plan(get_insert_plan(states), values, markers, false, 0);
+	if (result != SPI_OK_INSERT)
+		elog(ERROR, "unexpected result %d (%s) of an insert into a shield's states", result,
+			 SPI_result_code_string(result));
+	SPI_finish();
+	sp_user_leave(&user, true);
+}
+
+/* ---- rows that are there ---- */
 
 static void
 damaged(const SpShieldStates *states)
@@ -414,76 +347,110 @@ read_state(const SpShieldStates *states, const char *data, Size length, SpSeries
 	return sp_series_read(states->method, series, all, all + size) == all + size;
 }
 
-/* Read the row that was found. */
-static void
-read_row(const SpShieldStates *states, ItemPointer tid, SpSeries *series)
+/* The first columns, which have the keys: without a key, "only". */
+static int
+get_columns(const SpShieldStates *states, const Datum *keys, const bool *nulls, Datum *values,
+			bool *isnull)
 {
-	HeapTuple	row = SPI_tuptable->vals[0];
-	bool		isnull;
-	bytea	   *state;
-
-	*tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
-	state = DatumGetByteaPP(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
-	if (!read_state(states, VARDATA_ANY(state), VARSIZE_ANY_EXHDR(state), series))
-		damaged(states);
-}
-
-/* A key that nobody has met. */
-static void
-insert_row(SpShieldStates *states, const Datum *keys, const char *nulls)
-{
-	Datum		values[INDEX_MAX_KEYS + 1];
-	SpSeries   *series = palloc(sp_series_size(states->method));
-
+	if (states->nkeys == 0)
+	{
+		values[0] = BoolGetDatum(true);
+		isnull[0] = false;
+		return 1;
+	}
 	memcpy(values, keys, sizeof(Datum) * states->nkeys);
-	sp_series_init(states->method, series);
-	values[states->nkeys] = form_state(states->method, series);
-	(void) execute(get_insert_plan(states), values, nulls, SPI_OK_INSERT);
+	memcpy(isnull, nulls, sizeof(bool) * states->nkeys);
+	return states->nkeys;
 }
 
 void
 sp_shield_table_lock(SpShieldStates *states, const Datum *keys, const bool *nulls,
 					 ItemPointer tid, SpSeries *series)
 {
-	char		markers[INDEX_MAX_KEYS + 1];
-	bool		seqscan = enable_seqscan;
-	SpUserContext user;
+	Relation	rel = table_open(states->relid, RowExclusiveLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+	int			n = get_columns(states, keys, nulls, values, isnull);
+	bytea	   *state;
+	bool		no_state;
 
-	for (int k = 0; k < states->nkeys; k++)
-		markers[k] = nulls[k] ? 'n' : ' ';
-	markers[states->nkeys] = ' ';
-	open_scope(&user);
-	PG_TRY();
+	while (!sp_lookup_and_lock(rel, n, values, isnull, slot))
+		insert_row(states, keys, nulls);
+	*tid = slot->tts_tid;
+	state = DatumGetByteaPP(slot_getattr(slot, n + 1, &no_state));
+	if (no_state || !read_state(states, VARDATA_ANY(state), VARSIZE_ANY_EXHDR(state), series))
+		damaged(states);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+}
+
+/* ---- writing ---- */
+
+struct SpShieldWriting
+{
+	List	   *states;			/* of SpShieldStates * */
+	List	   *tables;			/* of SpTable *, NULL where one is gone */
+};
+
+SpShieldWriting *
+sp_shield_table_begin(void)
+{
+	return palloc0(sizeof(SpShieldWriting));
+}
+
+/* The table, opened when the first row is written. */
+static SpTable *
+get_table(SpShieldWriting *writing, SpShieldStates *states)
+{
+	AttrNumber	keys[INDEX_MAX_KEYS];
+	int			n = Max(1, states->nkeys);
+	SpTable    *table = NULL;
+	Relation	rel;
+	ListCell   *lc;
+	ListCell   *tc;
+
+	forboth(lc, writing->states, tc, writing->tables)
 	{
-		/* a table that was small when the plan was made may have grown */
-		enable_seqscan = false;
-		while (execute(get_lock_plan(states, nulls), (Datum *) keys, markers, SPI_OK_SELECT) == 0)
-			insert_row(states, keys, markers);
+		if (lfirst(lc) == states)
+			return lfirst(tc);
 	}
-	PG_FINALLY();
-	{
-		enable_seqscan = seqscan;
-	}
-	PG_END_TRY();
-	read_row(states, tid, series);
-	close_scope(&user);
+	rel = try_relation_open(states->relid, RowExclusiveLock);
+	for (int k = 0; k < n; k++)
+		keys[k] = k + 1;
+	if (rel != NULL)
+		table = sp_table_open(rel, n, keys);
+	writing->states = lappend(writing->states, states);
+	writing->tables = lappend(writing->tables, table);
+	return table;
 }
 
 void
-sp_shield_table_write(SpShieldStates *states, ItemPointer tid, const SpSeries *series)
+sp_shield_table_write(SpShieldWriting *writing, SpShieldStates *states, ItemPointer tid,
+					  const SpSeries *series)
 {
-	Oid			types[2] = {TIDOID, BYTEAOID};
-	Datum		values[2] = {PointerGetDatum(tid)};
-	SpUserContext user;
+	SpTable    *table = get_table(writing, states);
+	Datum		state;
 
-	if (get_rel_name(states->relid) == NULL)
+	if (table == NULL)
 		return;
-	open_scope(&user);
-	if (states->update_plan == NULL)
-		states->update_plan = prepare(psprintf("UPDATE ONLY %s SET state = $2 WHERE ctid "
-											   "OPERATOR(pg_catalog.=) $1", states->name), 2, types);
-	values[1] = form_state(states->method, series);
-	if (execute(states->update_plan, values, NULL, SPI_OK_UPDATE) != 1)
+	state = form_state(states->method, series);
+	if (!sp_table_set_at(table, tid, Max(1, states->nkeys) + 1, state))
 		elog(ERROR, "a state in table %s is gone though it was locked", states->name);
-	close_scope(&user);
+	pfree(DatumGetPointer(state));
+}
+
+void
+sp_shield_table_end(SpShieldWriting *writing)
+{
+	ListCell   *lc;
+
+	foreach(lc, writing->tables)
+	{
+		if (lfirst(lc) != NULL)
+			sp_table_close(lfirst(lc));
+	}
+	list_free(writing->states);
+	list_free(writing->tables);
+	pfree(writing);
 }

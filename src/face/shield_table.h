@@ -27,7 +27,15 @@ extern void sp_shield_table_image(const SpShieldStates *states, const Datum *key
 extern void sp_shield_table_lock(SpShieldStates *states, const Datum *keys, const bool *nulls,
 								 ItemPointer tid, SpSeries *series);
 
-/* Update a row that is locked; nothing happens when the table is gone. */
-extern void sp_shield_table_write(SpShieldStates *states, ItemPointer tid, const SpSeries *series);
+/*
+ * Update rows that are locked, of any tables; nothing happens where a table is gone.  *tid
+ * becomes where the row is then.
+ */
+typedef struct SpShieldWriting SpShieldWriting;
+
+extern SpShieldWriting *sp_shield_table_begin(void);
+extern void sp_shield_table_write(SpShieldWriting *writing, SpShieldStates *states,
+								  ItemPointer tid, const SpSeries *series);
+extern void sp_shield_table_end(SpShieldWriting *writing);
 
 #endif
