@@ -150,6 +150,17 @@ SELECT reason, sqlstate, row_data->>'id' AS id FROM streamproc.dead_letter WHERE
 
 SELECT streamproc.unenforce('velocity');
 
+-- They are counted, also those that are rolled back, until enforce() is called anew; of many in a short time one is told of.
+BEGIN;
+INSERT INTO payment SELECT 100 + i, 9, 0, '2026-01-04 00:00+00' FROM generate_series(1, 50) i;
+ROLLBACK;
+INSERT INTO payment VALUES (47, 9, 1, '2026-01-04 00:00+00');
+SELECT detector, on_error, unjudged, last_unjudged BETWEEN since AND clock_timestamp() AS last FROM streamproc.shields ORDER BY 1;
+SELECT streamproc.enforce('strange', on_error => 'fail_open');
+SELECT unjudged, last_unjudged FROM streamproc.shields WHERE detector = 'strange'::regclass;
+INSERT INTO payment SELECT 47 + i, 9, 0, '2026-01-04 00:00+00' FROM generate_series(1, 2) i;
+SELECT unjudged FROM streamproc.shields WHERE detector = 'strange'::regclass;
+
 -- flag: the row is in, the client is warned, the alert is the worker's own.
 SELECT streamproc.enforce('strange', 'flag');
 INSERT INTO payment VALUES (50, 9, 5000, '2026-01-04 00:00+00');

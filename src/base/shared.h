@@ -16,6 +16,8 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
+#include "base/unjudged.h"
+
 #define SP_MAX_WORKERS		64	/* databases with a worker at the same time */
 #define SP_LATENCY_BUCKETS	64	/* powers of sqrt(2) of a microsecond */
 
@@ -86,6 +88,7 @@ typedef struct SpShared
 	Latch	   *launcher_latch; /* [lock] */
 	int			launcher_pid;	/* [lock] */
 	SpWorkerSlot slots[SP_MAX_WORKERS];
+	SpUnjudged	unjudged[SP_MAX_UNJUDGED];	/* [lock] */
 } SpShared;
 
 extern SpShared *sp_shared;		/* NULL: not in shared_preload_libraries */

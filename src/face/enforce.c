@@ -27,6 +27,7 @@
 #include "commands/extension.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
@@ -38,6 +39,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "base/unjudged.h"
 #include "catalog/message.h"
 #include "catalog/object.h"
 #include "catalog/query.h"
@@ -59,6 +61,7 @@ enum
 
 PG_FUNCTION_INFO_V1(sp_enforce);
 PG_FUNCTION_INFO_V1(sp_unenforce);
+PG_FUNCTION_INFO_V1(sp_shield_unjudged);
 
 /* ---- the definition ---- */
 
@@ -89,7 +92,7 @@ sp_enforce_find(int32 id, SpShieldDef *def)
 
 	sp_query_open_latest(&scope, BOOTSTRAP_SUPERUSERID);
 	sp_query_run(&scope, "SELECT source::oid, states::oid, quarantine::oid, action, "
-				 "on_error = 'fail_open' "
+				 "on_error = 'fail_open', created_at "
 				 "FROM streamproc.shield_definition WHERE id = $1",
 				 SPI_OK_SELECT, 1, &type, &value, NULL);
 	found = SPI_processed > 0;
@@ -101,6 +104,7 @@ sp_enforce_find(int32 id, SpShieldDef *def)
 		def->quarantine = column_oid(3);
 		def->action = parse_action(TextDatumGetCString(sp_query_value(0, 4, &isnull)));
 		def->fail_open = DatumGetBool(sp_query_value(0, 5, &isnull));
+		def->since = DatumGetTimestampTz(sp_query_value(0, 6, &isnull));
 	}
 	sp_query_close(&scope);
 	return found;
@@ -395,4 +399,19 @@ sp_unenforce(PG_FUNCTION_ARGS)
 				(errmsg("detector \"%s\" is not enforced", detector.name)));
 	sp_message_control();
 	PG_RETURN_VOID();
+}
+
+/* shield_unjudged(id, since): how many rows it has let in that it couldn't judge, and when the last. */
+Datum
+sp_shield_unjudged(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	TimestampTz last;
+	uint64		count = sp_unjudged_get(PG_GETARG_INT32(0), PG_GETARG_TIMESTAMPTZ(1), &last);
+	Datum		values[2] = {Int64GetDatum((int64) count), TimestampTzGetDatum(last)};
+	bool		nulls[2] = {false, count == 0};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

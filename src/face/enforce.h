@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
 #define SP_SHIELD_TRIGGER "~streamproc_shield_%d"
 
 typedef enum SpShieldAction
@@ -24,6 +26,7 @@ typedef struct SpShieldDef
 	Oid			quarantine;		/* invalid: another action */
 	SpShieldAction action;
 	bool		fail_open;
+	TimestampTz since;
 } SpShieldDef;
 
 /* The shield of a detector as it is now; false: there is none. */

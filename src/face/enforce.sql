@@ -29,13 +29,23 @@ AS 'MODULE_PATHNAME', 'sp_shield_trigger';
 COMMENT ON FUNCTION streamproc.shield() IS
 	'judges a row before it is inserted: see enforce()';
 
+CREATE FUNCTION streamproc.shield_unjudged(id int4, since timestamptz, OUT unjudged int8, OUT last_unjudged timestamptz)
+LANGUAGE C VOLATILE PARALLEL SAFE STRICT
+AS 'MODULE_PATHNAME', 'sp_shield_unjudged';
+
+COMMENT ON FUNCTION streamproc.shield_unjudged(int4, timestamptz) IS
+	'what the view shields tells of rows that were let in unjudged';
+
 CREATE VIEW streamproc.shields WITH (security_barrier) AS
 	SELECT d.relation AS detector, s.source, s.action, s.on_error, s.quarantine,
 		problem.text IS NULL AS is_on,
 		problem.text AS reason,
-		s.created_at AS since
+		s.created_at AS since,
+		u.unjudged,
+		u.last_unjudged
 	FROM streamproc.shield_definition s
 		JOIN streamproc.detector_definition d ON d.id = s.id
+		CROSS JOIN LATERAL streamproc.shield_unjudged(s.id, s.created_at) u
 		CROSS JOIN LATERAL (SELECT CASE
 			WHEN t.tgenabled IS NULL THEN 'the trigger of the table is gone: call enforce() again'
 			WHEN t.tgenabled = 'D' THEN 'the trigger of the table is disabled'
@@ -69,3 +79,7 @@ COMMENT ON COLUMN streamproc.shields.reason IS
 	'why they are not';
 COMMENT ON COLUMN streamproc.shields.since IS
 	'when enforce() was called';
+COMMENT ON COLUMN streamproc.shields.unjudged IS
+	'rows that it has let pass since then, or since the server''s start, because they could not be judged (fail_open), of whatever became of their transactions';
+COMMENT ON COLUMN streamproc.shields.last_unjudged IS
+	'when the last of them came';

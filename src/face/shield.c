@@ -26,6 +26,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "base/unjudged.h"
 #include "engine/shield.h"
 #include "face/enforce.h"
 #include "face/quarantine.h"
@@ -351,16 +352,22 @@ is_fatal_to_all(const ErrorData *error)
 		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
 }
 
-/* What went wrong is only told of. */
+/* What went wrong is counted, and told of now and then: there may be as many as there are rows. */
 static void
-warn_unjudged(const Known *k, Relation rel, const ErrorData *error)
+note_unjudged(const Known *k, Relation rel, const ErrorData *error)
 {
-	ereport(WARNING,
+	uint64		untold;
+	bool		tell = sp_unjudged_add(k->id, k->def.since, &untold);
+
+	ereport(tell ? WARNING : DEBUG1,
 			(errcode(error->sqlerrcode),
 			 errmsg("new row for relation \"%s\" was not judged by detector %s: %s",
 					RelationGetRelationName(rel), sp_shield_def(k->shield)->o.name,
 					error->message),
-			 errhint("The detector is enforced with on_error => 'fail_open'."),
+			 untold > 1 ? errdetail("So it was with " UINT64_FORMAT " others, of which nothing was said.",
+									untold - 1) : 0,
+			 errhint("The detector is enforced with on_error => 'fail_open'; streamproc.shields "
+					 "counts such rows."),
 			 errtable(rel)));
 }
 
@@ -394,7 +401,7 @@ judge_openly(Known *k, Relation rel, HeapTuple tuple)
 		return found;
 	if (is_fatal_to_all(error))
 		ReThrowError(error);
-	warn_unjudged(k, rel, error);
+	note_unjudged(k, rel, error);
 	return false;
 }
 

@@ -106,6 +106,20 @@ $node->safe_psql('postgres', q{SELECT streamproc.resume('fast')});
 wait_for($node);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM fast WHERE k = 50'), '2', 'refusals outlive a rebuild');
 
+# With fail_open what can't be judged is let in, counted, and told of once in a minute.
+$node->safe_psql('postgres', q{SELECT streamproc.enforce('fast', on_error => 'fail_open')});
+$script = load_script("INSERT INTO pay VALUES (:client_id, 60, NULL);");
+my $offset = -s $node->logfile;
+$node->command_ok([ 'pgbench', '-n', '-f', $script, '-c', '8', '-j', '2', '-t', '100', $node->connstr('postgres') ], '8 sessions that fail');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM pay WHERE k = 60'), '800', 'all rows are in');
+is($node->safe_psql('postgres', 'SELECT unjudged FROM streamproc.shields'), '800', 'and counted');
+my @told = grep { /was not judged by detector/ } split /\n/, slurp_file($node->logfile, $offset);
+cmp_ok(scalar(@told), '>=', 1, 'the log tells of them');
+cmp_ok(scalar(@told), '<=', 3, 'but not of each');
+$node->restart;
+is($node->safe_psql('postgres', 'SELECT unjudged, last_unjudged IS NULL FROM streamproc.shields'), '0|t', 'a restart forgets how many');
+$node->safe_psql('postgres', q{DELETE FROM pay WHERE ts IS NULL; SELECT streamproc.enforce('fast')});
+
 # A dump takes the shield along.
 my $dump = $node->basedir . '/dump.sql';
 $states = states('postgres');
