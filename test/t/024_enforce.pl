@@ -30,6 +30,9 @@ EXCEPTION WHEN check_violation THEN
 END $$;
 SQL
 
+# From then on refusals are reported.
+wait_for($node);
+
 # pgbench with a script of one statement; the process that runs it.
 sub load_script
 {
