@@ -124,7 +124,7 @@ DROP FOREIGN DATA WRAPPER bad_input_wrapper;
 -- a transaction that fails leaves nothing
 BEGIN;
 SELECT streamproc.create_window('w', 'event', 'global', aggregates => '{count(*) AS n}', changes => true);
-SELECT streamproc.create_detector('d', 'w', 'rule', rules => '{n > 1 AS many}');
+SELECT streamproc.create_detector('d', 'w', 'rule', rules => '{n > 1 AS many}', sample => 'update');
 SELECT 1 / 0;
 COMMIT;
 SELECT count(*) FROM streamproc.window_definition WHERE source = 'event'::regclass;

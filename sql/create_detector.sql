@@ -34,7 +34,7 @@ SELECT attname, atttypid::regtype, attnotnull FROM pg_attribute WHERE attrelid =
 SELECT keys, params, threshold, learn FROM streamproc.detector_definition WHERE relation = 'odd'::regclass;
 SELECT streamproc.create_detector('odder', 'totals', 'ewma', value => 'n', keys => '{"shop || 1 AS k"}', carry => '{window_start}');
 SELECT keys, carry FROM streamproc.detector_definition WHERE relation = 'odder'::regclass;
-SELECT streamproc.create_detector('oddest', 'everything', 'ewma', value => 'n');
+SELECT streamproc.create_detector('oddest', 'everything', 'rule', rules => '{n > 1000 AS many}', sample => 'update');
 SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'oddest'::regclass AND attnum BETWEEN 1 AND 4;
 SELECT streamproc.create_detector('keyless', 'totals', 'ewma', value => 'n', keys => '{}');
 SELECT keys FROM streamproc.detector_definition WHERE relation = 'keyless'::regclass;

@@ -78,7 +78,7 @@ SAVEPOINT s;
 SELECT streamproc.drop_window('short_totals');
 SELECT streamproc.create_window('short_totals', 'short', 'tumbling', size => '1 day', aggregates => '{sum(v) AS v}');
 ROLLBACK TO s;
-SELECT streamproc.create_detector('short_watch', 'short_totals', 'ewma', value => 'v');
+SELECT streamproc.create_detector('short_watch', 'short_totals', 'rule', rules => '{v > 1 AS many}', sample => 'update');
 COMMIT;
 SELECT kind FROM streamproc.window_definition WHERE relation = 'short_totals'::regclass;
 SELECT streamproc.drop_stream('short', cascade => true);

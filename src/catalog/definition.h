@@ -170,6 +170,7 @@ typedef struct SpDetectorDef
 	SpLearn		learn;
 	int64		trigger_us;
 	bool		store_all;
+	bool		sample_update;	/* rows of a window at each update, too */
 	char	   *notify;			/* NULL: none */
 	int64		retention_us;
 	bool		backfill;

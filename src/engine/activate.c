@@ -16,6 +16,7 @@
 #include "catalog/page.h"
 #include "catalog/pg_type.h"
 #include "engine/override.h"
+#include "engine/sample.h"
 #include "engine/saving.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -165,7 +166,7 @@ activate_detector(SpObjectDef *def)
 	sp_engine.detectors = sp_registry_append(sp_engine.detectors, d);
 	if (w != NULL)
 	{
-		w->detectors = sp_registry_append(w->detectors, d);
+		sp_sample_attach(w, d);
 		return;
 	}
 	s->detectors = sp_registry_append(s->detectors, d);

@@ -146,7 +146,8 @@ sp_bucket_page_finish(SpWindow *w, SpBucket *bucket)
 
 		if (page->nfinal == page->ntotal)
 			continue;
-		if (page->nfinal > 0 || page->ntotal < w->groups.page_groups)
+		if (page->nfinal > 0 || page->ntotal < w->groups.page_groups ||
+			(w->samples != NULL && w->def->grace_us > 0))
 			finish_groups(w, page);
 		else
 		{

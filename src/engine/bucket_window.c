@@ -22,6 +22,7 @@
 
 #include "base/compat.h"
 #include "base/steps.h"
+#include "engine/sample.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
@@ -217,6 +218,7 @@ void
 sp_bucket_window_changed(SpWindow *w, SpGroup *group)
 {
 	sp_group_changed(&w->groups, group);
+	sp_sample_note(w, group);
 	if (!w->def->emit_final || (group->flags & SP_GROUP_FINAL))
 		sp_output_group(&w->output, group);
 }
@@ -416,8 +418,8 @@ next_due(const SpWindow *w)
 static void
 get_bounds(SpWindow *w, SpGroup *group, int64 *start, int64 *end)
 {
-	*start = group->bucket->start;
-	*end = group->bucket->end;
+	*start = is_global(w) ? 0 : group->bucket->start;
+	*end = is_global(w) ? 0 : group->bucket->end;
 }
 
 /* ---- loading ---- */

@@ -19,6 +19,7 @@
 #include "catalog/page.h"
 #include "engine/dedup.h"
 #include "engine/override.h"
+#include "engine/sample.h"
 #include "engine/saving.h"
 #include "engine/starting.h"
 #include "engine/timer.h"
@@ -347,7 +348,7 @@ attach(SpStream *s)
 		d->stream = upstream ? NULL : s;
 		d->output.output_lsn = sp_engine.upto;
 		if (upstream != NULL)
-			upstream->detectors = sp_registry_append(upstream->detectors, d);
+			sp_sample_attach(upstream, d);
 		else
 		{
 			s->detectors = sp_registry_append(s->detectors, d);
@@ -379,7 +380,7 @@ detach(SpStream *s)
 		SpDetector *d = sp_starting->detector;
 
 		if (d->window != NULL)
-			d->window->detectors = list_delete_ptr(d->window->detectors, d);
+			sp_sample_detach(d->window, d);
 		else
 			s->detectors = list_delete_ptr(s->detectors, d);
 		sp_engine.detectors = list_delete_ptr(sp_engine.detectors, d);

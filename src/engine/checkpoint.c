@@ -13,6 +13,7 @@
 #include "catalog/progress.h"
 #include "engine/dedup.h"
 #include "engine/override.h"
+#include "engine/sample.h"
 #include "engine/saving.h"
 #include "engine/series.h"
 #include "engine/timer.h"
@@ -224,7 +225,8 @@ SpStatePart *
 sp_checkpoint_take_detector(SpDetector *d)
 {
 	DetectorHead head = {HEAD_VERSION, 0, d->rows, d->ready, d->learned, d->settings_lsn};
-	bool		changed = d->changed || d->groups.any_dirty || d->overrides.any_dirty;
+	bool		changed = d->changed || d->groups.any_dirty || d->overrides.any_dirty ||
+		d->told.any_dirty;
 	StringInfoData buf;
 	SpStatePart *part;
 
@@ -239,6 +241,7 @@ sp_checkpoint_take_detector(SpDetector *d)
 	d->changed = false;
 	add_groups(part, &d->groups, sp_detector_write_value, d);
 	add_groups(part, &d->overrides, sp_override_write, d);
+	add_groups(part, &d->told, sp_sample_write_value, d);
 	return part;
 }
 
@@ -425,6 +428,11 @@ load_detector_page(int32 page, const char *data, Size size, void *arg)
 	DetectorHead head;
 	const char *p;
 
+	if (page > SP_TOLD_PAGES)
+	{
+		sp_sample_load_page(d, page - SP_TOLD_PAGES, data, size);
+		return;
+	}
 	if (page > SP_RESULT_PAGES)
 	{
 		sp_group_load_page(&d->overrides, page - SP_RESULT_PAGES, data, size, sp_override_read, d);

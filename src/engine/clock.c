@@ -17,6 +17,7 @@
 #include "base/compat.h"
 #include "base/steps.h"
 #include "common/int.h"
+#include "engine/sample.h"
 #include "engine/timer.h"
 
 /* time + us, at most the end of time. */
@@ -144,6 +145,7 @@ sp_clock_advance(SpWindow *w, XLogRecPtr lsn, TimestampTz time)
 	w->advanced_to = watermark;
 	if (watermark != SP_NO_WATERMARK)
 		w->ops->close(w, watermark, lsn, time);
+	sp_sample_run(w, lsn, time);
 	if (data_watermark != SP_NO_WATERMARK)
 		w->ops->purge(w, data_watermark);
 	foreach(lc, w->detectors)

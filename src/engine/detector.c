@@ -10,6 +10,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "catalog/pg_type.h"
+#include "engine/sample.h"
 #include "engine/timer.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -114,6 +115,7 @@ sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window)
 		sp_spill_allow(&d->groups, sp_detector_write_value, sp_detector_read_value, NULL,
 					   NULL, d);
 	sp_override_open(d);
+	sp_sample_open(d);
 	describe_result(d);
 	sp_output_init(&d->output, context);
 	d->retention.done = SP_NO_WATERMARK;
@@ -247,7 +249,7 @@ apply_row(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, SpGroup *group,
 	sp_detector_judge(d, rows, ev, i, group, &v);
 	if (!v.scored)
 		return;
-	d->rows++;
+	d->rows += !rows->provisional;
 	d->changed = true;
 	if (d->def->store_all || (v.finding.is_anomaly && !v.in_cooldown && !v.muted))
 		sp_detector_add_result(d, rows, ev, i, &v);

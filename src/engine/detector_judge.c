@@ -8,6 +8,7 @@
 
 #include "base/compat.h"
 #include "catalog/pg_type.h"
+#include "engine/sample.h"
 #include "engine/timer.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -40,6 +41,13 @@ judge_rules(SpDetector *d, const SpMethod *method, const SpEvaluated *ev, int i,
 
 /* ---- methods with a kernel ---- */
 
+/* Row i is a window's that isn't final: what is too low may still grow. */
+static inline bool
+is_early(const SpRowSet *rows, int i)
+{
+	return rows->provisional && rows->origin[i].early;
+}
+
 /* The value or the features; false: they can't be scored, or needn't. */
 static bool
 get_numbers(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup *group,
@@ -55,9 +63,10 @@ get_numbers(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup
 		missing[f] = result->isnull;
 		v->x[f] = result->isnull ? 0 : DatumGetFloat8(result->value);
 	}
-	if (sp_series_remembers(d->method))
+	if (sp_series_remembers(d->method) && !rows->provisional)
 		sp_group_changed(&d->groups, group);
-	switch (sp_series_take(d->method, sp_detector_series(d, group), v->x, missing))
+	switch (sp_series_take(d->method, sp_detector_series(d, group), v->x, missing,
+						   !rows->provisional))
 	{
 		case SP_INPUT_TAKEN:
 			if (d->def->has_value && d->method->judge.kernel->takes != SP_TAKES_ANY_VALUE)
@@ -81,10 +90,12 @@ get_numbers(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup
 
 /* What to score; false: there is nothing, or nothing that can be. */
 static bool
-get_point(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup *group, SpVerdict *v)
+get_point(SpDetector *d, const SpMethod *method, SpRowSet *rows, const SpEvaluated *ev, int i,
+		  SpGroup *group, SpVerdict *v)
 {
-	const SpMethod *method = d->method;
-
+	if (is_early(rows, i) && method->judge.kernel->has_direction &&
+		method->judge.setup.direction == SP_DIRECTION_LOW)
+		return false;
 	if (!get_numbers(d, rows, ev, i, group, v))
 		return false;
 	v->point.x = v->x;
@@ -159,24 +170,18 @@ set_measure(const SpMethod *method, const SpSeries *series, SpVerdict *v)
 		v->value = kernel->measure(series + 1, &method->judge.setup, &v->point);
 }
 
-/* How far is the point from what is expected? */
+/* Score a point and learn of it. */
 static void
-judge_point(SpDetector *d, const SpMethod *method, SpGroup *group, SpVerdict *v)
+step(SpDetector *d, const SpMethod *method, SpGroup *group, SpVerdict *v)
 {
 	SpSeries   *series = sp_detector_series(d, group);
 	int32		was_ready = series->ready;
 	int64		was_due = series->overdue ? sp_series_due(method, series) : 0;
 
-	v->why = d->explanation;
-	v->why->nparts = 0;
-	if (d->method->judge.setup.explain_all)
-		prepare_explanation(d, series, v);
-	set_measure(method, series, v);
 	sp_series_judge(method, series, d->pool, &v->point, d->def->store_all, &v->finding, v->why);
 	sp_group_changed(&d->groups, group);
 	if (!was_ready || !series->ready)
 		note_warm_up(d, series, was_ready);
-	v->scored = true;
 	if (v->finding.is_anomaly && v->muted && sp_method_has_budget(method))
 		sp_pool_forgive(d->pool);
 	/* that it was silent for so long is known already */
@@ -185,20 +190,72 @@ judge_point(SpDetector *d, const SpMethod *method, SpGroup *group, SpVerdict *v)
 		series->overdue = 0;
 	if (sp_timer_has(d))
 		sp_timer_set(d, group, method);
+}
+
+/* How far is the point of row i from what is expected? */
+static void
+judge_point(SpDetector *d, const SpMethod *method, SpRowSet *rows, int i, SpGroup *group,
+			SpVerdict *v)
+{
+	SpSeries   *series = sp_detector_series(d, group);
+
+	v->why = d->explanation;
+	v->why->nparts = 0;
+	if (d->method->judge.setup.explain_all)
+		prepare_explanation(d, series, v);
+	set_measure(method, series, v);
+	if (rows->provisional)
+		sp_series_look(method, series, d->pool, &v->point, is_early(rows, i), d->def->store_all,
+					   &v->finding, v->why);
+	else
+		step(d, method, group, v);
+	v->scored = true;
 	if (v->finding.is_anomaly)
 		v->alerts = list_make1(describe(d, v));
 }
 
+/* ---- is it told? ---- */
+
 /* One alert an episode: is this anomaly part of one that was alerted? */
 static void
-apply_cooldown(SpDetector *d, SpGroup *group, int64 time, SpVerdict *v)
+apply_cooldown(SpDetector *d, SpGroup *group, int64 time, bool spent, SpVerdict *v)
 {
-	if (!v->finding.is_anomaly || v->in_cooldown || v->muted || d->def->cooldown_us == 0)
+	if (d->def->cooldown_us == 0)
 		return;
 	v->last_alert = sp_detector_series(d, group)->last_alert;
-	v->in_cooldown = sp_series_in_cooldown(d->method, sp_detector_series(d, group), d->pool, time,
-										   d->def->cooldown_us);
+	v->in_cooldown = sp_series_in_cooldown(sp_detector_series(d, group), time, d->def->cooldown_us);
 	sp_group_changed(&d->groups, group);
+	if (v->in_cooldown && spent)
+		sp_pool_forgive(d->pool);
+}
+
+/*
+ * Row i is an anomaly: was it told before, or the episode that it is part of?  What isn't told costs
+ * nothing of the budget; what is told of a row that isn't learned yet costs as much as of another.
+ */
+static void
+hold_back(SpDetector *d, SpRowSet *rows, int i, SpGroup *group, SpVerdict *v)
+{
+	const SpOrigin *origin = d->def->sample_update && rows->origin != NULL ? &rows->origin[i] : NULL;
+	bool		has_budget = sp_method_has_budget(d->method);
+	bool		spent = has_budget && !rows->provisional;
+
+	if (v->in_cooldown || v->muted)
+		return;
+	if (origin != NULL && sp_sample_was_told(d, origin))
+	{
+		v->in_cooldown = true;
+		if (spent)
+			sp_pool_forgive(d->pool);
+		return;
+	}
+	apply_cooldown(d, group, rows->time[i], spent, v);
+	if (v->in_cooldown)
+		return;
+	if (origin != NULL)
+		sp_sample_tell(d, origin);
+	if (has_budget && rows->provisional)
+		sp_pool_alert(d->pool);
 }
 
 /* Row i; v->override is set. */
@@ -219,10 +276,10 @@ sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, S
 		v->value = DatumGetFloat8(ev->result[0][i].value);
 	if (d->method->judge.kernel == NULL)
 		judge_rules(d, method, ev, i, v);
-	else if (get_point(d, rows, ev, i, group, v))
-		judge_point(d, method, group, v);
-	if (v->scored && group != NULL)
-		apply_cooldown(d, group, rows->time[i], v);
+	else if (get_point(d, method, rows, ev, i, group, v))
+		judge_point(d, method, rows, i, group, v);
+	if (v->scored && v->finding.is_anomaly)
+		hold_back(d, rows, i, group, v);
 }
 
 /* ---- without a row ---- */
@@ -255,5 +312,6 @@ sp_detector_judge_overdue(SpDetector *d, SpGroup *group, int64 due, int64 time, 
 	sp_group_changing(&d->groups, group);
 	series->overdue = 1;
 	sp_group_changed(&d->groups, group);
-	apply_cooldown(d, group, time, v);
+	if (v->finding.is_anomaly && !v->muted)
+		apply_cooldown(d, group, time, false, v);
 }

@@ -14,6 +14,7 @@
 #include "catalog/message.h"
 #include "catalog/page.h"
 #include "catalog/position.h"
+#include "engine/sample.h"
 #include "engine/saving.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -186,7 +187,7 @@ restore_object(SpObjectDef *o, const SpPosition *position)
 			d = sp_detector_open((SpDetectorDef *) o, s, w);
 			sp_engine.detectors = sp_registry_append(sp_engine.detectors, d);
 			if (w != NULL)
-				w->detectors = sp_registry_append(w->detectors, d);
+				sp_sample_attach(w, d);
 			else
 			{
 				s->detectors = sp_registry_append(s->detectors, d);

@@ -49,12 +49,15 @@
 #define SP_ROWSET_MAX		512 /* rows worked on at a time */
 #define SP_NO_WATERMARK		PG_INT64_MIN
 #define SP_RESULT_PAGES		(1 << 30)	/* pages of a second set of groups are numbered from here on */
+#define SP_TOLD_PAGES		(3 << 29)	/* those of a third */
 
 typedef struct SpStream SpStream;
 typedef struct SpWindow SpWindow;
 typedef struct SpDetector SpDetector;
 typedef struct SpHaving SpHaving;
 typedef struct SpInserts SpInserts;
+typedef struct SpOrigin SpOrigin;
+typedef struct SpSamples SpSamples;
 
 /* ---- rows at work (rowset.c) ---- */
 
@@ -81,6 +84,8 @@ struct SpRowSet
 	bool		retract;		/* rows as they were until an UPDATE or DELETE */
 	bool		updated;		/* rows as an UPDATE has left them */
 	Bitmapset  *unknown;		/* attributes that the WAL doesn't have of these rows */
+	bool		provisional;	/* a window's, not sealed: to be scored, not learned */
+	SpOrigin   *origin;			/* [n] of a window whose updates are scored; else NULL: sample.h */
 
 	/* the whole row, for dead letters: one of the two */
 	const SpChunk *chunk;
@@ -336,6 +341,7 @@ struct SpWindow
 	SpOutput	output;
 	List	   *detectors;		/* that take our rows when they are sealed */
 	List	   *windows;		/* likewise */
+	SpSamples  *samples;		/* changed groups, for those that score updates; NULL: nobody does */
 	MemoryContext result_context;
 	int			natts;			/* of the result table, as created */
 	Oid		   *types;
@@ -375,6 +381,8 @@ struct SpDetector
 	uint64		rows;			/* scored; page 0 */
 	uint64		ready;			/* keys that have learned enough; page 0 */
 	int64		learned;		/* by the last one that had not; page 0 */
+	SpGroups	told;			/* rows of a window that it has told of, not sealed yet: sample.h */
+	int64		told_due;		/* none of them can be forgotten before that watermark */
 	bool		changed;		/* since the last checkpoint */
 	SpOutput	output;
 	SpRetention retention;
@@ -578,6 +586,7 @@ typedef struct SpFeed
 {
 	SpWindow   *window;
 	bool		wanted;			/* somebody reads the window */
+	bool		provisional;	/* the rows aren't sealed: for those that score updates */
 	XLogRecPtr	lsn;
 	TimestampTz time;
 	int			n;

@@ -46,7 +46,7 @@ sp_output_dead(SpOutput *output, const SpRowSet *rows, int i,
 	bool	   *nulls;
 	int			a;
 
-	if (output->replaying || rows->retract)
+	if (output->replaying || rows->retract || rows->provisional)
 		return;
 	sp_rowset_full_row(rows, i, &desc, &values, &nulls);
 	old = MemoryContextSwitchTo(output->context);

@@ -15,6 +15,7 @@
 #include "catalog/progress.h"
 #include "commands/defrem.h"
 #include "engine/dedup.h"
+#include "engine/sample.h"
 #include "engine/saving.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -196,7 +197,7 @@ sp_registry_drop_detector(SpDetector *d)
 	if (d->stream != NULL)
 		d->stream->detectors = list_delete_ptr(d->stream->detectors, d);
 	if (d->window != NULL)
-		d->window->detectors = list_delete_ptr(d->window->detectors, d);
+		sp_sample_detach(d->window, d);
 	MemoryContextDelete(d->context);
 }
 

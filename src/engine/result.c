@@ -9,6 +9,7 @@
 
 #include "base/compat.h"
 #include "catalog/pg_type.h"
+#include "engine/sample.h"
 #include "utils/date.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -31,6 +32,16 @@ sp_result_event_time(const SpWindow *w, int64 end)
 	if (w->def->window_kind == SP_WINDOW_SLIDING)
 		return end;
 	return TIMESTAMP_NOT_FINITE(end) ? end : end - 1;
+}
+
+/* That of a running total: as far as the stream has come. */
+static int64
+total_time(const SpWindow *w, TimestampTz now)
+{
+	const SpStream *s = w->stream;
+
+	return s->max_time != PG_INT64_MIN ? s->max_time :
+		sp_time_from_utc(now, s->def->time_type, s->zone);
 }
 
 /* The result row of one group; of one that is gone only what tells it from the others. */
@@ -126,6 +137,7 @@ sp_result_feed_begin(SpFeed *feed, SpWindow *w, XLogRecPtr lsn, TimestampTz time
 {
 	feed->window = w;
 	feed->wanted = sp_result_is_read(w);
+	feed->provisional = false;
 	feed->lsn = lsn;
 	feed->time = time;
 	feed->n = 0;
@@ -181,7 +193,10 @@ keep_row(SpFeed *feed, SpRowSet *rows, int i)
 	memmove(rows->nulls + (Size) n * w->natts, rows->nulls + (Size) i * w->natts,
 			sizeof(bool) * w->natts);
 	w->ops->bounds(w, feed->groups[i], &start, &end);
-	rows->time[n] = sp_result_event_time(w, end);
+	rows->time[n] = w->def->window_kind == SP_WINDOW_GLOBAL ? total_time(w, feed->time) :
+		sp_result_event_time(w, end);
+	if (rows->origin != NULL)
+		sp_sample_describe(w, feed->groups[i], end, &rows->origin[n]);
 	rows->no_time[n] = false;
 	rows->n++;
 }
@@ -197,6 +212,9 @@ fill_rows(SpFeed *feed, SpRowSet *rows)
 	int			i;
 
 	sp_result_begin_rows(w, rows, feed->n, feed->lsn, feed->time);
+	rows->provisional = feed->provisional;
+	if (w->samples != NULL)
+		rows->origin = MemoryContextAlloc(rows->context, sizeof(SpOrigin) * feed->n);
 	if (!runs_user_code(w))
 	{
 		old = MemoryContextSwitchTo(rows->context);
@@ -225,17 +243,19 @@ sp_result_feed_rows(SpWindow *w, SpRowSet *rows)
 	{
 		SpWindow   *downstream = lfirst(lc);
 
-		if (sp_clock_takes(&downstream->def->o, rows->lsn))
+		if (!rows->provisional && sp_clock_takes(&downstream->def->o, rows->lsn))
 			sp_window_apply(downstream, rows);
 	}
 	foreach(lc, w->detectors)
 	{
 		SpDetector *d = lfirst(lc);
 
-		if (sp_clock_takes(&d->def->o, rows->lsn))
+		if ((!rows->provisional || d->def->sample_update) &&
+			sp_clock_takes(&d->def->o, rows->lsn))
 			sp_detector_apply(d, rows);
 	}
-	sp_starting_keep_rows(w, rows);
+	if (!rows->provisional)
+		sp_starting_keep_rows(w, rows);
 	w->feed_ordinal += rows->n;
 }
 

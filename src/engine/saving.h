@@ -8,7 +8,7 @@
 #include "engine/internal.h"
 
 /* checkpoint.c: one object's state to pages, in parts, and back */
-#define SP_STATE_GROUPS		2	/* sets of groups that an object has, at most */
+#define SP_STATE_GROUPS		3	/* sets of groups that an object has, at most */
 typedef struct SpStatePart
 {
 	int32		object;

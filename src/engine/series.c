@@ -97,7 +97,8 @@ fill_in(const SpMethod *method, const SpSeries *series, double *x, const bool *m
 }
 
 SpInput
-sp_series_take(const SpMethod *method, SpSeries *series, double *x, const bool *missing)
+sp_series_take(const SpMethod *method, SpSeries *series, double *x, const bool *missing,
+			   bool learns)
 {
 	int			n = method->judge.setup.n;
 
@@ -108,7 +109,7 @@ sp_series_take(const SpMethod *method, SpSeries *series, double *x, const bool *
 	}
 	if (!sp_online_is_finite(x, n))
 		return SP_INPUT_NOT_FINITE;
-	for (int f = 0; sp_series_remembers(method) && f < n; f++)
+	for (int f = 0; learns && sp_series_remembers(method) && f < n; f++)
 	{
 		if (!missing[f])
 			get_last(method, series)[f] = x[f];
@@ -134,16 +135,24 @@ get_p(const SpCalibration *c, SpCalibrationSize size, const SpScore *score)
 	return score->ready ? sp_calibration_p_value(c, size, score->score) : 1;
 }
 
-/* Judge a point by the threshold of the budget, where there is one that is known. */
+/* The threshold of the budget, where there is one that is known. */
+static double
+get_budget_threshold(const SpMethod *method, SpPool *pool)
+{
+	double		threshold = sp_pool_threshold(pool, method->alerts_per_day);
+
+	return !isnan(threshold) && method->budget_factor > 0 ? threshold * method->budget_factor :
+		method->judge.setup.threshold;
+}
+
+/* Judge a point by it. */
 static void
 judge_by_budget(const SpMethod *method, SpSeries *series, SpPool *pool, const SpPoint *point,
 				SpFinding *finding, SpExplanation *why)
 {
 	SpJudge		judge = method->judge;
-	double		threshold = sp_pool_threshold(pool, method->alerts_per_day);
 
-	if (!isnan(threshold) && method->budget_factor > 0)
-		judge.setup.threshold = threshold * method->budget_factor;
+	judge.setup.threshold = get_budget_threshold(method, pool);
 	finding->is_anomaly = sp_judge_point(&judge, &series->run, get_state(series), point,
 										 &finding->score, why);
 	finding->threshold = judge.setup.threshold;
@@ -202,6 +211,23 @@ sp_series_judge(const SpMethod *method, SpSeries *series, SpPool *pool, const Sp
 		note_ready(method, series);
 }
 
+void
+sp_series_look(const SpMethod *method, const SpSeries *series, SpPool *pool, const SpPoint *point,
+			   bool early, bool wants_p_value, SpFinding *finding, SpExplanation *why)
+{
+	SpMethod	looking = *method;
+
+	if (early && method->judge.kernel->has_direction)
+		looking.judge.setup.direction = SP_DIRECTION_HIGH;
+	if (sp_method_has_budget(method))
+		looking.judge.setup.threshold = get_budget_threshold(method, pool);
+	finding->is_anomaly = sp_judge_look(&looking.judge, get_state(series), point, &finding->score,
+										why);
+	finding->threshold = looking.judge.setup.threshold;
+	finding->p_value = finding->is_anomaly || wants_p_value ?
+		get_p_value(&looking, series, pool, &finding->score) : get_float8_nan();
+}
+
 int64
 sp_series_learned(const SpMethod *method, const SpSeries *series)
 {
@@ -211,15 +237,10 @@ sp_series_learned(const SpMethod *method, const SpSeries *series)
 }
 
 bool
-sp_series_in_cooldown(const SpMethod *method, SpSeries *series, SpPool *pool, int64 time,
-					  int64 cooldown_us)
+sp_series_in_cooldown(SpSeries *series, int64 time, int64 cooldown_us)
 {
 	if (series->last_alert != SP_NEVER_ALERTED && time - cooldown_us < series->last_alert)
-	{
-		if (sp_method_has_budget(method))
-			sp_pool_forgive(pool);
 		return true;
-	}
 	series->last_alert = time;
 	return false;
 }

@@ -60,10 +60,11 @@ extern void sp_series_init(const SpMethod *method, SpSeries *series);
 
 /*
  * Make a point's numbers of a row's, x, of which some may be missing: what is to be put in their
- * place is.  Not of rules.  Changes the series only where sp_series_remembers().
+ * place is.  Not of rules.  Changes the series only where sp_series_remembers(), and never if the
+ * point won't be learned.
  */
 extern SpInput sp_series_take(const SpMethod *method, SpSeries *series, double *x,
-							  const bool *missing);
+							  const bool *missing, bool learns);
 
 /*
  * Score a point, decide, and learn of it what is to be learned.  The p_value is told of anomalies,
@@ -80,6 +81,14 @@ sp_series_have_pool(const SpMethod *method)
 {
 	return method->calibrate == SP_CALIBRATE_DETECTOR;
 }
+
+/*
+ * The same of a point that isn't learned, and whose score doesn't count.  early: its value may still
+ * grow, so that only what is above can be told, by methods that know a direction.
+ */
+extern void sp_series_look(const SpMethod *method, const SpSeries *series, SpPool *pool,
+						   const SpPoint *point, bool early, bool wants_p_value,
+						   SpFinding *finding, SpExplanation *why);
 
 /* How many points it has learned, of those that method->needed tells; of rules 0. */
 extern int64 sp_series_learned(const SpMethod *method, const SpSeries *series);
@@ -99,11 +108,10 @@ sp_series_remembers(const SpMethod *method)
 }
 
 /*
- * One alert an episode: is an anomaly at that time, the point judged last, part of one that was alerted?
- * Then it is no alert of the budget.  Else the episode is alerted now.
+ * One alert an episode: is an anomaly at that time part of one that was alerted?  Else the episode is
+ * alerted now.
  */
-extern bool sp_series_in_cooldown(const SpMethod *method, SpSeries *series, SpPool *pool, int64 time,
-								  int64 cooldown_us);
+extern bool sp_series_in_cooldown(SpSeries *series, int64 time, int64 cooldown_us);
 
 /* Durable form.  read returns its end, or NULL when it isn't one of this method. */
 extern void sp_series_write(const SpMethod *method, const SpSeries *series, StringInfo buf);

@@ -9,6 +9,7 @@
 #include "engine/session.h"
 
 #include "base/compat.h"
+#include "engine/sample.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
@@ -136,6 +137,7 @@ finish(SpWindow *w, SpSession *session)
 	sp_session_leave(w->sessions, session);
 	sp_session_enter(w->sessions, session, SP_SESSION_FINAL);
 	sp_group_changed(&w->groups, group);
+	sp_sample_note(w, group);
 	if (group->flags & SP_GROUP_FINAL)
 		return;
 	group->flags |= SP_GROUP_FINAL;
@@ -226,6 +228,7 @@ static void
 group_changed(SpWindow *w, SpGroup *group)
 {
 	sp_group_changed(&w->groups, group);
+	sp_sample_note(w, group);
 	if (!w->def->emit_final || (group->flags & SP_GROUP_FINAL))
 		sp_output_group(&w->output, group);
 }

@@ -35,6 +35,7 @@
 
 #include "base/compat.h"
 #include "common/int.h"
+#include "engine/sample.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
@@ -284,6 +285,7 @@ static void
 put_out(SpWindow *w, SpGroup *group)
 {
 	sp_group_changed(&w->groups, group);
+	sp_sample_note(w, group);
 	if (!w->def->emit_final || (group->flags & SP_GROUP_FINAL))
 		sp_output_group(&w->output, group);
 }

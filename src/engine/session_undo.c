@@ -8,6 +8,7 @@
 
 #include "base/compat.h"
 #include "common/hashfn.h"
+#include "engine/sample.h"
 #include "utils/memutils.h"
 
 /* ---- undoing ---- */
@@ -225,6 +226,7 @@ settle_session(SpWindow *w, SpSession *session, int64 first)
 			group = sp_session_move(w, session, first)->group;
 	}
 	sp_group_changed(&w->groups, group);
+	sp_sample_note(w, group);
 	if (!w->def->emit_final || (group->flags & SP_GROUP_FINAL) != 0)
 		sp_output_group(&w->output, group);
 }
@@ -267,6 +269,11 @@ sp_session_settle_all(SpWindow *w)
 	SpSessions *s = w->sessions;
 	int			i;
 
+	for (i = 0; w->samples != NULL && i < s->nundo; i++)
+	{
+		if (s->undo[i].change == SP_SESSION_ABSORBED)
+			sp_sample_merge(w, s->undo[i].by->group, s->undo[i].session->group);
+	}
 	for (i = 0; i < s->nundo; i++)
 	{
 		SpSessionUndo *entry = &s->undo[i];

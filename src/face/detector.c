@@ -125,6 +125,49 @@ require_for_method(FunctionCallInfo fcinfo, const Draft *draft, int n, const cha
 				 errhint("For example, %s.", example)));
 }
 
+/* Are there rows of the source to be sampled like that? */
+static void
+check_sample(const Draft *draft, bool update)
+{
+	const SpWindowDef *w = draft->source.kind == SP_WINDOW ?
+		sp_lifecycle_window(&draft->source) : NULL;
+
+	if (w == NULL && update)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"sample\" has no meaning for stream %s: \"update\"",
+						sp_relation_quote(draft->source.relid)),
+				 errhint("A stream's rows are scored as they come; those of a window are updated.")));
+	if (w == NULL)
+		return;
+	if (update && draft->kernel != NULL && draft->kernel->due != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"sample\" of method \"%s\" can't be \"update\"", draft->method),
+				 errhint("A key reports with rows that are final; the clock tells what is missing.")));
+	if (update && w->emit_final &&
+		(w->window_kind == SP_WINDOW_HOPPING || w->window_kind == SP_WINDOW_CUMULATIVE))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("window %s has no rows before they are final: parameter \"sample\" can't be "
+						"\"update\"", sp_relation_quote(draft->source.relid)),
+				 errhint("Create the window with emit => 'update'.")));
+	if (w->window_kind != SP_WINDOW_GLOBAL)
+		return;
+	if (!update)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the rows of global window %s are never final: parameter \"sample\" can't be "
+						"\"final\"", sp_relation_quote(draft->source.relid)),
+				 errhint("Use sample => 'update', with method => 'rule'.")));
+	if (draft->kernel != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" can't learn from global window %s, whose rows are never final",
+						draft->method, sp_relation_quote(draft->source.relid)),
+				 errhint("Use method => 'rule', or a window in time.")));
+}
+
 static void
 read_choices(FunctionCallInfo fcinfo, const Draft *draft)
 {
@@ -145,8 +188,7 @@ read_choices(FunctionCallInfo fcinfo, const Draft *draft)
 	if (draft->kernel != NULL)
 		sp_method_check_use(draft->method, draft->kernel, &use);
 	choice = sp_parameter_choice(fcinfo, SAMPLE, "sample", samples);
-	if (strcmp(choice, "update") == 0)
-		sp_parameter_not_yet_value("sample", choice, "\"final\"");
+	check_sample(draft, strcmp(choice, "update") == 0);
 }
 
 static void
@@ -261,16 +303,11 @@ read_source(FunctionCallInfo fcinfo, Draft *draft)
 	int			first;
 
 	draft->key_texts = sp_parameter_strings(fcinfo, KEYS, "keys");
+	draft->time_type = sp_lifecycle_stream(&draft->source)->time_type;
 	if (draft->source.kind == SP_STREAM)
-	{
-		draft->time_type = sp_lifecycle_stream(&draft->source)->time_type;
 		return;
-	}
-
 	window = sp_lifecycle_window(&draft->source);
 	first = window->window_kind == SP_WINDOW_GLOBAL ? 1 : 3;
-	draft->time_type = window->window_kind == SP_WINDOW_GLOBAL ? TIMESTAMPTZOID :
-		get_atttype(draft->source.relid, 2);
 	for (int i = 0; PG_ARGISNULL(KEYS) && i < window->nkeys; i++)
 	{
 		char	   *name = get_attname(draft->source.relid, first + i, false);

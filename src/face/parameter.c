@@ -82,15 +82,6 @@ sp_parameter_not_yet(FunctionCallInfo fcinfo, int n, const char *name)
 }
 
 void
-sp_parameter_not_yet_value(const char *name, const char *value, const char *instead)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s \"%s\" is not supported yet", name, value),
-			 errhint("There is %s.", instead)));
-}
-
-void
 sp_parameter_refuse(FunctionCallInfo fcinfo, int n, const char *name, const char *object)
 {
 	if (is_given(fcinfo, n))

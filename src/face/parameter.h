@@ -25,9 +25,6 @@ extern void sp_parameter_require(FunctionCallInfo fcinfo, int n, const char *nam
 /* An error unless the argument is null (an array may be empty): it will work one day. */
 extern void sp_parameter_not_yet(FunctionCallInfo fcinfo, int n, const char *name);
 
-/* The same when a text argument has this value. */
-extern void sp_parameter_not_yet_value(const char *name, const char *value, const char *instead);
-
 /* An error unless the argument is null: it means nothing for this kind of object. */
 extern void sp_parameter_refuse(FunctionCallInfo fcinfo, int n, const char *name,
 								const char *object);

@@ -238,7 +238,7 @@ get_numbers(FunctionCallInfo fcinfo, const Scorer *scorer, SpSeries *series, dou
 		return false;
 	else
 		get_features(scorer, DatumGetArrayTypeP(value), x, missing);
-	return sp_series_take(scorer->method, series, x, missing) == SP_INPUT_TAKEN;
+	return sp_series_take(scorer->method, series, x, missing, true) == SP_INPUT_TAKEN;
 }
 
 /* The row as a point; false: it isn't scored. */

@@ -144,6 +144,55 @@ test_forgiven(void)
 	check(pool.slack < other.slack);
 }
 
+/* Looks at what isn't final change nothing, but for the alerts they lead to, which count once. */
+static void
+test_early(double alerts_per_day)
+{
+	static SpPool other;
+	const int	n = 20000;
+	const double rate = alerts_per_day / PER_DAY;
+	uint64_t	random = 8;
+	int			told = 0;
+	int			early = 0;
+
+	sp_pool_init(&pool);
+	sp_pool_init(&other);
+	for (int i = 0; i < 3000; i++)
+	{
+		double		score = next_exponential(&random);
+
+		for (int look = 0; look < i % 4; look++)
+			(void) sp_pool_threshold(&pool, alerts_per_day);
+		judge(score, i * MINUTE, alerts_per_day);
+		sp_pool_spend(&other, score, i * MINUTE, alerts_per_day,
+					  score > (i < 50 ? 10.0 : sp_pool_threshold(&other, alerts_per_day)));
+		if (i >= 50)
+			check(memcmp(&other, &pool, sizeof(pool)) == 0);
+	}
+
+	/* a look, and the same row some minutes later, when others have been learned */
+	for (int i = 0; i < n; i++)
+	{
+		double		score = next_exponential(&random);
+		double		seen = score * next_uniform(&random) * 1.1;
+		bool		was_told = seen > sp_pool_threshold(&pool, alerts_per_day);
+		bool		is_anomaly;
+
+		if (was_told)
+			sp_pool_alert(&pool);
+		if (i % 3 == 0)
+			(void) sp_pool_threshold(&pool, alerts_per_day);
+		is_anomaly = judge(score, (3000 + i) * MINUTE, alerts_per_day);
+		if (is_anomaly && was_told)
+			sp_pool_forgive(&pool);
+		told += was_told || is_anomaly;
+		early += was_told;
+		check(sp_pool_is_sound(&pool));
+	}
+	check(fabs(told - rate * n) <= 8.0 + 0.05 * rate * n);
+	check(early > told / 20 && early < told);
+}
+
 static void
 test_soundness(void)
 {
@@ -185,6 +234,8 @@ main(void)
 	}
 	test_threshold();
 	test_forgiven();
+	test_early(5.0);
+	test_early(100.0);
 	test_soundness();
 	return failures > 0;
 }

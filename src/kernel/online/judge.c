@@ -79,3 +79,11 @@ sp_judge_point(const SpJudge *judge, int32_t *run, void *state, const SpPoint *p
 		learn_flagged(judge, state, point, score);
 	return true;
 }
+
+bool
+sp_judge_look(const SpJudge *judge, const void *state, const SpPoint *point, SpScore *score,
+			  SpExplanation *why)
+{
+	judge->kernel->score(state, &judge->setup, point, score, why);
+	return is_anomaly(judge, point, score);
+}

@@ -36,6 +36,10 @@ typedef struct SpJudge
 extern bool sp_judge_point(const SpJudge *judge, int32_t *run, void *state, const SpPoint *point,
 						   SpScore *score, SpExplanation *why);
 
+/* The same of a point that isn't learned. */
+extern bool sp_judge_look(const SpJudge *judge, const void *state, const SpPoint *point,
+						  SpScore *score, SpExplanation *why);
+
 /* Is the point above (1) or below (-1) what is expected?  0: neither, or not known. */
 extern int	sp_judge_side(const SpJudge *judge, const SpPoint *point, const SpScore *score);
 

@@ -73,6 +73,12 @@ sp_pool_spend(SpPool *pool, double score, int64_t time, double alerts_per_day, b
 }
 
 void
+sp_pool_alert(SpPool *pool)
+{
+	pool->alerted = 1;
+}
+
+void
 sp_pool_forgive(SpPool *pool)
 {
 	pool->alerted = 0;

@@ -29,7 +29,7 @@ typedef struct SpPool
 	double		slack;
 	double		threshold;		/* of the budget; NaN: not known yet */
 	int32_t		age;			/* scores since that was told */
-	int32_t		alerted;		/* the last score was an alert, which has not counted yet */
+	int32_t		alerted;		/* there was an alert since the threshold was told; it hasn't counted yet */
 	SpCalibrationFull calibration;
 } SpPool;
 
@@ -45,6 +45,9 @@ extern double sp_pool_threshold(SpPool *pool, double alerts_per_day);
 extern void sp_pool_add(SpPool *pool, double score, int64_t time);
 extern void sp_pool_spend(SpPool *pool, double score, int64_t time, double alerts_per_day,
 						  bool is_alert);
+
+/* There is an alert of a score that doesn't count, which the threshold that was told last was for. */
+extern void sp_pool_alert(SpPool *pool);
 
 /* The last score was no alert after all. */
 extern void sp_pool_forgive(SpPool *pool);
