@@ -134,6 +134,39 @@ DELETE FROM silent_overrides WHERE k = 'a';
 INSERT INTO reading VALUES ('b', '2026-01-01 12:10+00');
 SELECT streamproc.wait_for();
 SELECT k, threshold, count(*) FROM silent WHERE event_time > '2026-01-01 07:00+00' GROUP BY 1, 2 ORDER BY 1;
+-- Keys that stop while they are muted are told when they no longer are, as c was, which never is muted: m1 and, after a restart,
+-- m3. But not m2, which has come back before, nor m4, which is muted again at once; m5 comes back in the same transaction.
+CREATE TABLE watched (k text, ts timestamptz);
+SELECT streamproc.create_stream('watched', time_column => 'ts', watermark => '0', idle_timeout => '1 day');
+SELECT streamproc.create_detector('unheard', 'watched', 'silence', keys => '{k}', store => 'all');
+SELECT streamproc.create_detector('unheard_of_all', 'watched', 'silence');
+INSERT INTO unheard_overrides (k, muted) SELECT 'm' || i, true FROM generate_series(1, 5) i;
+INSERT INTO unheard_of_all_overrides (muted) VALUES (true);
+SELECT streamproc.wait_for();
+INSERT INTO watched SELECT k, '2026-01-01 00:00+00'::timestamptz + i * interval '1 minute' FROM generate_series(1, 40) i, unnest('{c,m1,m2,m3,m4,m5}'::text[]) k ORDER BY i, k;
+INSERT INTO watched VALUES ('z', '2026-01-01 01:00+00');
+INSERT INTO watched VALUES ('m2', '2026-01-01 01:01+00');
+SELECT streamproc.wait_for();
+SELECT k, event_time, muted FROM unheard LEFT JOIN unheard_overrides USING (k) WHERE is_anomaly ORDER BY k;
+DELETE FROM unheard_overrides WHERE k IN ('m1', 'm2');
+UPDATE unheard_overrides SET muted = false WHERE k = 'm4';
+UPDATE unheard_overrides SET muted = true WHERE k = 'm4';
+INSERT INTO watched VALUES ('z', '2026-01-01 01:01:10+00');
+SELECT streamproc.wait_for();
+SELECT streamproc.stop();
+SELECT streamproc.start();
+BEGIN;
+INSERT INTO watched VALUES ('m5', '2026-01-01 01:01:20+00');
+DELETE FROM unheard_overrides WHERE k = 'm5';
+COMMIT;
+DELETE FROM unheard_overrides WHERE k <> 'm4';
+TRUNCATE unheard_of_all_overrides;
+INSERT INTO watched VALUES ('z', '2026-01-01 01:01:30+00');
+SELECT streamproc.wait_for();
+SELECT k, count(*), min(event_time) = min(c.at) AS when_c_was, min(u.value) = min(c.value) AND min(u.score) = min(c.score) AS as_c_was, min(alerts::text) AS alerts
+FROM unheard u, (SELECT event_time, value, score FROM unheard WHERE k = 'c' AND is_anomaly) c (at, value, score) WHERE is_anomaly AND k <> 'm2' GROUP BY k ORDER BY k;
+SELECT k, event_time, value, is_anomaly FROM unheard WHERE k = 'm2' AND score > threshold;
+SELECT count(*), min(alerts::text) FROM unheard_of_all;
 -- what can't be
 SELECT streamproc.create_detector('no_method', 'reading', 'silence', value => '1');
 SELECT streamproc.create_detector('no_method', 'reading', 'silence', params => '{"tolerance": 0}');

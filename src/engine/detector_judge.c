@@ -185,9 +185,9 @@ step(SpDetector *d, const SpMethod *method, SpGroup *group, SpVerdict *v)
 	if (v->finding.is_anomaly && v->muted && sp_method_has_budget(method))
 		sp_pool_forgive(d->pool);
 	/* that it was silent for so long is known already */
-	v->in_cooldown = series->overdue && v->finding.is_anomaly;
+	v->in_cooldown = series->overdue == SP_OVERDUE_TOLD && v->finding.is_anomaly;
 	if (series->overdue && sp_series_due(method, series) > was_due)
-		series->overdue = 0;
+		series->overdue = SP_OVERDUE_NOT;
 	if (sp_timer_has(d))
 		sp_timer_set(d, group, method);
 }
@@ -310,7 +310,7 @@ sp_detector_judge_overdue(SpDetector *d, SpGroup *group, int64 due, int64 time, 
 	if (v->finding.is_anomaly)
 		v->alerts = list_make1(describe(d, v));
 	sp_group_changing(&d->groups, group);
-	series->overdue = 1;
+	series->overdue = v->muted ? SP_OVERDUE_MUTED : SP_OVERDUE_TOLD;
 	sp_group_changed(&d->groups, group);
 	if (v->finding.is_anomaly && !v->muted)
 		apply_cooldown(d, group, time, false, v);

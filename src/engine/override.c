@@ -133,10 +133,9 @@ set_timer(SpDetector *d, const Datum *keys, const bool *nulls)
 {
 	uint32		hash = sp_group_hash(&d->groups, 0, keys, nulls);
 	SpGroup    *group = sp_group_find(&d->groups, hash, 0, keys, nulls);
-	SpMethod	tuned;
 
 	if (group != NULL)
-		sp_timer_set(d, group, sp_override_method(d, sp_override_find(d, keys, nulls), &tuned));
+		sp_timer_set_for(d, group, sp_override_find(d, keys, nulls));
 }
 
 /* What apply() works on. */

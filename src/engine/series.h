@@ -22,6 +22,14 @@
 
 #define SP_NEVER_ALERTED	PG_INT64_MIN
 
+/* Is a series overdue that nothing has come of since? */
+typedef enum SpOverdue
+{
+	SP_OVERDUE_NOT,
+	SP_OVERDUE_TOLD,
+	SP_OVERDUE_MUTED			/* it is, but was muted when that was found */
+} SpOverdue;
+
 /*
  * This, the kernel's state, then the last numbers and the calibration of a key where they are kept.
  * Holds no pointers; aligned to 8 bytes.
@@ -31,7 +39,7 @@ typedef struct SpSeries
 	int64		last_alert;		/* event time; SP_NEVER_ALERTED */
 	int32		run;			/* so many flagged ones in a row, below what is expected negative */
 	int16		ready;			/* it has learned as much as its kernel needs: 1, else 0 */
-	int16		overdue;		/* it was said to be, and nothing has come since: 1, else 0 */
+	int16		overdue;		/* SpOverdue */
 } SpSeries;
 
 /* What becomes of a row's numbers. */

@@ -147,6 +147,21 @@ sp_timer_set(SpDetector *d, SpGroup *group, const SpMethod *method)
 		add_timer(d, group, due);
 }
 
+void
+sp_timer_set_for(SpDetector *d, SpGroup *group, const SpOverride *override)
+{
+	SpSeries   *series = sp_detector_series(d, group);
+	SpMethod	tuned;
+
+	if (series->overdue == SP_OVERDUE_MUTED && (override == NULL || !override->muted))
+	{
+		sp_group_changing(&d->groups, group);
+		series->overdue = SP_OVERDUE_NOT;
+		sp_group_changed(&d->groups, group);
+	}
+	sp_timer_set(d, group, sp_override_method(d, override, &tuned));
+}
+
 /* What find() looks for. */
 typedef struct Finding
 {
@@ -195,12 +210,11 @@ sp_timer_set_all(SpDetector *d)
 		for (int i = 0; page != NULL && page->groups != NULL && i < d->groups.page_groups; i++)
 		{
 			SpGroup    *group = sp_page_group(&d->groups, page, i);
-			SpMethod	tuned;
 
 			if (group == NULL)
 				continue;
 			sp_timer_init(d, group);
-			sp_timer_set(d, group, sp_override_method(d, find_override(d, group), &tuned));
+			sp_timer_set_for(d, group, find_override(d, group));
 		}
 	}
 }

@@ -38,8 +38,14 @@ extern void sp_timer_open(SpDetector *d);
 /* A group is new: it has no timer. */
 extern void sp_timer_init(SpDetector *d, SpGroup *group);
 
-/* A key's state has changed, or what is set for it. */
+/* A key's state has changed. */
 extern void sp_timer_set(SpDetector *d, SpGroup *group, const SpMethod *method);
+
+/*
+ * So has what is set for it.  What was found overdue while it was muted, and still is, is as if it had
+ * not been found: it is told when the clock moves next.
+ */
+extern void sp_timer_set_for(SpDetector *d, SpGroup *group, const SpOverride *override);
 
 /* The state is loaded, or something is set for all keys. */
 extern void sp_timer_set_all(SpDetector *d);
