@@ -16,7 +16,7 @@ streamproc.debug_points = on
 streamproc.checkpoint_interval = 1
 streamproc.max_state_memory = 64kB
 CONF
-my @detectors = qw(open_told open_all closed_told closed_all hop_told session_told session_all total_told low);
+my @detectors = qw(open_told open_all closed_told closed_all hop_told session_told session_all total_told low set_told set_all budget_told budget_all);
 
 # The rows of many transactions, and what reads them, in a database.
 sub set_up
@@ -33,6 +33,12 @@ DECLARE done int := coalesce(max(tx), 0) FROM event;
 BEGIN
 	FOR i IN done + 1 .. least(done + n, $transactions) LOOP
 		INSERT INTO event SELECT * FROM plan WHERE tx = i ORDER BY id;
+		IF i % 20 = 10 THEN
+			DELETE FROM set_told_overrides WHERE key % 3 = i / 20 % 3;
+			INSERT INTO set_told_overrides (key, muted, threshold) SELECT key, key % 2 = 0, 1 + key % 4 FROM generate_series(0, 156) key WHERE key % 3 = i / 20 % 3 AND key % 5 <> i / 20 % 5;
+			TRUNCATE set_all_overrides;
+			INSERT INTO set_all_overrides (key, muted, threshold, direction) SELECT key, muted, threshold, (ARRAY['high', 'low', NULL])[1 + key % 3] FROM set_told_overrides WHERE key % 7 < 5;
+		END IF;
 		COMMIT;
 	END LOOP;
 END \$\$;
@@ -55,6 +61,12 @@ SELECT streamproc.create_detector('low', 'open', method => 'ewma', value => 'tot
 	carry => ARRAY['window_start', 'window_end', 'n', 'is_final'], sample => 'update', store => 'all', trigger => '$trigger');
 SELECT streamproc.create_detector('total_told', 'total', method => 'rule', rules => ARRAY['total > 150 AS "Much"'],
 	carry => ARRAY['NULL::timestamptz AS window_start', 'NULL::timestamptz AS window_end', 'n', 'total > 0 AS is_final'], sample => 'update', trigger => '$trigger');
+SELECT count(streamproc.create_detector('set_' || s, 'open', method => 'ewma', value => 'total', params => '{"warmup": 2, "alpha": 0.2}', threshold => 2.5,
+	carry => ARRAY['window_start', 'window_end', 'n', 'is_final'], sample => 'update', store => CASE s WHEN 'all' THEN 'all' ELSE 'anomalies' END, trigger => '$trigger',
+	cooldown => CASE s WHEN 'told' THEN '2 minutes' ELSE '0' END::interval)) FROM unnest(ARRAY['told', 'all']) s;
+SELECT count(streamproc.create_detector('budget_' || s, 'open', method => 'ewma', value => 'total', params => '{"warmup": 2, "alpha": 0.2, "alerts_per_day": 5000}',
+	carry => ARRAY['window_start', 'window_end', 'n', 'is_final'], sample => 'update', store => CASE s WHEN 'all' THEN 'all' ELSE 'anomalies' END, trigger => '$trigger'))
+FROM unnest(ARRAY['told', 'all']) s;
 SELECT streamproc.wait_for();
 SQL
 	return;
@@ -66,7 +78,7 @@ sub said
 	my ($dbname, $detector) = @_;
 
 	return $node->safe_psql($dbname, <<"SQL");
-SELECT dense_rank() OVER (ORDER BY lsn), ordinal, key, event_time, window_start, window_end, n, is_final, value, score, is_anomaly, expected, alerts
+SELECT dense_rank() OVER (ORDER BY lsn), ordinal, key, event_time, window_start, window_end, n, is_final, value, score, p_value, threshold, is_anomaly, expected, alerts
 FROM $detector ORDER BY lsn, ordinal
 SQL
 }
