@@ -396,7 +396,7 @@ sp_isolation_forest_convert(const SpIsolationForest *forest, const double *x, fl
 double
 sp_isolation_forest_score_converted(const SpIsolationForest *forest, const float *x)
 {
-	double		whole = get_mean_length((size_t) forest->sample_size);
+	double		whole = sp_isolation_mean_length((size_t) forest->sample_size);
 	double		unit = (whole > 0 ? 1 / whole : 0) / forest->trees;
 	size_t		size = get_tree_size(forest->depth);
 	float		sum = 0;
