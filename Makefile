@@ -7,12 +7,13 @@
 # make bench | unit | fuzz | format | format-check | setup
 # make bench-nab DATA=folder      the Numenta Anomaly Benchmark
 # make bench-nab-budget DATA=folder   how well alerts_per_day is kept on its series
+# make bench-tabular DATA=folder   batch detectors on labelled tables
 #
 # PG_CONFIG=... chooses the PostgreSQL to build for.
 
 # Targets that only run a script. They are kept apart from PGXS, which has a
 # "check" of its own that does nothing but say so.
-SCRIPTED = setup dev check check-pg check-fuzz check-drift lint unit fuzz demo bench bench-nab bench-nab-budget format format-check
+SCRIPTED = setup dev check check-pg check-fuzz check-drift lint unit fuzz demo bench bench-nab bench-nab-budget bench-tabular format format-check
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -58,6 +59,9 @@ bench-nab:
 
 bench-nab-budget:
 	@env -u DATA NAB_DATA='$(DATA)' MAKEFLAGS= MAKEOVERRIDES= test/bench/run nab_budget
+
+bench-tabular:
+	@env -u DATA TABULAR_DATA='$(DATA)' MAKEFLAGS= MAKEOVERRIDES= test/bench/run tabular
 
 bench:
 	@test/bench/run
