@@ -30,6 +30,8 @@
 #include "engine/param.h"
 #include "kernel/batch/kernels.h"
 
+#define ROWS_AT_ONCE	64		/* whose arguments are in memory */
+
 /* What lasts as long as the query. */
 typedef struct Detector
 {
@@ -49,6 +51,7 @@ typedef struct Partition
 typedef struct Reading
 {
 	const Detector *detector;
+	MemoryContext context;
 	int64		nrows;
 	SpMatrix	points;
 	double	   *x;				/* those of points, room for nrows of them */
@@ -191,9 +194,9 @@ begin_points(Reading *r, int d)
 				 errmsg("a row has %d features, and must have 1 to %d", d, SP_BATCH_MAX_COLUMNS)));
 	sp_batch_work_limit(r->detector->kernel->name, bytes);
 	r->points.d = d;
-	r->x = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(double) * r->nrows * d);
+	r->x = MemoryContextAllocHuge(r->context, sizeof(double) * r->nrows * d);
 	r->points.x = r->x;
-	r->row_of = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int64) * r->nrows);
+	r->row_of = MemoryContextAllocHuge(r->context, sizeof(int64) * r->nrows);
 }
 
 /* The features of a row: an array's, behind the first one where that stands apart. */
@@ -220,8 +223,6 @@ add_point(Reading *r, int64 row, const double *first, Datum value)
 		if (sp_batch_work_accept(to, d))
 			r->row_of[r->points.n++] = row;
 	}
-	if ((Pointer) array != DatumGetPointer(value))
-		pfree(array);
 }
 
 /* The value of a row. */
@@ -246,30 +247,46 @@ get_argument(WindowObject window, int n, int64 row, Datum *value)
 	return !isnull;
 }
 
-/* All rows of the partition. */
+/* A row of the partition, if it has all features. */
+static void
+read_point(WindowObject window, Reading *r, int64 row)
+{
+	Datum		value;
+	Datum		others;
+	double		first;
+
+	if (!get_argument(window, 0, row, &value))
+		return;
+	if (r->detector->kernel->max_columns == 1)
+		add_value(r, row, DatumGetFloat8(value));
+	else if (!r->detector->has_first)
+		add_point(r, row, NULL, value);
+	else if (get_argument(window, 1, row, &others))
+	{
+		first = DatumGetFloat8(value);
+		add_point(r, row, &first, others);
+	}
+}
+
+/* All rows of the partition; arguments are evaluated in memory that is used again and again. */
 static void
 read_points(WindowObject window, Reading *r)
 {
+	MemoryContext arguments = AllocSetContextCreate(r->context, "streamproc batch arguments",
+													ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(arguments);
+
 	for (int64 row = 0; row < r->nrows; row++)
 	{
-		Datum		value;
-		Datum		others;
-		double		first;
-
-		if (row % 1024 == 0)
-			CHECK_FOR_INTERRUPTS();
-		if (!get_argument(window, 0, row, &value))
-			continue;
-		if (r->detector->kernel->max_columns == 1)
-			add_value(r, row, DatumGetFloat8(value));
-		else if (!r->detector->has_first)
-			add_point(r, row, NULL, value);
-		else if (get_argument(window, 1, row, &others))
+		if (row % ROWS_AT_ONCE == 0)
 		{
-			first = DatumGetFloat8(value);
-			add_point(r, row, &first, others);
+			CHECK_FOR_INTERRUPTS();
+			MemoryContextReset(arguments);
 		}
+		read_point(window, r, row);
 	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(arguments);
 }
 
 /* ---- scores ---- */
@@ -302,6 +319,7 @@ score_partition(WindowObject window, const Detector *detector, Partition *partit
 	Reading		r = {.detector = detector, .nrows = WinGetPartitionRowCount(window)};
 	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(partition));
 
+	r.context = CurrentMemoryContext;
 	read_points(window, &r);
 	score_points(&r, partition);
 	if (r.x != NULL)

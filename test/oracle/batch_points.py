@@ -173,11 +173,12 @@ def copod(x):
 
 
 def hbos(bins, alpha):
+    """As PyOD: a value on an edge has the density of the lower bin."""
     def score(x):
         total = numpy.zeros(len(x))
         for c in x.T:
             density, edges = numpy.histogram(c, bins=bins, density=True)
-            at = numpy.clip(numpy.searchsorted(edges, c, "right") - 1, 0, bins - 1)
+            at = numpy.maximum(numpy.digitize(c, edges, right=True), 1) - 1
             total -= numpy.log2(density[at] + alpha)
         return total
     return score

@@ -11,7 +11,8 @@
 #include "kernel/batch/order.h"
 #include "kernel/batch/sort.h"
 
-#define MAX_BINS	10000
+#define MAX_BINS		10000
+#define ROWS_AT_ONCE	1024
 
 /* ---- ecod, copod ---- */
 
@@ -159,52 +160,14 @@ find_bin(const Bins *b, int n, double unit, double x)
 	return bin;
 }
 
-/* Count a column's values in n bins. */
-static void
-describe_bins(const SpMatrix *points, size_t j, int n, double alpha, Bins *b)
+/* The bin whose density a value has: on an edge that of the lower one. */
+static inline int
+find_lower_bin(const Bins *b, int n, double unit, double x)
 {
-	size_t		d = (size_t) points->d;
-	double	   *amounts = get_amounts(b);
-	double		unit;
-	SpColumn	c;
+	int			bin = find_bin(b, n, unit, x);
 
-	sp_order_describe(points, (int) j, NULL, &c);
-	b->width = (c.max - c.min) / n;
-	b->min = b->width > DBL_MIN ? c.min : c.min - 0.5;
-	b->max = b->width > DBL_MIN ? c.max : c.max + 0.5;
-	if (!(b->width > DBL_MIN))
-		b->width = 1.0 / n;
-	unit = 1 / b->width;
-	memset(amounts, 0, (size_t) n * sizeof(double));
-	for (size_t i = 0; i < points->n; i++)
-		amounts[find_bin(b, n, unit, points->x[i * d + j])]++;
-	for (int i = 0; i < n; i++)
-		amounts[i] = -log2(amounts[i] / ((double) points->n * b->width) + alpha);
-	b->outside = -log2(alpha);
+	return bin - (bin > 0 && x == b->min + bin * b->width);
 }
-
-static void
-score_hbos(const void *params, const SpMatrix *points, double *scores, SpWork *work)
-{
-	const HbosParams *p = params;
-	size_t		d = (size_t) points->d;
-	Bins	   *b = work->allocate(work, get_bins_size(p->bins));
-
-	memset(scores, 0, points->n * sizeof(double));
-	for (size_t j = 0; j < d; j++)
-	{
-		double		unit;
-
-		describe_bins(points, j, p->bins, p->alpha, b);
-		unit = 1 / b->width;
-		for (size_t i = 0; i < points->n; i++)
-			scores[i] += get_amounts(b)[find_bin(b, p->bins, unit, points->x[i * d + j])];
-		work->check(work);
-	}
-	work->release(work, b);
-}
-
-/* ---- hbos as a model ---- */
 
 /* The bins of column j in a body. */
 static inline Bins *
@@ -213,20 +176,115 @@ get_column(const void *body, int bins, int j)
 	return (Bins *) ((char *) body + get_bins_size(bins) * (size_t) j);
 }
 
+/* Where the columns' bins are; units: bins in 1. */
+static void
+place_bins(const SpMatrix *points, int n, void *body, double *units)
+{
+	for (int j = 0; j < points->d; j++)
+		get_column(body, n, j)->min = get_column(body, n, j)->max = points->x[j];
+	for (size_t i = 0; i < points->n; i++)
+	{
+		const double *x = points->x + i * (size_t) points->d;
+
+		for (int j = 0; j < points->d; j++)
+		{
+			Bins	   *b = get_column(body, n, j);
+
+			b->min = x[j] < b->min ? x[j] : b->min;
+			b->max = x[j] > b->max ? x[j] : b->max;
+		}
+	}
+	for (int j = 0; j < points->d; j++)
+	{
+		Bins	   *b = get_column(body, n, j);
+
+		b->width = (b->max - b->min) / n;
+		if (!(b->width > DBL_MIN))
+		{
+			b->min -= 0.5;
+			b->max += 0.5;
+			b->width = 1.0 / n;
+		}
+		units[j] = 1 / b->width;
+	}
+}
+
+/* The bins of all columns, row by row: a pass over the points for each column would be slower. */
+static void
+describe_bins(const SpMatrix *points, const HbosParams *p, void *body, double *units, SpWork *work)
+{
+	int			d = points->d;
+	int			n = p->bins;
+
+	place_bins(points, n, body, units);
+	work->check(work);
+	for (int j = 0; j < d; j++)
+		memset(get_amounts(get_column(body, n, j)), 0, (size_t) n * sizeof(double));
+	for (size_t i = 0; i < points->n; i++)
+	{
+		const double *x = points->x + i * (size_t) d;
+
+		for (int j = 0; j < d; j++)
+		{
+			Bins	   *b = get_column(body, n, j);
+
+			get_amounts(b)[find_bin(b, n, units[j], x[j])]++;
+		}
+		if (i % ROWS_AT_ONCE == 0)
+			work->check(work);
+	}
+	for (int j = 0; j < d; j++)
+	{
+		Bins	   *b = get_column(body, n, j);
+		double	   *amounts = get_amounts(b);
+
+		for (int i = 0; i < n; i++)
+			amounts[i] = -log2(amounts[i] / ((double) points->n * b->width) + p->alpha);
+		b->outside = -log2(p->alpha);
+	}
+}
+
+static void
+score_hbos(const void *params, const SpMatrix *points, double *scores, SpWork *work)
+{
+	const HbosParams *p = params;
+	int			d = points->d;
+	double	   *units = work->allocate(work, (size_t) d * sizeof(double));
+	void	   *body = work->allocate(work, get_bins_size(p->bins) * (size_t) d);
+
+	describe_bins(points, p, body, units, work);
+	for (size_t i = 0; i < points->n; i++)
+	{
+		const double *x = points->x + i * (size_t) d;
+
+		scores[i] = 0;
+		for (int j = 0; j < d; j++)
+		{
+			const Bins *b = get_column(body, p->bins, j);
+
+			scores[i] += get_amounts(b)[find_lower_bin(b, p->bins, units[j], x[j])];
+		}
+		if (i % ROWS_AT_ONCE == 0)
+			work->check(work);
+	}
+	work->release(work, body);
+	work->release(work, units);
+}
+
+/* ---- hbos as a model ---- */
+
 static void *
 train_hbos(const void *params, const SpGather *gather, SpWork *work, size_t *size)
 {
 	const HbosParams *p = params;
 	SpMatrix	points = sp_gather_points(gather);
+	double	   *units = work->allocate(work, (size_t) points.d * sizeof(double));
 	void	   *body;
 
 	*size = get_bins_size(p->bins) * (size_t) points.d;
 	body = work->allocate(work, *size);
-	for (int j = 0; j < points.d; j++)
-	{
-		describe_bins(&points, (size_t) j, p->bins, p->alpha, get_column(body, p->bins, j));
-		work->check(work);
-	}
+	describe_bins(&points, p, body, units, work);
+	work->release(work, units);
 	return body;
 }
 
@@ -259,7 +317,7 @@ rate_feature(const Bins *b, int bins, double x)
 {
 	if (x < b->min - b->width / 2 || x > b->max + b->width / 2)
 		return b->outside;
-	return get_amounts(b)[find_bin(b, bins, 1 / b->width, x)];
+	return get_amounts(b)[find_lower_bin(b, bins, 1 / b->width, x)];
 }
 
 static double
@@ -304,7 +362,7 @@ static double
 estimate_hbos(const void *params, double n, int d)
 {
 	(void) n;
-	return d * (double) get_bins_size(((const HbosParams *) params)->bins);
+	return d * (8.0 + get_bins_size(((const HbosParams *) params)->bins));
 }
 
 const SpBatchKernel sp_batch_ecod = {

@@ -12,7 +12,8 @@
  *			ICDM 2020, as PyOD has it.
  *	hbos	the sum of -log2(density + alpha), the density that of a histogram of the column with
  *			bins of equal width.  M. Goldstein and A. Dengel, Histogram-based outlier score, KI
- *			2012, as PyOD has it.  Densities are per unit of the column.
+ *			2012, as PyOD has it.  Densities are per unit of the column; a value on the edge of two bins
+ *			counts in the upper one, and has the density of the lower one.
  */
 #ifndef SP_MARGINAL_H
 #define SP_MARGINAL_H
