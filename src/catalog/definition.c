@@ -468,6 +468,7 @@ load_detector(uint64 row)
 	detector->cooldown_us = field_us(row, "cooldown", 0);
 	detector->learn = parse_learn(field_text(row, "learn"));
 	detector->trigger_us = field_us(row, "trigger", 0);
+	detector->history_us = field_us(row, "history", 0);
 	detector->store_all = strcmp(field_text(row, "store"), "all") == 0;
 	detector->sample_update = strcmp(field_text(row, "sample"), "update") == 0;
 	detector->notify = field_text(row, "notify");
@@ -500,8 +501,8 @@ load_detectors(SpDefinitions *definitions, const SpQueryScope *scope, MemoryCont
 
 	sp_query_run(scope, "SELECT " OBJECT_COLUMNS ", d.source::oid AS source, d.method, d.value, "
 				 "d.features, d.rules, d.keys, d.carry, d.params::text AS params, d.threshold, "
-				 "d.direction, d.min_effect, d.cooldown, d.learn, d.trigger, d.store, d.sample, "
-				 "d.notify, d.retention, d.backfill, d.overrides::oid AS overrides, "
+				 "d.direction, d.min_effect, d.cooldown, d.learn, d.trigger, d.history, d.store, "
+				 "d.sample, d.notify, d.retention, d.backfill, d.overrides::oid AS overrides, "
 				 "d.session_settings "
 				 "FROM streamproc.detector_definition d" OBJECT_JOINS "ORDER BY d.id",
 				 SPI_OK_SELECT, 0, NULL, NULL, NULL);

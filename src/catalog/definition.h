@@ -169,6 +169,7 @@ typedef struct SpDetectorDef
 	int64		cooldown_us;
 	SpLearn		learn;
 	int64		trigger_us;
+	int64		history_us;		/* 0: not limited */
 	bool		store_all;
 	bool		sample_update;	/* rows of a window at each update, too */
 	char	   *notify;			/* NULL: none */

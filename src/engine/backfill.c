@@ -21,6 +21,7 @@
 #include "engine/backfill_cut.h"
 #include "engine/dedup.h"
 #include "engine/history.h"
+#include "engine/micro_batch.h"
 #include "engine/override.h"
 #include "engine/saving.h"
 #include "executor/spi.h"
@@ -144,6 +145,7 @@ static void
 apply_to_detector(HistoryScan *scan, SpRowSet *rows)
 {
 	sp_detector_apply(scan->detector, rows);
+	sp_failure_raise(scan->def->id);
 	if (sp_output_count(&scan->detector->output) >= WRITE_EVERY_ROWS)
 		sp_write_backfill(NULL, scan->detector);
 }
@@ -307,6 +309,11 @@ fill(SpBackfillArea *area, HistoryScan *scan)
 	report_progress(scan);
 	if (wants_history(scan))
 		scan_history(scan, area->sealed);
+	if (scan->detector != NULL)
+	{
+		sp_micro_finish(scan->detector);
+		sp_failure_raise(scan->def->id);
+	}
 	sp_write_backfill(scan->window, scan->detector);
 	if (scan->detector != NULL)
 		drop_repeated(scan->detector->def);

@@ -18,6 +18,7 @@
 #include "catalog/message.h"
 #include "catalog/page.h"
 #include "engine/dedup.h"
+#include "engine/micro_batch.h"
 #include "engine/override.h"
 #include "engine/sample.h"
 #include "engine/saving.h"
@@ -162,6 +163,9 @@ finish_event(void)
 	{
 		sp_timer_advance_to(sp_starting->detector, sp_starting->event.watermark,
 							sp_starting->event.lsn);
+		/* of an event that seals rows several are kept: the last one has the clock */
+		if (sp_starting->event.max_time != PG_INT64_MIN)
+			sp_micro_advance(sp_starting->detector, sp_starting->event.time);
 		return;
 	}
 	if (shadow_dedup() != NULL)

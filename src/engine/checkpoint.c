@@ -12,6 +12,7 @@
 #include "catalog/page.h"
 #include "catalog/progress.h"
 #include "engine/dedup.h"
+#include "engine/micro_batch.h"
 #include "engine/override.h"
 #include "engine/sample.h"
 #include "engine/saving.h"
@@ -63,7 +64,7 @@ typedef struct DetectorHead
 	uint64		ready;
 	int64		learned;
 	XLogRecPtr	settings_lsn;
-} DetectorHead;						/* then the pool, if it has one */
+} DetectorHead;						/* then the pool and the micro-batch, if it has them */
 
 StaticAssertDecl(sizeof(StreamHead) == 96, "StreamHead is a durable format");
 StaticAssertDecl(sizeof(WindowHead) == 80, "WindowHead is a durable format");
@@ -234,6 +235,8 @@ sp_checkpoint_take_detector(SpDetector *d)
 	appendBinaryStringInfo(&buf, (char *) &head, sizeof(head));
 	if (d->pool != NULL)
 		appendBinaryStringInfo(&buf, (char *) d->pool, sizeof(SpPool));
+	if (sp_micro_has(d))
+		appendBinaryStringInfo(&buf, (char *) &d->micro->head, sizeof(SpMicroHead));
 	part = make_part(d->def->o.id, changed, buf.data, buf.len);
 	pfree(buf.data);
 	if (part == NULL)
@@ -409,15 +412,18 @@ load_window_page(int32 page, const char *data, Size size, void *arg)
 	w->groups.next_sequence = Max(w->groups.next_sequence, head.next_sequence);
 }
 
-/* Read a detector's pool. */
+/* Read what a detector's keys have in common. */
 static void
-read_pool(SpDetector *d, const char *p, const char *end)
+read_common(SpDetector *d, const char *p, const char *end)
 {
-	if (d->pool == NULL)
-		return;
-	sp_read_bytes(&p, end, d->pool, sizeof(SpPool));
-	if (!sp_pool_is_sound(d->pool))
-		sp_detector_is_damaged(d);
+	if (d->pool != NULL)
+	{
+		sp_read_bytes(&p, end, d->pool, sizeof(SpPool));
+		if (!sp_pool_is_sound(d->pool))
+			sp_detector_is_damaged(d);
+	}
+	if (sp_micro_has(d))
+		sp_read_bytes(&p, end, &d->micro->head, sizeof(SpMicroHead));
 }
 
 /* SpPageReader for detectors. */
@@ -446,7 +452,7 @@ load_detector_page(int32 page, const char *data, Size size, void *arg)
 		return;
 	}
 	p = read_head(data, size, &head, sizeof(head));
-	read_pool(d, p, data + size);
+	read_common(d, p, data + size);
 	d->rows = head.rows;
 	d->ready = head.ready;
 	d->learned = head.learned;

@@ -17,6 +17,7 @@
 #include "base/compat.h"
 #include "base/steps.h"
 #include "common/int.h"
+#include "engine/micro_batch.h"
 #include "engine/sample.h"
 #include "engine/timer.h"
 
@@ -152,8 +153,10 @@ sp_clock_advance(SpWindow *w, XLogRecPtr lsn, TimestampTz time)
 	{
 		SpDetector *d = lfirst(lc);
 
-		if (sp_clock_takes(&d->def->o, lsn))
-			sp_timer_advance(d, lsn);
+		if (!sp_clock_takes(&d->def->o, lsn))
+			continue;
+		sp_timer_advance(d, lsn);
+		sp_micro_advance(d, time);
 	}
 	foreach(lc, w->windows)
 	{

@@ -10,6 +10,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "catalog/pg_type.h"
+#include "engine/micro_batch.h"
 #include "engine/sample.h"
 #include "engine/timer.h"
 #include "utils/builtins.h"
@@ -106,12 +107,16 @@ sp_detector_open(SpDetectorDef *def, SpStream *stream, SpWindow *window)
 		d->evaluated[i] = &d->expressions->columns[i];
 	sp_expressions_finish(d->expressions, d->evaluated, d->nevaluated);
 	d->keyed = d->method->state_size > 0 || def->cooldown_us > 0;
+	sp_micro_open(d);
 	sp_group_init(&d->groups,
-				  AllocSetContextCreate(context, "streamproc groups", ALLOCSET_DEFAULT_SIZES),
+				  AllocSetContextCreate(sp_micro_has(d) ? d->micro->context : context,
+										"streamproc groups", ALLOCSET_DEFAULT_SIZES),
 				  d->keyed ? def->nkeys : 0, d->evaluated + d->first_key,
-				  sp_series_size(d->method) + sp_timer_size(d->method));
+				  sp_series_size(d->method) + sp_timer_size(d->method) + sp_micro_size(d->method));
 	sp_timer_open(d);
-	if (!sp_timer_has(d))
+	if (sp_micro_has(d))
+		sp_micro_open_groups(d);
+	else if (!sp_timer_has(d))
 		sp_spill_allow(&d->groups, sp_detector_write_value, sp_detector_read_value, NULL,
 					   NULL, d);
 	sp_override_open(d);
@@ -142,6 +147,8 @@ get_group(SpDetector *d, const Datum *keys, const bool *nulls)
 		sp_series_init(d->method, sp_detector_series(d, group));
 		if (sp_timer_has(d))
 			sp_timer_init(d, group);
+		if (sp_micro_has(d))
+			sp_micro_init(d, group);
 		d->ready += sp_detector_series(d, group)->ready;
 	}
 	return group;
@@ -266,7 +273,9 @@ sp_detector_apply_evaluated(SpDetector *d, SpRowSet *rows, SpEvaluated *ev)
 
 	for (i = 0; i < rows->n; i++)
 	{
-		if (ev->pass[i] && !rows->no_time[i])
+		if (ev->pass[i] && !rows->no_time[i] && sp_micro_has(d))
+			sp_micro_add(d, rows, ev, i, groups[i]);
+		else if (ev->pass[i] && !rows->no_time[i])
 			apply_row(d, rows, ev, i, groups[i], overrides ? overrides[i] : NULL);
 		if (rows->backfill && sp_timer_has(d))
 			sp_timer_pass(d, rows, i);
@@ -292,6 +301,8 @@ sp_detector_write_value(void *detector, SpGroup *group, StringInfo buf)
 	SpDetector *d = detector;
 
 	sp_series_write(d->method, sp_detector_series(d, group), buf);
+	if (sp_micro_has(d))
+		sp_micro_write(d, group, buf);
 }
 
 /* What was read can't be its state. */
@@ -311,6 +322,8 @@ sp_detector_read_value(void *detector, SpGroup *group, const char **p, const cha
 	SpDetector *d = detector;
 
 	*p = sp_series_read(d->method, sp_detector_series(d, group), *p, end);
+	if (*p != NULL && sp_micro_has(d))
+		*p = sp_micro_read(d, group, *p, end);
 	if (*p == NULL)
 		sp_detector_is_damaged(d);
 }

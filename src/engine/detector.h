@@ -51,6 +51,17 @@ sp_detector_series(SpDetector *d, SpGroup *group)
 extern void sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i,
 							  SpGroup *group, SpVerdict *v);
 
+/* Row i as a point, with its time, in v; false: there is nothing to score, or nothing that can be. */
+extern bool sp_detector_get_point(SpDetector *d, const SpMethod *method, SpRowSet *rows,
+								  const SpEvaluated *ev, int i, SpGroup *group, SpVerdict *v);
+
+/* A point that was scored with others: decide; v->override, x and point are set. */
+extern void sp_detector_judge_scored(SpDetector *d, SpGroup *group, int64 time, double score,
+									 SpVerdict *v);
+
+/* So many points are known of a key whose points are scored together. */
+extern void sp_detector_set_learned(SpDetector *d, SpGroup *group, int64 n);
+
 /* The same of a key without a row, which is overdue at that time; v->override is set. */
 extern void sp_detector_judge_overdue(SpDetector *d, SpGroup *group, int64 due, int64 time,
 									  SpVerdict *v);
@@ -58,7 +69,9 @@ extern void sp_detector_judge_overdue(SpDetector *d, SpGroup *group, int64 due, 
 /* detector_result.c: keep the result row until it is written. */
 extern void sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i,
 								   const SpVerdict *v);
-extern void sp_detector_add_overdue(SpDetector *d, SpGroup *group, const SpMoment *moment,
-									const SpVerdict *v);
+
+/* The same without the row at hand; carry: NULL, or what is carried along. */
+extern void sp_detector_add_key_result(SpDetector *d, SpGroup *group, const SpMoment *moment,
+									   const SpVerdict *v, const NullableDatum *carry);
 
 #endif

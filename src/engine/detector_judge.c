@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "engine/sample.h"
 #include "engine/timer.h"
+#include "kernel/batch/kernels.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -88,10 +89,9 @@ get_numbers(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, SpGroup
 	return false;
 }
 
-/* What to score; false: there is nothing, or nothing that can be. */
-static bool
-get_point(SpDetector *d, const SpMethod *method, SpRowSet *rows, const SpEvaluated *ev, int i,
-		  SpGroup *group, SpVerdict *v)
+bool
+sp_detector_get_point(SpDetector *d, const SpMethod *method, SpRowSet *rows, const SpEvaluated *ev,
+					  int i, SpGroup *group, SpVerdict *v)
 {
 	if (is_early(rows, i) && method->judge.kernel->has_direction &&
 		method->judge.setup.direction == SP_DIRECTION_LOW)
@@ -131,6 +131,8 @@ describe(const SpDetector *d, const SpVerdict *v)
 	const SpScore *score = &v->finding.score;
 	int			side = sp_judge_side(&d->method->judge, &v->point, score);
 
+	if (d->method->judge.kernel->batch != NULL && d->method->judge.kernel->batch->is_label)
+		return pstrdup("noise: in no cluster");
 	if (d->method->judge.kernel->due != NULL)
 		return psprintf("nothing for %s, usually every %s", format_seconds(v->value),
 						format_seconds(score->expected));
@@ -276,10 +278,48 @@ sp_detector_judge(SpDetector *d, SpRowSet *rows, const SpEvaluated *ev, int i, S
 		v->value = DatumGetFloat8(ev->result[0][i].value);
 	if (d->method->judge.kernel == NULL)
 		judge_rules(d, method, ev, i, v);
-	else if (get_point(d, method, rows, ev, i, group, v))
+	else if (sp_detector_get_point(d, method, rows, ev, i, group, v))
 		judge_point(d, method, rows, i, group, v);
 	if (v->scored && v->finding.is_anomaly)
 		hold_back(d, rows, i, group, v);
+}
+
+/* ---- rows that are scored together ---- */
+
+void
+sp_detector_set_learned(SpDetector *d, SpGroup *group, int64 n)
+{
+	SpSeries   *series = sp_detector_series(d, group);
+	int32		was_ready = series->ready;
+
+	sp_series_set_learned(d->method, series, n);
+	note_warm_up(d, series, was_ready);
+}
+
+void
+sp_detector_judge_scored(SpDetector *d, SpGroup *group, int64 time, double score, SpVerdict *v)
+{
+	SpMethod	tuned;
+	const SpMethod *method = sp_override_method(d, v->override, &tuned);
+	SpSeries   *series = sp_detector_series(d, group);
+
+	v->value = NAN;
+	v->muted = v->override != NULL && v->override->muted;
+	v->scored = true;
+	v->in_cooldown = false;
+	v->last_alert = SP_NEVER_ALERTED;
+	v->alerts = NIL;
+	v->why = d->explanation;
+	prepare_explanation(d, series, v);
+	sp_online_clear_score(&v->finding.score);
+	v->finding.score.score = score;
+	sp_series_judge_scored(method, series, d->pool, &v->point, d->def->store_all, &v->finding);
+	if (v->finding.is_anomaly && v->muted && sp_method_has_budget(method))
+		sp_pool_forgive(d->pool);
+	if (v->finding.is_anomaly)
+		v->alerts = list_make1(describe(d, v));
+	if (v->finding.is_anomaly && !v->muted)
+		apply_cooldown(d, group, time, sp_method_has_budget(method), v);
 }
 
 /* ---- without a row ---- */

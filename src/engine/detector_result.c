@@ -171,19 +171,36 @@ sp_detector_add_result(SpDetector *d, SpRowSet *rows, SpEvaluated *ev, int i, co
 	MemoryContextSwitchTo(old);
 }
 
-/* The same of a key that is overdue: there is no row of which anything could be carried along. */
+/* Copy what a row carried along that isn't at hand any more. */
+static void
+copy_carried(SpDetector *d, SpAlert *alert, int at, const NullableDatum *carry)
+{
+	for (int c = 0; c < d->def->ncarry; c++, at++)
+	{
+		SpExpression *e = d->evaluated[d->first_carry + c];
+
+		alert->nulls[at] = carry[c].isnull;
+		alert->values[at] = alert->nulls[at] ? (Datum) 0 :
+			datumCopy(carry[c].value, e->typbyval, e->typlen);
+	}
+}
+
+/* Where there is no row, for a key is overdue, nothing is carried along. */
 void
-sp_detector_add_overdue(SpDetector *d, SpGroup *group, const SpMoment *moment,
-						const SpVerdict *v)
+sp_detector_add_key_result(SpDetector *d, SpGroup *group, const SpMoment *moment,
+						   const SpVerdict *v, const NullableDatum *carry)
 {
 	MemoryContext old;
 	SpAlert    *alert;
+	int			at;
 
 	if (d->output.replaying)
 		return;
 	old = MemoryContextSwitchTo(d->output.context);
 	alert = begin_result(d, moment, v);
-	(void) set_verdict(d, alert, copy_keys(d, alert, 2, group), moment, v);
+	at = set_verdict(d, alert, copy_keys(d, alert, 2, group), moment, v);
+	if (carry != NULL)
+		copy_carried(d, alert, at, carry);
 	end_result(d, alert);
 	MemoryContextSwitchTo(old);
 }

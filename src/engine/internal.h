@@ -373,6 +373,7 @@ struct SpDetector
 	bool		keyed;			/* has state by key: the method's, or the cooldown's */
 	SpGroups	groups;
 	struct SpTimers *timers;	/* NULL: what the clock says doesn't matter (timer.h) */
+	struct SpMicro *micro;		/* NULL: each row is scored when it comes (micro_batch.h) */
 	SpGroups	overrides;		/* what is set for single keys: override.h */
 	XLogRecPtr	settings_lsn;	/* of commits that start before, it is in them; page 0 */
 	Oid			time_type;

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "engine/micro_method.h"
 #include "engine/param.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -39,6 +40,14 @@ const SpParam sp_method_common_params[] = {
 	"lowers it; 0: not", NULL, NULL},
 	{"feedback_limit", SP_PARAM_FLOAT, offsetof(SpMethod, feedback_limit), 2, 1, 1000000,
 	"labels move a threshold by no more than this factor", NULL, NULL},
+	{"trigger_rows", SP_PARAM_INT, offsetof(SpMethod, trigger_rows), 10000, 1, 100000,
+	"so many rows end a micro-batch, if trigger hasn't before", NULL, NULL},
+	{"history_rows", SP_PARAM_INT, offsetof(SpMethod, history_rows), 1000, 0, 100000,
+	"so many rows of its key before a micro-batch, the last ones, are scored together with its rows",
+	NULL, NULL},
+	{"warmup", SP_PARAM_INT, offsetof(SpMethod, warmup), 100, 1, 100000,
+	"so many rows of a key, its history's and the micro-batch's, it takes to call one an anomaly",
+	NULL, NULL},
 	{"time_zone", SP_PARAM_TIME_ZONE, offsetof(SpMethod, zone), NAN, 0, 0,
 	"whose clock tells the hour of an event", NULL, "UTC"},
 	{NULL}
@@ -47,7 +56,12 @@ const SpParam sp_method_common_params[] = {
 bool
 sp_method_find(const char *name, const SpKernel **kernel)
 {
-	*kernel = sp_online_find(name);
+	*kernel = NULL;
+	for (const SpKernel *const *k = sp_micro_kernels(); *k != NULL && *kernel == NULL; k++)
+	{
+		if (strcmp((*k)->name, name) == 0)
+			*kernel = *k;
+	}
 	return *kernel != NULL || strcmp(name, RULE) == 0;
 }
 
@@ -58,15 +72,29 @@ sp_method_names(void)
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, RULE);
-	for (const SpKernel *const *k = sp_online_kernels; *k != NULL; k++)
+	for (const SpKernel *const *k = sp_micro_kernels(); *k != NULL; k++)
 		appendStringInfo(&buf, ", %s", (*k)->name);
 	return buf.data;
+}
+
+/* Is it a parameter of batch methods alone? */
+static inline bool
+is_of_batches(const SpParam *param)
+{
+	return param->offset == offsetof(SpMethod, trigger_rows) ||
+		param->offset == offsetof(SpMethod, history_rows) ||
+		param->offset == offsetof(SpMethod, warmup);
 }
 
 /* Not a time zone where it doesn't look at the clock, nor what is missing where all may be. */
 bool
 sp_method_has_common(const SpKernel *kernel, const SpParam *param)
 {
+	if (is_of_batches(param))
+		return kernel->batch != NULL;
+	/* what is scored together is learned as it is */
+	if (param->offset == offsetof(SpMethod, judge.setup.escape))
+		return kernel->batch == NULL;
 	/* the clock knows no scores of which to make a budget */
 	if (param->offset == offsetof(SpMethod, alerts_per_day))
 		return kernel->due == NULL;
@@ -109,7 +137,34 @@ settle_calibration(SpMethod *method, const SpMethodUse *use)
 	if (has_budget)
 		check_budget(method, use);
 	method->judge.setup.is_fine = has_budget;
-	method->uses_time = kernel != NULL && (has_budget || kernel->uses_time);
+	method->uses_time = kernel != NULL &&
+		(has_budget || kernel->uses_time || kernel->batch != NULL);
+}
+
+/* Why the parameters don't go together, or NULL. */
+static const char *
+find_conflict(const SpKernel *kernel, const void *params, int n)
+{
+	if (kernel != NULL && kernel->batch != NULL && kernel->batch->conflict != NULL)
+		return kernel->batch->conflict(params);
+	return kernel != NULL && kernel->conflict != NULL ? kernel->conflict(params, n) : NULL;
+}
+
+/* Parameters of batch methods that have no default. */
+static void
+check_given(const SpKernel *kernel, const char *params)
+{
+	for (int i = 0; kernel != NULL && kernel->batch != NULL && i < kernel->nparams; i++)
+	{
+		const SpParam *p = &kernel->param_table[i];
+
+		if (p->type == SP_PARAM_FLOAT && isnan(*(const double *) (params + p->offset)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("method \"%s\" needs parameter \"%s\"", kernel->name, p->name),
+					 errdetail("It is %s.", p->meaning),
+					 errhint("For example, params => '{\"%s\": 1}'.", p->name)));
+	}
 }
 
 /* All that can be given, and the defaults of what all methods have. */
@@ -159,14 +214,16 @@ sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 	method->calibrate = SP_CALIBRATE_UNSET;
 	method->alerts_per_day = get_float8_nan();
 	sp_param_read(&set, given);
+	check_given(kernel, params);
 	settle_calibration(method, use);
-	conflict = kernel != NULL && kernel->conflict != NULL ? kernel->conflict(params, n) : NULL;
+	conflict = find_conflict(kernel, params, n);
 	if (conflict != NULL)
 		sp_param_refuse_conflict(&set, given, conflict);
 	method->judge.setup.threshold = !isnan(use->threshold) ? use->threshold :
 		kernel != NULL ? sp_online_threshold(kernel, params, n) : RULE_THRESHOLD;
 	method->state_size = kernel != NULL ? sp_online_state_size(kernel, params, n) : 0;
-	method->needed = kernel != NULL ? sp_online_needed(kernel, params, n) : 0;
+	method->needed = kernel == NULL ? 0 :
+		kernel->batch != NULL ? method->warmup : sp_online_needed(kernel, params, n);
 	return method;
 }
 
@@ -179,6 +236,12 @@ sp_method_check_use(const char *name, const SpKernel *kernel, const SpMethodUse 
 				 errmsg("parameter \"direction\" has no meaning for method \"%s\": \"%s\"",
 						name, use->direction == SP_DIRECTION_HIGH ? "high" : "low"),
 				 errhint("Its scores don't tell high from low.")));
+	if (use->learn != SP_LEARN_ALL && kernel->batch != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"learn\" can't be \"%s\" for method \"%s\"",
+						use->learn == SP_LEARN_CAPPED ? "capped" : "normal", name),
+				 errhint("Its rows are scored together, flagged or not: use \"all\".")));
 	if (use->learn == SP_LEARN_CAPPED && kernel->takes == SP_TAKES_FEATURES)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

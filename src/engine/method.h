@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "datatype/timestamp.h"
+#include "kernel/batch/kernels.h"
 #include "kernel/online/judge.h"
 #include "pgtime.h"
 #include "utils/jsonb.h"
@@ -45,6 +46,9 @@ typedef struct SpMethod
 	double		alerts_per_day; /* of all keys; NaN: the threshold is constant */
 	double		budget_factor;	/* of the threshold that moves, 1; 0: a key has one of its own */
 	bool		uses_time;		/* points need a finite event time */
+	int32		trigger_rows;	/* of a batch method: so many rows end a micro-batch */
+	int32		history_rows;	/* likewise: points of a key that history may have */
+	int32		warmup;			/* likewise: points of a key without which none is an anomaly */
 	double		feedback;		/* by what part a label moves the threshold of its key; 0: not */
 	double		feedback_limit; /* all of them move it by no more than this factor */
 } SpMethod;

@@ -43,6 +43,40 @@ sp_override_find(SpDetector *d, const Datum *keys, const bool *nulls)
 	return group == NULL ? NULL : (SpOverride *) sp_group_value(&d->overrides, group);
 }
 
+/* What find() looks for. */
+typedef struct Finding
+{
+	SpDetector *detector;
+	SpGroup    *group;
+	const SpOverride *found;
+} Finding;
+
+static void
+find(void *arg)
+{
+	Finding    *f = arg;
+	SpDetector *d = f->detector;
+
+	f->found = sp_override_find(d, sp_group_keys(&d->groups, f->group),
+								sp_group_nulls(&d->groups, f->group));
+}
+
+/* Keys' types may have functions that throw; then nothing is set, too. */
+const SpOverride *
+sp_override_of(SpDetector *d, SpGroup *group)
+{
+	Finding		f = {d, group, NULL};
+	ErrorData  *error;
+
+	if (!sp_override_any(d))
+		return NULL;
+	if (d->overrides.builtin)
+		find(&f);
+	else if (!sp_run_guarded(d->expressions, CurrentMemoryContext, find, &f, &error))
+		return NULL;
+	return f.found;
+}
+
 /* By what factor labels move the threshold: their order doesn't count, only their numbers. */
 static double
 feedback_factor(const SpMethod *method, const SpOverride *o)

@@ -43,6 +43,9 @@ sp_override_any(const SpDetector *d)
 /* What is set for these keys, or NULL; valid for the rowset at work.  May throw. */
 extern const SpOverride *sp_override_find(SpDetector *d, const Datum *keys, const bool *nulls);
 
+/* What is set for the key of one of its groups, or NULL. */
+extern const SpOverride *sp_override_of(SpDetector *d, SpGroup *group);
+
 /* The detector's method as it is for a key (NULL: nothing is set for it), perhaps in *tuned. */
 extern const SpMethod *sp_override_method(const SpDetector *d, const SpOverride *o, SpMethod *tuned);
 

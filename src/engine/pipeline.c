@@ -12,6 +12,7 @@
 #include "base/compat.h"
 #include "common/int.h"
 #include "engine/dedup.h"
+#include "engine/micro_batch.h"
 #include "engine/override.h"
 #include "engine/timer.h"
 #include "utils/timestamp.h"
@@ -49,8 +50,10 @@ sp_pipeline_close_windows(SpStream *s, XLogRecPtr lsn, TimestampTz time)
 	{
 		SpDetector *d = lfirst(lc);
 
-		if (sp_clock_takes(&d->def->o, lsn))
-			sp_timer_advance(d, lsn);
+		if (!sp_clock_takes(&d->def->o, lsn))
+			continue;
+		sp_timer_advance(d, lsn);
+		sp_micro_advance(d, time);
 	}
 }
 
@@ -288,18 +291,40 @@ sp_pipeline_apply(SpEvent *event)
 		apply_commit(event);
 }
 
-/*
- * When (on the clock) a tick would close a window of the stream, or find a key overdue;
- * PG_INT64_MAX: never, or a tick is on its way.
- */
-TimestampTz
-sp_pipeline_tick_due(const SpStream *s)
+/* Does the detector follow the clock of the stream? */
+static inline bool
+follows(const SpDetector *d, const SpStream *s)
+{
+	return (d->stream != NULL ? d->stream : d->window->stream) == s &&
+		d->def->o.state == SP_STATE_RUNNING;
+}
+
+/* When (on the clock) a tick would end a micro-batch; PG_INT64_MAX: never. */
+static TimestampTz
+batch_due(const SpStream *s)
+{
+	TimestampTz due = PG_INT64_MAX;
+	ListCell   *lc;
+
+	foreach(lc, sp_engine.detectors)
+	{
+		const SpDetector *d = lfirst(lc);
+
+		if (follows(d, s))
+			due = Min(due, sp_micro_due(d));
+	}
+	return due;
+}
+
+/* When (on the clock) the time without input would close a window, or find a key overdue; likewise. */
+static TimestampTz
+idle_due(const SpStream *s)
 {
 	int64		at = DT_NOEND;
 	int64		now_at;
 	ListCell   *lc;
 
-	if (s->tick_sent != 0 || s->max_time == PG_INT64_MIN || s->last_input == 0)
+	if (s->max_time == PG_INT64_MIN || s->last_input == 0)
 		return PG_INT64_MAX;
 	foreach(lc, sp_engine.windows)
 	{
@@ -316,8 +341,7 @@ sp_pipeline_tick_due(const SpStream *s)
 	{
 		SpDetector *d = lfirst(lc);
 
-		if ((d->stream != NULL ? d->stream : d->window->stream) == s &&
-			d->def->o.state == SP_STATE_RUNNING)
+		if (follows(d, s))
 			at = Min(at, sp_timer_reach(d));
 	}
 	if (at == DT_NOEND)
@@ -328,4 +352,14 @@ sp_pipeline_tick_due(const SpStream *s)
 		pg_add_s64_overflow(at, s->last_input, &at))
 		return PG_INT64_MAX;
 	return Max(Max(now_at, at), s->last_input + s->def->idle_timeout_us);
+}
+
+/*
+ * When (on the clock) a tick is to be written for the stream; PG_INT64_MAX: never, or one is on
+ * its way.
+ */
+TimestampTz
+sp_pipeline_tick_due(const SpStream *s)
+{
+	return s->tick_sent != 0 ? PG_INT64_MAX : Min(batch_due(s), idle_due(s));
 }

@@ -80,6 +80,19 @@ describe_keys(const SpDetector *d)
 	return desc;
 }
 
+/* A row is judged with those that come after it in its micro-batch, which history doesn't know. */
+static void
+check_method(const SpDetector *d)
+{
+	if (d->method->judge.kernel != NULL && d->method->judge.kernel->batch != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("detector \"%s\" can't be tried over history: its method \"%s\" scores "
+						"micro-batches", d->def->o.name, d->method->name),
+				 errhint("The window function streamproc.%s() gives scores over history.",
+						 d->method->name)));
+}
+
 /* What is to be tried, and what it reads. */
 static void
 open_objects(SpRehearsal *r, const SpDefinitions *definitions, List *variants)
@@ -103,6 +116,7 @@ open_objects(SpRehearsal *r, const SpDefinitions *definitions, List *variants)
 		def->notify = NULL;
 		d = sp_detector_open(def, r->history.source ? NULL : r->history.stream,
 							 r->history.source);
+		check_method(d);
 		d->expressions->in_session = true;
 		sp_override_load(d);
 		r->detectors[r->n++] = d;

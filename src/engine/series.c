@@ -228,6 +228,31 @@ sp_series_look(const SpMethod *method, const SpSeries *series, SpPool *pool, con
 		get_p_value(&looking, series, pool, &finding->score) : get_float8_nan();
 }
 
+void
+sp_series_set_learned(const SpMethod *method, SpSeries *series, int64 n)
+{
+	*(int64 *) get_state(series) = n;
+	note_ready(method, series);
+}
+
+void
+sp_series_judge_scored(const SpMethod *method, SpSeries *series, SpPool *pool,
+					   const SpPoint *point, bool wants_p_value, SpFinding *finding)
+{
+	SpFinding	counted;
+
+	finding->score.ready = series->ready && !isnan(finding->score.score);
+	finding->threshold = sp_method_has_budget(method) ? get_budget_threshold(method, pool) :
+		method->judge.setup.threshold;
+	finding->is_anomaly = finding->score.ready && finding->score.score > finding->threshold;
+	/* these scores know no limit, those that are remembered do */
+	counted = *finding;
+	counted.score.score = sp_online_limit(finding->score.score);
+	finding->p_value = finding->is_anomaly || wants_p_value ?
+		get_p_value(method, series, pool, &counted.score) : get_float8_nan();
+	count_score(method, series, pool, point, &counted);
+}
+
 int64
 sp_series_learned(const SpMethod *method, const SpSeries *series)
 {

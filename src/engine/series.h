@@ -83,6 +83,16 @@ extern void sp_series_judge(const SpMethod *method, SpSeries *series, SpPool *po
 							const SpPoint *point, bool wants_p_value, SpFinding *finding,
 							SpExplanation *why);
 
+/*
+ * The same where the point was scored together with others, finding->score.score; NaN: it could not
+ * be.  There is nothing to learn.
+ */
+extern void sp_series_judge_scored(const SpMethod *method, SpSeries *series, SpPool *pool,
+								   const SpPoint *point, bool wants_p_value, SpFinding *finding);
+
+/* So many points are known, of a method that scores them together. */
+extern void sp_series_set_learned(const SpMethod *method, SpSeries *series, int64 n);
+
 /* Has a detector of this method a pool? */
 static inline bool
 sp_series_have_pool(const SpMethod *method)

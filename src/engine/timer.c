@@ -162,43 +162,6 @@ sp_timer_set_for(SpDetector *d, SpGroup *group, const SpOverride *override)
 	sp_timer_set(d, group, sp_override_method(d, override, &tuned));
 }
 
-/* What find() looks for. */
-typedef struct Finding
-{
-	SpDetector *detector;
-	SpGroup    *group;
-	const SpOverride *found;
-} Finding;
-
-static void
-find(void *arg)
-{
-	Finding    *f = arg;
-	SpDetector *d = f->detector;
-
-	f->found = sp_override_find(d, sp_group_keys(&d->groups, f->group),
-								sp_group_nulls(&d->groups, f->group));
-}
-
-/*
- * What is set for the group's key; NULL: nothing.  Keys' types may have functions that throw;
- * then, too.
- */
-static const SpOverride *
-find_override(SpDetector *d, SpGroup *group)
-{
-	Finding		f = {d, group, NULL};
-	ErrorData  *error;
-
-	if (!sp_override_any(d))
-		return NULL;
-	if (d->overrides.builtin)
-		find(&f);
-	else if (!sp_run_guarded(d->expressions, CurrentMemoryContext, find, &f, &error))
-		return NULL;
-	return f.found;
-}
-
 void
 sp_timer_set_all(SpDetector *d)
 {
@@ -214,7 +177,7 @@ sp_timer_set_all(SpDetector *d)
 			if (group == NULL)
 				continue;
 			sp_timer_init(d, group);
-			sp_timer_set_for(d, group, find_override(d, group));
+			sp_timer_set_for(d, group, sp_override_of(d, group));
 		}
 	}
 }
@@ -242,11 +205,11 @@ fire(SpDetector *d, SpGroup *group, int64 due, XLogRecPtr lsn, bool backfill)
 		t->fired = 0;
 	t->lsn = lsn;
 	moment.ordinal = SP_TIMER_ORDINAL + t->fired++;
-	v.override = find_override(d, group);
+	v.override = sp_override_of(d, group);
 	sp_detector_judge_overdue(d, group, due, moment.time, &v);
 	d->changed = true;
 	if (v.finding.is_anomaly && !v.in_cooldown && !v.muted)
-		sp_detector_add_overdue(d, group, &moment, &v);
+		sp_detector_add_key_result(d, group, &moment, &v, NULL);
 }
 
 /* The clock, in the unit of event times, has come there with the event at lsn: who is overdue? */

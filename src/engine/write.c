@@ -51,6 +51,13 @@ typedef struct Writable
 	bool		written;		/* in the transaction at work */
 } Writable;
 
+/* How long results may wait.  Those of a micro-batch have waited: its trigger is when it ends. */
+static inline int64
+trigger_of(const SpDetector *d)
+{
+	return d->micro != NULL ? 0 : d->def->trigger_us;
+}
+
 /* All objects, in the current memory context. */
 static List *
 list_writables(void)
@@ -90,7 +97,7 @@ list_writables(void)
 		x->def = &d->def->o;
 		x->source = d->def->o.source;
 		x->output = &d->output;
-		x->trigger_us = d->def->trigger_us;
+		x->trigger_us = trigger_of(d);
 		x->detector = d;
 		result = lappend(result, x);
 	}
@@ -128,7 +135,7 @@ sp_write_next_due(void)
 	{
 		SpDetector *d = lfirst(lc);
 
-		next = Min(next, due_at(&d->output, d->def->trigger_us));
+		next = Min(next, due_at(&d->output, trigger_of(d)));
 	}
 	return next;
 }

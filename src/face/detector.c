@@ -21,9 +21,10 @@
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
+#include "base/guc.h"
 #include "catalog/message.h"
 #include "catalog/object.h"
-#include "engine/method.h"
+#include "engine/micro_method.h"
 #include "face/clause.h"
 #include "face/lifecycle.h"
 #include "face/overrides.h"
@@ -145,6 +146,11 @@ check_sample(const Draft *draft, bool update)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("parameter \"sample\" of method \"%s\" can't be \"update\"", draft->method),
 				 errhint("A key reports with rows that are final; the clock tells what is missing.")));
+	if (update && draft->kernel != NULL && draft->kernel->batch != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"sample\" of method \"%s\" can't be \"update\"", draft->method),
+				 errhint("Its rows are scored together, once: when they are final.")));
 	if (update && w->emit_final &&
 		(w->window_kind == SP_WINDOW_HOPPING || w->window_kind == SP_WINDOW_CUMULATIVE))
 		ereport(ERROR,
@@ -183,8 +189,8 @@ read_choices(FunctionCallInfo fcinfo, const Draft *draft)
 		use.direction = strcmp(choice, "high") == 0 ? SP_DIRECTION_HIGH : SP_DIRECTION_LOW;
 	sp_parameter_choice(fcinfo, STORE, "store", stores);
 	choice = sp_parameter_choice(fcinfo, LEARN, "learn", learns);
-	if (strcmp(choice, "capped") == 0)
-		use.learn = SP_LEARN_CAPPED;
+	if (strcmp(choice, "all") != 0)
+		use.learn = strcmp(choice, "capped") == 0 ? SP_LEARN_CAPPED : SP_LEARN_NORMAL;
 	if (draft->kernel != NULL)
 		sp_method_check_use(draft->method, draft->kernel, &use);
 	choice = sp_parameter_choice(fcinfo, SAMPLE, "sample", samples);
@@ -219,10 +225,31 @@ check_notify(FunctionCallInfo fcinfo)
 				 errhint("It is the name that LISTEN takes.")));
 }
 
+/* Scores that depend on the rows' scale have no threshold of their own; and there is but so much memory. */
+static void
+check_batches(const Draft *draft, const SpMethod *method)
+{
+	double		bytes = sp_micro_memory(method, (double) method->history_rows +
+										method->trigger_rows);
+
+	if (isnan(method->judge.setup.threshold) && !sp_method_has_budget(method))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" needs parameter \"threshold\"", draft->method),
+				 errhint("Or params => '{\"alerts_per_day\": 10}', which finds one.")));
+	if (bytes > sp_guc_max_batch_memory * 1024.0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("%s", sp_micro_memory_message(method, bytes)),
+				 errhint("Give it less trigger_rows or history_rows, or raise the setting, for the "
+						 "worker, too.")));
+}
+
 static void
 check_params(FunctionCallInfo fcinfo, const Draft *draft)
 {
 	Jsonb	   *params;
+	SpMethod   *method;
 	SpMethodUse use = {.n = 1, .threshold = get_float8_nan()};
 
 	sp_parameter_require(fcinfo, PARAMS, "params");
@@ -237,7 +264,9 @@ check_params(FunctionCallInfo fcinfo, const Draft *draft)
 		use.n = list_length(sp_parameter_strings(fcinfo, FEATURES, "features"));
 	if (!PG_ARGISNULL(THRESHOLD))
 		use.threshold = PG_GETARG_FLOAT8(THRESHOLD);
-	(void) sp_method_open(draft->method, params, &use);
+	method = sp_method_open(draft->method, params, &use);
+	if (draft->kernel != NULL && draft->kernel->batch != NULL)
+		check_batches(draft, method);
 }
 
 /* A method is made of rules, or scores a value, or features. */
@@ -277,8 +306,11 @@ static void
 read_parameters(FunctionCallInfo fcinfo, Draft *draft)
 {
 	read_method(fcinfo, draft);
-	sp_parameter_not_yet(fcinfo, HISTORY, "history");
 	check_method(fcinfo, draft);
+	sp_parameter_interval(fcinfo, HISTORY, "history", SP_INTERVAL_POSITIVE);
+	if (!PG_ARGISNULL(HISTORY) && (draft->kernel == NULL || draft->kernel->batch == NULL))
+		refuse_for_method(fcinfo, draft, HISTORY, "history",
+						  "It is of methods that score rows together with those before them.");
 	read_choices(fcinfo, draft);
 	if (!PG_ARGISNULL(THRESHOLD))
 		check_number(fcinfo, THRESHOLD, "threshold", true);

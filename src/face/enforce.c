@@ -301,6 +301,12 @@ check_method(const SpShield *shield)
 				 errmsg("detector %s can't be enforced: its method is \"%s\"",
 						sp_shield_def(shield)->o.name, method->name),
 				 errdetail("What it finds are rows that don't come.")));
+	if (method->judge.kernel != NULL && method->judge.kernel->batch != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("detector %s can't be enforced: its method is \"%s\"",
+						sp_shield_def(shield)->o.name, method->name),
+				 errdetail("It scores rows together, when their micro-batch ends.")));
 	if (sp_method_has_budget(method))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -13,6 +13,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/compat.h"
+#include "engine/micro_method.h"
 #include "engine/param.h"
 #include "engine/series.h"
 
@@ -24,6 +25,8 @@ PG_FUNCTION_INFO_V1(sp_list_method_parameters);
 static const char *
 describe_takes(const SpKernel *kernel)
 {
+	if (kernel->batch != NULL)
+		return "features, in micro-batches";
 	switch (kernel->takes)
 	{
 		case SP_TAKES_VALUE:
@@ -38,11 +41,22 @@ describe_takes(const SpKernel *kernel)
 	return NULL;
 }
 
-/* {} */
+/* {}, but for what must be given */
 static Jsonb *
-empty_params(void)
+make_params(const SpKernel *kernel)
 {
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; kernel->batch != NULL && i < kernel->nparams; i++)
+	{
+		if (kernel->param_table[i].type == SP_PARAM_FLOAT &&
+			isnan(kernel->param_table[i].default_value))
+			appendStringInfo(&buf, "%s\"%s\": 1", buf.len > 0 ? ", " : "",
+							 kernel->param_table[i].name);
+	}
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+											  CStringGetDatum(psprintf("{%s}", buf.data))));
 }
 
 static void
@@ -50,7 +64,7 @@ add_method(ReturnSetInfo *result, const SpKernel *kernel)
 {
 	int			n = kernel->takes == SP_TAKES_FEATURES ? SHOWN_FEATURES : 1;
 	SpMethodUse use = {.n = n, .threshold = NAN};
-	SpMethod   *method = sp_method_open(kernel->name, empty_params(), &use);
+	SpMethod   *method = sp_method_open(kernel->name, make_params(kernel), &use);
 	bool		nulls[8] = {false};
 	Datum		values[8] = {
 		CStringGetTextDatum(kernel->name),
@@ -61,7 +75,8 @@ add_method(ReturnSetInfo *result, const SpKernel *kernel)
 	};
 
 	values[5] = Float8GetDatum(method->judge.setup.threshold);
-	values[6] = Int64GetDatum((int64) sp_series_size(method));
+	nulls[5] = isnan(method->judge.setup.threshold);
+	values[6] = Int64GetDatum((int64) (sp_series_size(method) + sp_micro_history_size(method)));
 	values[7] = CStringGetTextDatum(kernel->reference);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
@@ -91,7 +106,7 @@ sp_list_methods(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	add_rules(result);
-	for (const SpKernel *const *k = sp_online_kernels; *k != NULL; k++)
+	for (const SpKernel *const *k = sp_micro_kernels(); *k != NULL; k++)
 		add_method(result, *k);
 	return (Datum) 0;
 }
@@ -118,7 +133,7 @@ sp_list_method_parameters(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);
-	for (const SpKernel *const *k = sp_online_kernels; *k != NULL; k++)
+	for (const SpKernel *const *k = sp_micro_kernels(); *k != NULL; k++)
 	{
 		for (int i = 0; i < (*k)->nparams; i++)
 			add_parameter(result, (*k)->name, &(*k)->param_table[i]);

@@ -23,14 +23,14 @@ GRANT SELECT ON streamproc.methods, streamproc.method_parameters TO PUBLIC;
 COMMENT ON FUNCTION streamproc.list_methods() IS 'the rows of streamproc.methods';
 COMMENT ON FUNCTION streamproc.list_method_parameters() IS 'the rows of streamproc.method_parameters';
 COMMENT ON VIEW streamproc.methods IS
-	'methods of create_detector() and score_online(): what they take and do; state_bytes of a key, all that is kept of it, with the defaults, for one value or 4 features';
+	'methods of create_detector() and, but for those in micro-batches, score_online(): what they take and do; state_bytes of a key, all that is kept of it, with the defaults, for one value or 4 features';
 COMMENT ON VIEW streamproc.method_parameters IS 'what params of create_detector() and score_online() may contain, by method';
 COMMENT ON COLUMN streamproc.methods.method IS 'name of the method';
-COMMENT ON COLUMN streamproc.methods.takes IS 'what it scores: rules, value, value or nothing, features';
+COMMENT ON COLUMN streamproc.methods.takes IS 'what it scores: rules, value, value or nothing, features; or features in micro-batches, together with the history of their key';
 COMMENT ON COLUMN streamproc.methods.summary IS 'what it does';
 COMMENT ON COLUMN streamproc.methods.has_direction IS 'direction high and low mean something';
 COMMENT ON COLUMN streamproc.methods.uses_time IS 'it looks at event times: params may have a time_zone';
-COMMENT ON COLUMN streamproc.methods.default_threshold IS 'threshold where none is given, with the default parameters';
+COMMENT ON COLUMN streamproc.methods.default_threshold IS 'threshold where none is given, with the default parameters; NULL: it must be given, or alerts_per_day';
 COMMENT ON COLUMN streamproc.methods.state_bytes IS 'bytes kept of a key, with the default parameters, for one value or 4 features';
 COMMENT ON COLUMN streamproc.methods.reference IS 'where the method is published';
 COMMENT ON COLUMN streamproc.method_parameters.method IS 'name of the method';

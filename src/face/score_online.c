@@ -152,6 +152,12 @@ open_method(FunctionCallInfo fcinfo, bool is_array)
 				 errmsg("invalid value for parameter \"method\": %s",
 						name != NULL ? psprintf("\"%s\"", name) : "NULL"),
 				 errhint("There is %s; rules need no function in SQL.", sp_method_names())));
+	if (kernel->batch != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("score_online() has no method \"%s\": it scores rows together, not one by one",
+						name),
+				 errhint("Use the window function streamproc.%s(features) OVER (...).", name)));
 	use.n = count_features(fcinfo, name, kernel, is_array);
 	use.threshold = read_number(fcinfo, THRESHOLD, "threshold", true);
 	use.direction = direction_of[read_choice(fcinfo, DIRECTION, "direction", directions)];

@@ -206,6 +206,9 @@ typedef struct SpKernel
 	 * safe on them, and scores are within their range.
 	 */
 	bool		(*is_sound) (const void *state, const SpSetup *setup);
+
+	/* what scores its points many at a time; NULL: they are scored one by one */
+	const struct SpBatchKernel *batch;
 } SpKernel;
 
 /* All of them, in the order in which they are shown; NULL at the end. */
