@@ -107,6 +107,7 @@ SCRIPT_PARTS = \
 	src/face/batch.sql \
 	src/face/detect.sql \
 	src/face/model.sql \
+	src/face/batch_series.sql \
 	src/face/lifecycle.sql \
 	src/face/operate.sql \
 	src/face/views.sql

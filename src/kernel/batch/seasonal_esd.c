@@ -244,9 +244,7 @@ score_residual(const void *params, const SpMatrix *points, double *scores, SpWor
 	size_t		n = points->n;
 	double	   *season;
 	double	   *trend;
-	double		unit;
 	SpStl		stl;
-	SpColumn	c;
 
 	memset(scores, 0, n * sizeof(double));
 	if (n < 2 * (size_t) p->period)
@@ -255,12 +253,7 @@ score_residual(const void *params, const SpMatrix *points, double *scores, SpWor
 	trend = season + n;
 	sp_stl_defaults(&stl, p->period, p->seasonal, p->robust != 0);
 	sp_stl(&stl, points->x, n, season, trend, work);
-	for (size_t i = 0; i < n; i++)
-		scores[i] = season[i] = fabs(points->x[i] - season[i] - trend[i]);
-	sp_order_describe_values(season, n, &c);
-	unit = c.median > 1e-9 * c.deviation ? c.median * NORMAL_MAD : c.deviation;
-	for (size_t i = 0; i < n; i++)
-		scores[i] = unit > 0 ? scores[i] / unit : 0;
+	sp_stl_score(points->x, season, trend, n, scores, work);
 	work->release(work, season);
 }
 

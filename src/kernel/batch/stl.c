@@ -11,6 +11,8 @@
 
 #include "kernel/batch/order.h"
 
+#define NORMAL_MAD	1.482602218505602	/* deviation / MAD of a normal distribution */
+
 /* A smoothing by loess. */
 typedef struct Loess
 {
@@ -304,4 +306,21 @@ sp_stl(const SpStl *stl, const double *y, size_t n, double *season, double *tren
 		weigh(&s, robustness);
 	}
 	work->release(work, memory);
+}
+
+void
+sp_stl_score(const double *y, const double *season, const double *trend, size_t n,
+			 double *scores, SpWork *work)
+{
+	double	   *scratch = work->allocate(work, n * sizeof(double));
+	double		unit;
+	SpColumn	c;
+
+	for (size_t i = 0; i < n; i++)
+		scores[i] = scratch[i] = fabs(y[i] - season[i] - trend[i]);
+	sp_order_describe_values(scratch, n, &c);
+	unit = c.median > 1e-9 * c.deviation ? c.median * NORMAL_MAD : c.deviation;
+	for (size_t i = 0; i < n; i++)
+		scores[i] = unit > 0 ? scores[i] / unit : 0;
+	work->release(work, scratch);
 }

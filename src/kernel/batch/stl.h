@@ -40,4 +40,11 @@ extern void sp_stl_defaults(SpStl *stl, int32_t period, int32_t seasonal, bool r
 extern void sp_stl(const SpStl *stl, const double *y, size_t n, double *season, double *trend,
 				   SpWork *work);
 
+/*
+ * How far each value is from season and trend, in units of the median absolute residual / 0.6745;
+ * in deviations of these where that is next to nothing.
+ */
+extern void sp_stl_score(const double *y, const double *season, const double *trend, size_t n,
+						 double *scores, SpWork *work);
+
 #endif
