@@ -204,9 +204,11 @@ settle_constant(Profile *p, size_t zone)
 	for (size_t i = 0; i < p->n && first != SIZE_MAX; i++)
 	{
 		/* the constant one that is the farthest away */
-		size_t		other = i - first > last - i || i > last ? first : last;
+		size_t		to_first = first > i ? first - i : i - first;
+		size_t		to_last = last > i ? last - i : i - last;
+		size_t		other = to_first > to_last ? first : last;
 
-		if ((other > i ? other - i : i - other) <= zone)
+		if ((to_first > to_last ? to_first : to_last) <= zone)
 			continue;
 		if (!(p->inverse[i] > 0))
 			p->place[i] = (double) other;
