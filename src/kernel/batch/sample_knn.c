@@ -198,7 +198,8 @@ static const SpParam param_table[] = {
 static double
 estimate_memory(const void *params, double n, int d)
 {
-	return 8 * n + ((const SpSampleKnnParams *) params)->sample_size * (4.0 * d + 32);
+	return 8 * n + (((const SpSampleKnnParams *) params)->sample_size + LANES) * (4.0 * d + 32) +
+		20.0 * d + 1e3;
 }
 
 static void
