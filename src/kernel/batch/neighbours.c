@@ -107,8 +107,7 @@ score_knn(const void *params, const SpMatrix *points, double *scores, SpWork *wo
 	{
 		sp_kd_find_nearest(&tree, get_point(&tree, i), (uint32_t) i, &nearest);
 		scores[tree.order[i]] = aggregate_distances((Aggregate) p->aggregate, &nearest);
-		if (i % BLOCK == 0)
-			work->check(work);
+		work->check(work);
 	}
 	end_nearest(&nearest, work);
 	sp_kd_release(&tree, work);
@@ -135,8 +134,7 @@ find_neighbours(Densities *s, SpKdNearest *nearest, SpWork *work)
 		s->reach[i] = sqrt(nearest->distances[0]);
 		for (int j = 0; j < s->k; j++)
 			s->neighbours[i * (size_t) s->k + (size_t) j] = nearest->places[j];
-		if (i % BLOCK == 0)
-			work->check(work);
+		work->check(work);
 	}
 }
 

@@ -45,8 +45,7 @@ sp_spanning_tree_find_core(const SpKdTree *tree, int32_t min_points, double *cor
 	{
 		sp_kd_find_nearest(tree, tree->x + i * (size_t) tree->d, (uint32_t) i, &nearest);
 		core[i] = nearest.n > 0 ? nearest.distances[0] : 0;
-		if (i % BLOCK == 0)
-			work->check(work);
+		work->check(work);
 	}
 	work->release(work, nearest.places);
 	work->release(work, nearest.distances);
