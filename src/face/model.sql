@@ -162,6 +162,48 @@ CREATE AGGREGATE streamproc.isolation_forest_train(features float8[], params jso
 COMMENT ON AGGREGATE streamproc.isolation_forest_train(float8[], jsonb) IS
 	'a model of the rows: a forest of cuts by chance, of a sample of the rows';
 
+CREATE FUNCTION streamproc.extended_isolation_forest_train_step(internal, float8[])
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_model_train_step';
+
+COMMENT ON FUNCTION streamproc.extended_isolation_forest_train_step(internal, float8[]) IS
+	'part of extended_isolation_forest_train()';
+
+CREATE FUNCTION streamproc.extended_isolation_forest_train_step(internal, float8[], jsonb)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sp_model_train_step';
+
+COMMENT ON FUNCTION streamproc.extended_isolation_forest_train_step(internal, float8[], jsonb) IS
+	'part of extended_isolation_forest_train()';
+
+CREATE AGGREGATE streamproc.extended_isolation_forest_train(features float8[]) (
+	SFUNC = streamproc.extended_isolation_forest_train_step,
+	STYPE = internal,
+	SSPACE = 100000,
+	FINALFUNC = streamproc.model_train_final,
+	COMBINEFUNC = streamproc.model_train_combine,
+	SERIALFUNC = streamproc.model_train_serialize,
+	DESERIALFUNC = streamproc.model_train_deserialize,
+	PARALLEL = SAFE);
+
+COMMENT ON AGGREGATE streamproc.extended_isolation_forest_train(float8[]) IS
+	'a model of the rows: a forest of cuts in directions by chance, of a sample of the rows';
+
+CREATE AGGREGATE streamproc.extended_isolation_forest_train(features float8[], params jsonb) (
+	SFUNC = streamproc.extended_isolation_forest_train_step,
+	STYPE = internal,
+	SSPACE = 100000,
+	FINALFUNC = streamproc.model_train_final,
+	COMBINEFUNC = streamproc.model_train_combine,
+	SERIALFUNC = streamproc.model_train_serialize,
+	DESERIALFUNC = streamproc.model_train_deserialize,
+	PARALLEL = SAFE);
+
+COMMENT ON AGGREGATE streamproc.extended_isolation_forest_train(float8[], jsonb) IS
+	'a model of the rows: a forest of cuts in directions by chance, of a sample of the rows';
+
 CREATE FUNCTION streamproc.hbos_train_step(internal, float8[])
 RETURNS internal
 LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT

@@ -333,6 +333,71 @@ sp_extended_isolation_forest_score(const Forest *forest, const SpMatrix *points,
 	work->release(work, x);
 }
 
+void
+sp_extended_isolation_forest_convert(const Forest *forest, const double *x, float *converted)
+{
+	convert(forest, x, converted);
+}
+
+/* The leaves of a point in four trees. */
+static inline void
+descend_trees(const Forest *forest, int tree, const float *x, float *leaves)
+{
+	const float *nodes[4];
+	size_t		node_length = get_node_length(forest->d);
+	size_t		at[4] = {0, 0, 0, 0};
+
+	for (int i = 0; i < 4; i++)
+		nodes[i] = get_nodes(forest, tree + i);
+	for (int level = 0; level < forest->depth; level++)
+	{
+		for (int i = 0; i < 4; i++)
+		{
+			const float *node = nodes[i] + node_length * at[i];
+
+			at[i] = 2 * at[i] + 1 + !(project(node, x, forest->d) < node[0]);
+		}
+	}
+	for (int i = 0; i < 4; i++)
+		leaves[i] = get_leaves(forest, tree + i)[at[i] - (((size_t) 1 << forest->depth) - 1)];
+}
+
+/* The leaf of a point in one. */
+static float
+descend_tree(const Forest *forest, int tree, const float *x)
+{
+	const float *nodes = get_nodes(forest, tree);
+	size_t		at = 0;
+
+	for (int level = 0; level < forest->depth; level++)
+	{
+		const float *node = nodes + get_node_length(forest->d) * at;
+
+		at = 2 * at + 1 + !(project(node, x, forest->d) < node[0]);
+	}
+	return get_leaves(forest, tree)[at - (((size_t) 1 << forest->depth) - 1)];
+}
+
+double
+sp_extended_isolation_forest_score_converted(const Forest *forest, const float *x)
+{
+	double		whole = sp_isolation_mean_length((size_t) forest->sample_size);
+	double		unit = (whole > 0 ? 1 / whole : 0) / forest->trees;
+	float		sum = 0;
+	float		leaves[4];
+	int			t = 0;
+
+	for (; t + 4 <= forest->trees; t += 4)
+	{
+		descend_trees(forest, t, x, leaves);
+		for (int i = 0; i < 4; i++)
+			sum += leaves[i];
+	}
+	for (; t < forest->trees; t++)
+		sum += descend_tree(forest, t, x);
+	return exp2(-sum * unit);
+}
+
 bool
 sp_extended_isolation_forest_is_sound(const Forest *forest, size_t size)
 {
@@ -374,7 +439,7 @@ sp_extended_isolation_forest_is_sound(const Forest *forest, size_t size)
 
 /* ---- the kernel ---- */
 
-static const SpParam param_table[] = {
+const SpParam sp_extended_isolation_forest_param_table[] = {
 	{"trees", SP_PARAM_INT, offsetof(Params, trees), 100, 1,
 	SP_EXTENDED_ISOLATION_FOREST_MAX_TREES, "trees", NULL, NULL},
 	{"sample_size", SP_PARAM_INT, offsetof(Params, sample_size), 256, 1,
@@ -410,8 +475,8 @@ const SpBatchKernel sp_batch_extended_isolation_forest = {
 	.summary = "how few cuts in directions by chance isolate a point; 0.5 or less is ordinary",
 	.reference = "S. Hariri, M. Carrasco Kind, R. J. Brunner, Extended isolation forest, IEEE TKDE 33, "
 	"2021",
-	.nparams = sizeof(param_table) / sizeof(param_table[0]),
-	.param_table = param_table,
+	.nparams = SP_EXTENDED_ISOLATION_FOREST_NPARAMS,
+	.param_table = sp_extended_isolation_forest_param_table,
 	.params_size = sizeof(Params),
 	.memory = estimate_memory,
 	.score = score_all

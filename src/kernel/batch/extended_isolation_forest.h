@@ -32,6 +32,10 @@ typedef struct SpExtendedIsolationForestParams
 	int32_t		seed;
 } SpExtendedIsolationForestParams;
 
+#define SP_EXTENDED_ISOLATION_FOREST_NPARAMS	4
+extern const SpParam
+			sp_extended_isolation_forest_param_table[SP_EXTENDED_ISOLATION_FOREST_NPARAMS];
+
 /*
  * Behind it: double center[d], unit[d]; then for each tree its inner nodes, each a place and d
  * weights, and its leaves, all of them floats.
@@ -57,6 +61,12 @@ extern void sp_extended_isolation_forest_train(SpExtendedIsolationForest *forest
 extern void sp_extended_isolation_forest_score(const SpExtendedIsolationForest *forest,
 											   const SpMatrix *points, double *scores,
 											   SpWork *work);
+
+/* A single point's score, of the d floats that its numbers are here. */
+extern void sp_extended_isolation_forest_convert(const SpExtendedIsolationForest *forest,
+												 const double *x, float *converted);
+extern double sp_extended_isolation_forest_score_converted(const SpExtendedIsolationForest *forest,
+														   const float *x);
 
 /* Could training have led to this, of so many bytes?  Whatever it says yes to is safe to score with. */
 extern bool sp_extended_isolation_forest_is_sound(const SpExtendedIsolationForest *forest,

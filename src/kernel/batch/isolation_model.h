@@ -1,6 +1,6 @@
 /*
  * isolation_model.h
- *	  Isolation forests as models.
+ *	  Isolation forests and extended ones as models.
  *
  * Trees are made of a sample of the points, SAMPLE or more of them: with no more points than
  * these a forest is that of the window function.  A feature contributes what the score would lose
@@ -12,5 +12,6 @@
 #include "kernel/batch/model.h"
 
 extern const SpModelKernel sp_model_isolation_forest;
+extern const SpModelKernel sp_model_extended_isolation_forest;
 
 #endif

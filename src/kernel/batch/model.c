@@ -17,6 +17,7 @@
 
 const SpModelKernel *const sp_model_kernels[] = {
 	&sp_model_isolation_forest,
+	&sp_model_extended_isolation_forest,
 	&sp_model_hbos,
 	&sp_model_ecod,
 	&sp_model_pca,
