@@ -12,6 +12,7 @@
 
 /* Squares stay below, so that none of a part is infinite. */
 #define MAX_SQUARES (DBL_MAX / 16)
+#define FINE_OCTAVES 16.0		/* below 0, of a ratio */
 
 /* The window with a point. */
 typedef struct Window
@@ -207,12 +208,22 @@ fill_score(const Window *w, const SpSetup *setup, SpScore *result, SpExplanation
 	result->ready = true;
 	result->score = setup->direction == SP_DIRECTION_HIGH ? w->rise :
 		setup->direction == SP_DIRECTION_LOW ? w->fall : fmax(w->rise, w->fall);
+	if (setup->is_fine)
+		result->score = sp_online_fine_score(result->score > 0.0 ? result->score :
+											 FINE_OCTAVES * result->score);
 	if (!sp_online_explains(setup, result, why))
 		return;
 	sp_online_clear_explanation(why, 1);
 	why->nparts = 1;
 	why->parts[0] = (SpPart){NULL, 0, result->score};
 	why->expected[0] = result->expected;
+}
+
+/* The score that is a change: with a budget of alerts the method's own, whatever is an alert. */
+static double
+get_change(const SpSetup *setup)
+{
+	return setup->is_fine ? SP_ADWIN_THRESHOLD : setup->threshold;
 }
 
 /* Learn a point whose window is known. */
@@ -226,7 +237,7 @@ learn_window(SpAdwin *s, const SpSetup *setup, double x, Window w)
 		return false;
 	if (w.n > params->warmup)
 	{
-		while (fmax(w.rise, w.fall) > setup->threshold && w.n > 1.0)
+		while (fmax(w.rise, w.fall) > get_change(setup) && w.n > 1.0)
 			w = compute_window(s, params, find_oldest(s, ++skip), x);
 	}
 	drop_buckets(s, params, skip);

@@ -23,6 +23,9 @@
  * the two oldest become one of the next row.  There are SP_ADWIN_ROWS rows; beyond the last one
  * values are forgotten.
  *
+ * Fine scores, for a budget of alerts, are 0.001 higher, and where they would be below 0 they are
+ * 0.001 * 2^(16 score).  What the budget flags doesn't cut the window then: only a score above 1.
+ *
  * A value beyond SP_MAX_LEARNED can't be learned.
  */
 #ifndef SP_ADWIN_H

@@ -17,6 +17,7 @@
 #ifndef SP_ONLINE_H
 #define SP_ONLINE_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -273,6 +274,27 @@ static inline double
 sp_online_limit(double score)
 {
 	return score > SP_SCORE_MAX ? SP_SCORE_MAX : score < -SP_SCORE_MAX ? -SP_SCORE_MAX : score;
+}
+
+#define SP_FINE_SCORE	1e-3
+
+/*
+ * A fine score of a statistic that is the score where it is above 0: below 0 it tells, in octaves,
+ * how far from 0 it is.
+ */
+static inline double
+sp_online_fine_score(double statistic)
+{
+	return statistic > 0.0 ? sp_online_limit(statistic + SP_FINE_SCORE) :
+		SP_FINE_SCORE * exp2(statistic);
+}
+
+/* The statistic of a fine score; -infinity where that is 0. */
+static inline double
+sp_online_fine_statistic(double score)
+{
+	return score > SP_FINE_SCORE ? score - SP_FINE_SCORE :
+		score > 0.0 ? log2(score / SP_FINE_SCORE) : -INFINITY;
 }
 
 #endif

@@ -42,7 +42,7 @@ get_scale(const SpPageHinkley *s, const SpPageHinkleyParams *params)
 	return (params->standardize ? sqrt(s->base.variance) : 1.0) * ((n + 1.0) / n);
 }
 
-/* The sums with x; they may be infinite. */
+/* The sums with x, before they are cut off at 0; they may be infinite. */
 static void
 compute_sums(const SpPageHinkley *s, const SpPageHinkleyParams *params, double x, double *rise,
 			 double *fall)
@@ -51,8 +51,8 @@ compute_sums(const SpPageHinkley *s, const SpPageHinkleyParams *params, double x
 	double		d = params->standardize ? sp_normal_standardize(x, s->base.mean, scale) :
 		(x - s->base.mean) / scale;
 
-	*rise = fmax(0.0, params->alpha * s->rise + d - params->delta);
-	*fall = fmax(0.0, params->alpha * s->fall - d - params->delta);
+	*rise = params->alpha * s->rise + d - params->delta;
+	*fall = params->alpha * s->fall - d - params->delta;
 }
 
 /* Does the rise count rather than the fall? */
@@ -62,10 +62,18 @@ is_high(SpDirection direction, double rise, double fall)
 	return direction == SP_DIRECTION_HIGH || (direction == SP_DIRECTION_BOTH && rise >= fall);
 }
 
+/* The sum that counts. */
 static double
-get_score(SpDirection direction, double rise, double fall)
+get_sum(SpDirection direction, double rise, double fall)
 {
 	return sp_online_limit(is_high(direction, rise, fall) ? rise : fall);
+}
+
+/* The sum that is a change: with a budget of alerts the method's own, whatever is an alert. */
+static double
+get_change(const SpSetup *setup)
+{
+	return setup->is_fine ? SP_PAGE_HINKLEY_THRESHOLD : setup->threshold;
 }
 
 /* The values with which a sum reaches the threshold, unless it is above with any. */
@@ -74,7 +82,8 @@ compute_bounds(const SpPageHinkley *s, const SpSetup *setup, SpScore *result)
 {
 	const SpPageHinkleyParams *params = setup->params;
 	double		scale = get_scale(s, params);
-	double		limit = setup->threshold + params->delta;
+	double		limit = params->delta + (setup->is_fine ? sp_online_fine_statistic(setup->threshold) :
+										 setup->threshold);
 	double		up = limit - params->alpha * s->rise;
 	double		down = limit - params->alpha * s->fall;
 
@@ -100,7 +109,8 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 	if (!is_ready(s, params))
 		return;
 	compute_sums(s, params, point->x[0], &rise, &fall);
-	result->score = get_score(setup->direction, rise, fall);
+	result->score = get_sum(setup->direction, rise, fall);
+	result->score = setup->is_fine ? sp_online_fine_score(result->score) : fmax(0.0, result->score);
 	result->ready = true;
 	compute_bounds(s, setup, result);
 	if (!sp_online_explains(setup, result, why))
@@ -129,7 +139,9 @@ learn(void *state, const SpSetup *setup, const SpPoint *point)
 	if (is_ready(s, params))
 	{
 		compute_sums(s, params, point->x[0], &rise, &fall);
-		alarm = get_score(setup->direction, rise, fall) > setup->threshold;
+		alarm = fmax(0.0, get_sum(setup->direction, rise, fall)) > get_change(setup);
+		rise = fmax(0.0, rise);
+		fall = fmax(0.0, fall);
 	}
 	if (alarm && params->reset != SP_RESET_NONE)
 		rise = fall = 0.0;

@@ -19,6 +19,9 @@
  * 0.  `reset` is what begins again when a score was above the threshold: nothing with 'none', the
  * 'sums', or 'all', mean and deviation, too, with this value.
  *
+ * Fine scores, for a budget of alerts, are 0.001 higher, and where both sums would be below 0 they are
+ * 0.001 * 2^(the larger one).  What the budget flags resets nothing then: only a sum above lambda.
+ *
  * With standardize, where the values before are all equal, d is +-SP_SCORE_MAX for any other.  A
  * value beyond SP_MAX_LEARNED can't be learned.
  */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define MAX_COUNT	(INT64_C(1) << 60)
+#define FINE_OCTAVES	4.0		/* from a tail to the middle between both */
 
 #define PARAM_RISK \
 	{"risk", SP_PARAM_FLOAT, offsetof(SpSpotParams, risk), 1e-4, 1e-12, 0.1, \
@@ -152,23 +153,61 @@ score_excess(const SpSpotTail *tail, const SpSpotParams *params, int64_t known, 
 	return log_p < 0.0 ? sp_online_limit(-log_p / M_LN10) : 0.0;
 }
 
+/* Half of the distance between the tails. */
+static double
+get_half_width(const SpSpot *s)
+{
+	return 0.5 * s->tails[SP_SPOT_UPPER].t - 0.5 * s->tails[SP_SPOT_LOWER].t;
+}
+
+/* A fine score: that of an excess, or how near to a tail a value is that isn't in it. */
+static double
+score_finely(const SpSpot *s, SpSpotSide side, const SpSpotParams *params, int64_t known,
+			 double excess)
+{
+	double		width = get_half_width(s);
+
+	if (excess > 0.0)
+		return sp_online_fine_score(score_excess(&s->tails[side], params, known, excess));
+	return sp_online_fine_score(excess < 0.0 ? FINE_OCTAVES * excess / width : 0.0);
+}
+
+/* The bound of a fine threshold that is reached before the tail; both of them at most meet. */
+static double
+get_inner_bound(const SpSpot *s, SpSpotSide side, const SpSetup *setup, double statistic)
+{
+	double		width = get_half_width(s);
+	double		distance = width > 0.0 ? -statistic / FINE_OCTAVES * width : 0.0;
+	double		bound;
+
+	if (setup->direction == SP_DIRECTION_BOTH)
+		distance = fmin(distance, width);
+	bound = s->tails[side].t + (side == SP_SPOT_UPPER ? -distance : distance) + s->mean;
+	return bound > DBL_MAX ? DBL_MAX : bound < -DBL_MAX ? -DBL_MAX : bound;
+}
+
 /* Where in a tail the score is that. */
 static double
-get_bound(const SpSpotTail *tail, SpSpotSide side, const SpSetup *setup, int64_t known, double mean)
+get_bound(const SpSpot *s, SpSpotSide side, const SpSetup *setup, int64_t known)
 {
+	const SpSpotTail *tail = &s->tails[side];
+	double		threshold = setup->is_fine ? sp_online_fine_statistic(setup->threshold) :
+		setup->threshold;
 	double		bound = tail->t;
 
+	if (setup->is_fine && threshold <= 0.0)
+		return get_inner_bound(s, side, setup, threshold);
 	if (tail->npeaks > 0)
 	{
 		Reach		reach = get_reach(tail, setup->params, known);
-		double		log_p = -setup->threshold * M_LN10;
+		double		log_p = -threshold * M_LN10;
 		double		excess = log_p < reach.log_end ?
 			reach.end + (reach.log_end - log_p) * tail->fit.scale :
 			sp_pareto_quantile(&tail->fit, log_p - reach.log_rate);
 
 		bound += side == SP_SPOT_UPPER ? excess : -excess;
 	}
-	bound += mean;
+	bound += s->mean;
 	return bound > DBL_MAX ? DBL_MAX : bound < -DBL_MAX ? -DBL_MAX : bound;
 }
 
@@ -194,8 +233,10 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 
 		if (!is_looked_at(setup, (SpSpotSide) side))
 			continue;
-		result->score = fmax(result->score, score_excess(tail, params, known, excess));
-		bound = get_bound(tail, (SpSpotSide) side, setup, known, s->mean);
+		result->score = fmax(result->score, setup->is_fine ?
+							 score_finely(s, (SpSpotSide) side, params, known, excess) :
+							 score_excess(tail, params, known, excess));
+		bound = get_bound(s, (SpSpotSide) side, setup, known);
 		if (side == SP_SPOT_UPPER)
 			result->upper_bound = bound;
 		else

@@ -38,6 +38,10 @@
  * dspot does all this with x' = x - the mean of the last `depth` values learned; the first `depth`
  * values only fill that.  Its mean is what moves to another level, not the thresholds.
  *
+ * Fine scores, for a budget of alerts, also tell values apart that are in no tail: the score is 0.001
+ * higher, and where it would be 0 it is 0.001 * 2^(-4 d / w), where d is the distance to the nearer
+ * tail, and w half of the distance between both.
+ *
  * A tail that the direction doesn't look at is neither fitted nor does it keep values from being
  * learned.
  */
