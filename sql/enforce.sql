@@ -235,6 +235,7 @@ SELECT streamproc.create_stream(t, time_column => 'ts', idle_timeout => '1 day')
 SELECT streamproc.create_detector('of_' || t, t::regclass, method => 'velocity', keys => ARRAY['k'], carry => ARRAY['id AS row_id'],
 	params => '{"events": 2, "interval": "1 minute"}') FROM unnest(ARRAY['parted', 'flow']) t;
 SELECT streamproc.enforce('of_' || t) FROM unnest(ARRAY['parted', 'flow']) t;
+SELECT streamproc.wait_for();
 INSERT INTO parted VALUES (1, 'b', '2026-01-01 00:00+00'), (2, 'a', '2026-01-01 00:00+00');
 INSERT INTO part_b (id, k, ts) VALUES (3, 'b', '2026-01-01 00:00:10+00');
 INSERT INTO part_b (id, k, ts) VALUES (4, 'b', '2026-01-01 00:00:20+00');
@@ -260,6 +261,7 @@ SELECT streamproc.create_stream('owned', time_column => 'ts', idle_timeout => '1
 SELECT streamproc.create_detector('of_owned', 'owned', method => 'rule', rules => ARRAY['who() <> ''regress_enforce_owner'' OR id < 0 AS bad']);
 SELECT streamproc.enforce('of_owned');
 GRANT INSERT ON owned TO regress_enforce_user;
+SELECT streamproc.wait_for();
 SET ROLE regress_enforce_user;
 INSERT INTO owned VALUES (1, NULL, '2026-01-01 00:00+00');
 INSERT INTO owned VALUES (-1, NULL, '2026-01-01 00:00+00');

@@ -170,6 +170,7 @@ SELECT streamproc.create_detector('of_many', 'many', method => 'velocity', keys 
 INSERT INTO of_many_overrides (a, b, c, d, e, f, muted) VALUES ('x', 'bad', '{1,2}', '(1,z)', 'short', '[1,3)', true), ('x', NULL, '{1,2}', NULL, NULL, NULL, true);
 ALTER TABLE of_many_overrides DROP CONSTRAINT of_many_overrides_a_b_c_d_e_f_key, ADD UNIQUE NULLS NOT DISTINCT (f, e, d, c, b, a);
 SELECT streamproc.enforce('of_many');
+SELECT streamproc.wait_for();
 INSERT INTO many SELECT i, 'x', 'bad', '{1,2}', '(1,z)', 'short', '[1,2]', '2026-01-01 00:00+00' FROM generate_series(1, 3) i;
 INSERT INTO many SELECT i, 'x', NULL, '{1,2}', NULL, NULL, NULL, '2026-01-01 00:00+00' FROM generate_series(4, 6) i;
 INSERT INTO many SELECT i, 'x', NULL, '{1,2}', '(1,z)', NULL, NULL, '2026-01-01 00:00+00' FROM generate_series(7, 9) i;

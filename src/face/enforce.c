@@ -110,6 +110,24 @@ sp_enforce_find(int32 id, SpShieldDef *def)
 	return found;
 }
 
+/* What a stream that doesn't run leaves out, nobody reads later. */
+bool
+sp_enforce_is_heard(int32 stream)
+{
+	Oid			type = INT4OID;
+	Datum		value = Int32GetDatum(stream);
+	SpQueryScope scope;
+	bool		heard;
+
+	sp_query_open_latest(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "SELECT FROM streamproc.object_state WHERE id = $1 AND "
+				 "coalesce(requested[cardinality(requested)], state) = 'running'",
+				 SPI_OK_SELECT, 1, &type, &value, NULL);
+	heard = SPI_processed > 0;
+	sp_query_close(&scope);
+	return heard;
+}
+
 static void
 insert_definition(const SpObject *detector, Oid states, Oid quarantine, char *action,
 				  char *on_error)
@@ -260,7 +278,8 @@ check_source(const SpObject *detector)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("detector \"%s\" can't be enforced: it reads a window", detector->name),
-				 errdetail("What a window answers is known when its rows are in."),
+				 errdetail("What a window answers is known when its rows are in, and which of them came too "
+						   "late: by the clock of all keys, which a session doesn't have."),
 				 errhint("Let a detector read stream \"%s\" itself; \"velocity\" counts and sums up "
 						 "within an interval.", get_rel_name(sp_lifecycle_stream(detector)->o.relid))));
 	result = pg_class_aclcheck(detector->source, GetUserId(), ACL_TRIGGER);

@@ -412,6 +412,7 @@ reject(Known *k, Relation rel)
 {
 	const SpDetectorDef *detector = sp_shield_def(k->shield);
 	char	   *detail = sp_shield_describe(k->shield);
+	bool		heard = sp_enforce_is_heard(sp_shield_stream(k->shield)->o.id);
 
 	sp_shield_report(k->shield, true);
 	ereport(ERROR,
@@ -419,7 +420,10 @@ reject(Known *k, Relation rel)
 			 errmsg("new row for relation \"%s\" was refused by detector %s",
 					RelationGetRelationName(rel), detector->o.name),
 			 errdetail("%s", detail),
-			 errhint("The refusal is reported in that table; streamproc.unenforce() lets such rows in."),
+			 heard ?
+			 errhint("The refusal is reported in that table; streamproc.unenforce() lets such rows in.") :
+			 errhint("The refusal may not be reported, for the stream doesn't run; "
+					 "streamproc.unenforce() lets such rows in."),
 			 errtableconstraint(rel, get_rel_name(detector->o.relid))));
 }
 
