@@ -59,7 +59,9 @@ SELECT * FROM streamproc.detect('payment', 'mcd', '{amount}', filter => 'false')
 SELECT count(*), count(score) FROM streamproc.detect('payment', 'mcd', ARRAY['NULL::int AS nothing'], contamination => 0.1);
 
 -- What isn't possible is told.
+\set VERBOSITY terse
 SELECT * FROM streamproc.detect('payment', 'magic', '{amount}');
+\set VERBOSITY default
 SELECT * FROM streamproc.detect('payment', 'zscore', '{amount, hour}');
 SELECT * FROM streamproc.detect('payment', 'lof', '{}');
 SELECT * FROM streamproc.detect('payment', 'lof', '{region}');

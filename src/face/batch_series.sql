@@ -45,39 +45,47 @@ AS 'MODULE_PATHNAME', 'sp_find_period_of';
 COMMENT ON FUNCTION streamproc.find_period(float8[]) IS
 	'the number of values after which a series repeats itself; NULL: it doesn''t';
 
-CREATE FUNCTION streamproc._suggest_eps_add(internal, float8[], int4)
+CREATE FUNCTION streamproc.suggest_eps_add(internal, float8[], int4)
 RETURNS internal
 LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'sp_suggest_eps_add';
 
-CREATE FUNCTION streamproc._suggest_eps_final(internal)
+COMMENT ON FUNCTION streamproc.suggest_eps_add(internal, float8[], int4) IS 'a transition of suggest_eps()';
+
+CREATE FUNCTION streamproc.suggest_eps_final(internal)
 RETURNS float8
 LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'sp_suggest_eps_final';
 
+COMMENT ON FUNCTION streamproc.suggest_eps_final(internal) IS 'the end of suggest_eps()';
+
 CREATE AGGREGATE streamproc.suggest_eps(features float8[], min_points int4) (
-	SFUNC = streamproc._suggest_eps_add,
+	SFUNC = streamproc.suggest_eps_add,
 	STYPE = internal,
-	FINALFUNC = streamproc._suggest_eps_final,
+	FINALFUNC = streamproc.suggest_eps_final,
 	PARALLEL = SAFE);
 
 COMMENT ON AGGREGATE streamproc.suggest_eps(float8[], int4) IS
 	'an eps for dbscan: the distance to the min_points-th point, itself the first, where its sorted curve turns up';
 
-CREATE FUNCTION streamproc._anomaly_threshold_add(internal, float8)
+CREATE FUNCTION streamproc.anomaly_threshold_add(internal, float8)
 RETURNS internal
 LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'sp_anomaly_threshold_add';
 
-CREATE FUNCTION streamproc._anomaly_threshold_final(internal, float8)
+COMMENT ON FUNCTION streamproc.anomaly_threshold_add(internal, float8) IS 'a transition of anomaly_threshold()';
+
+CREATE FUNCTION streamproc.anomaly_threshold_final(internal, float8)
 RETURNS float8
 LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'sp_anomaly_threshold_final';
 
+COMMENT ON FUNCTION streamproc.anomaly_threshold_final(internal, float8) IS 'the end of anomaly_threshold()';
+
 CREATE AGGREGATE streamproc.anomaly_threshold(contamination float8 ORDER BY score float8) (
-	SFUNC = streamproc._anomaly_threshold_add,
+	SFUNC = streamproc.anomaly_threshold_add,
 	STYPE = internal,
-	FINALFUNC = streamproc._anomaly_threshold_final,
+	FINALFUNC = streamproc.anomaly_threshold_final,
 	PARALLEL = SAFE);
 
 COMMENT ON AGGREGATE streamproc.anomaly_threshold(float8, float8) IS
