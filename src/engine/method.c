@@ -167,6 +167,23 @@ check_given(const SpKernel *kernel, const char *params)
 	}
 }
 
+/* What scores must be given, too. */
+static void
+check_fitted(const SpKernel *kernel, Jsonb *given)
+{
+	for (int i = 0; i < kernel->nparams; i++)
+	{
+		const SpParam *p = &kernel->param_table[i];
+
+		if (p->type == SP_PARAM_MODEL && !sp_param_is_given(given, p->name))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("method \"%s\" needs parameter \"%s\"", kernel->name, p->name),
+					 errdetail("It is %s.", p->meaning),
+					 errhint("For example, params => jsonb_build_object('%s', model::text).", p->name)));
+	}
+}
+
 /* All that can be given, and the defaults of what all methods have. */
 static void
 collect_params(SpParamSet *set, SpMethod *method, void *params)
@@ -215,6 +232,8 @@ sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 	method->alerts_per_day = get_float8_nan();
 	sp_param_read(&set, given);
 	check_given(kernel, params);
+	if (kernel != NULL && kernel->is_fitted && !use->to_show)
+		check_fitted(kernel, given);
 	settle_calibration(method, use);
 	conflict = find_conflict(kernel, params, n);
 	if (conflict != NULL)
@@ -225,6 +244,16 @@ sp_method_open(const char *name, Jsonb *given, const SpMethodUse *use)
 	method->needed = kernel == NULL ? 0 :
 		kernel->batch != NULL ? method->warmup : sp_online_needed(kernel, params, n);
 	return method;
+}
+
+void
+sp_method_check_threshold(const SpMethod *method)
+{
+	if (isnan(method->judge.setup.threshold) && !sp_method_has_budget(method))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("method \"%s\" needs parameter \"threshold\"", method->name),
+				 errhint("Or params => '{\"alerts_per_day\": 10}', which finds one.")));
 }
 
 void

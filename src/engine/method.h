@@ -73,6 +73,7 @@ typedef struct SpMethodUse
 	double		threshold;		/* NaN: the method's own */
 	double		min_effect;
 	SpLearn		learn;
+	bool		to_show;		/* nothing is scored: what must be given may be missing */
 } SpMethodUse;
 
 /*
@@ -84,6 +85,9 @@ extern SpMethod *sp_method_open(const char *name, Jsonb *given, const SpMethodUs
 /* Parameters of all kernels that have a use for them. */
 extern const SpParam sp_method_common_params[];	/* name NULL at the end */
 extern bool sp_method_has_common(const SpKernel *kernel, const SpParam *param);
+
+/* An error when there is neither a threshold nor a budget. */
+extern void sp_method_check_threshold(const SpMethod *method);
 
 /* An error when the method can do nothing with the direction, or with learn. */
 extern void sp_method_check_use(const char *name, const SpKernel *kernel, const SpMethodUse *use);

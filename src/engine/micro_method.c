@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "base/guc.h"
+#include "kernel/online/stored_model.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
@@ -79,12 +80,14 @@ make_list(void)
 
 	for (const SpKernel *const *k = sp_online_kernels; *k != NULL; k++)
 		n++;
+	n++;
 	for (const SpBatchKernel *const *b = sp_batch_kernels; *b != NULL; b++)
 		n++;
 	list = palloc0(sizeof(SpKernel *) * (n + 1));
 	n = 0;
 	for (const SpKernel *const *k = sp_online_kernels; *k != NULL; k++)
 		list[n++] = *k;
+	list[n++] = &sp_kernel_model;
 	for (const SpBatchKernel *const *b = sp_batch_kernels; *b != NULL; b++)
 	{
 		if ((*b)->max_columns != 1 && !(*b)->is_series && sp_online_find((*b)->name) == NULL)

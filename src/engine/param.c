@@ -8,6 +8,8 @@
 
 #include "base/compat.h"
 #include "base/tumbling.h"
+#include "engine/model_text.h"
+#include "kernel/online/stored_model.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -53,6 +55,7 @@ sp_param_type_text(const SpParam *param)
 		[SP_PARAM_SET] = "text[]",
 		[SP_PARAM_INTERVAL] = "interval",
 		[SP_PARAM_TIME_ZONE] = "text",
+		[SP_PARAM_MODEL] = "streamproc.model",
 	};
 
 	return pstrdup(names[param->type]);
@@ -98,6 +101,8 @@ sp_param_range_text(const SpParam *param)
 	{
 		case SP_PARAM_BOOL:
 			return pstrdup("true or false");
+		case SP_PARAM_MODEL:
+			return pstrdup("any model of as many features");
 		case SP_PARAM_TIME_ZONE:
 			return pstrdup("any time zone");
 		case SP_PARAM_INTERVAL:
@@ -244,6 +249,35 @@ read_zone(const Reading *r, const SpParam *param, const JsonbValue *value)
 	return zone;
 }
 
+/* A model, in the current memory context. */
+static void
+read_model(const Reading *r, const SpParam *param, const JsonbValue *value, SpStoredModel *to)
+{
+	const char *reason;
+	SpModel    *model;
+	char	   *text;
+	Size		size;
+
+	if (value->type != jbvString)
+		refuse_value(r, param->name, "the text of a value of type streamproc.model");
+	text = pnstrdup(value->val.string.val, value->val.string.len);
+	reason = sp_model_text_size(text, &size);
+	if (reason == NULL)
+	{
+		model = palloc(Max(size, 1));
+		reason = sp_model_text_read(text, model, size, &to->view);
+	}
+	if (reason != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"%s\" of method \"%s\" isn't a model: %s", param->name,
+						r->set->method, reason),
+				 errhint("It is the text of a value of type streamproc.model: "
+						 "jsonb_build_object('%s', model::text).", param->name)));
+	to->scratch = palloc(sizeof(double) * 4 * Max(to->view.d, 1));
+	pfree(text);
+}
+
 /* Store one given value. */
 static void
 set_param(const Reading *r, const SpParam *param, const JsonbValue *value, char *params)
@@ -274,6 +308,9 @@ set_param(const Reading *r, const SpParam *param, const JsonbValue *value, char 
 			break;
 		case SP_PARAM_TIME_ZONE:
 			*(pg_tz **) to = read_zone(r, param, value);
+			break;
+		case SP_PARAM_MODEL:
+			read_model(r, param, value, (SpStoredModel *) to);
 			break;
 	}
 }

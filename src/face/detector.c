@@ -225,18 +225,13 @@ check_notify(FunctionCallInfo fcinfo)
 				 errhint("It is the name that LISTEN takes.")));
 }
 
-/* Scores that depend on the rows' scale have no threshold of their own; and there is but so much memory. */
+/* There is but so much memory for rows that are scored together. */
 static void
 check_batches(const Draft *draft, const SpMethod *method)
 {
 	double		bytes = sp_micro_memory(method, (double) method->history_rows +
 										method->trigger_rows);
 
-	if (isnan(method->judge.setup.threshold) && !sp_method_has_budget(method))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("method \"%s\" needs parameter \"threshold\"", draft->method),
-				 errhint("Or params => '{\"alerts_per_day\": 10}', which finds one.")));
 	if (bytes > sp_guc_max_batch_memory * 1024.0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -265,6 +260,7 @@ check_params(FunctionCallInfo fcinfo, const Draft *draft)
 	if (!PG_ARGISNULL(THRESHOLD))
 		use.threshold = PG_GETARG_FLOAT8(THRESHOLD);
 	method = sp_method_open(draft->method, params, &use);
+	sp_method_check_threshold(method);
 	if (draft->kernel != NULL && draft->kernel->batch != NULL)
 		check_batches(draft, method);
 }

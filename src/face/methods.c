@@ -27,6 +27,8 @@ describe_takes(const SpKernel *kernel)
 {
 	if (kernel->batch != NULL)
 		return "features, in micro-batches";
+	if (kernel->is_fitted)
+		return "features of a model";
 	switch (kernel->takes)
 	{
 		case SP_TAKES_VALUE:
@@ -63,7 +65,7 @@ static void
 add_method(ReturnSetInfo *result, const SpKernel *kernel)
 {
 	int			n = kernel->takes == SP_TAKES_FEATURES ? SHOWN_FEATURES : 1;
-	SpMethodUse use = {.n = n, .threshold = NAN};
+	SpMethodUse use = {.n = n, .threshold = NAN, .to_show = true};
 	SpMethod   *method = sp_method_open(kernel->name, make_params(kernel), &use);
 	bool		nulls[8] = {false};
 	Datum		values[8] = {

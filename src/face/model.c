@@ -10,6 +10,7 @@
 
 #include "base/compat.h"
 #include "common/shortest_dec.h"
+#include "engine/model_text.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "libpq/pqformat.h"
@@ -65,44 +66,22 @@ refuse_text(const char *reason)
 			 errhint("It is what the server writes a model as, METHOD:HEX.")));
 }
 
-/* 0 to 15; or there is an error. */
-static inline int
-read_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	refuse_text("there is a character that is no hexadecimal digit");
-	return 0;
-}
-
 Datum
 sp_model_in(PG_FUNCTION_ARGS)
 {
 	char	   *text = PG_GETARG_CSTRING(0);
-	Size		length = strcspn(text, ":");	/* of the method */
-	const char *hex = text + length + 1;
 	const char *reason;
 	SpModelValue *value;
 	SpModelView view;
 	Size		size;
 
-	if (text[length] == '\0')
-		refuse_text("there is no method");
-	if (strlen(hex) % 2 != 0)
-		refuse_text("a digit is missing");
-	size = strlen(hex) / 2;
-	value = sp_model_value_make("", (double) size);
-	for (Size i = 0; i < size; i++)
-		((char *) &value->model)[i] = (char) (read_digit(hex[2 * i]) * 16 + read_digit(hex[2 * i + 1]));
-	reason = sp_model_open(&value->model, size, &view);
+	reason = sp_model_text_size(text, &size);
 	if (reason != NULL)
 		refuse_text(reason);
-	if (strlen(view.kernel->name) != length || strncmp(view.kernel->name, text, length) != 0)
-		refuse_text("it is of another method");
+	value = sp_model_value_make("", (double) size);
+	reason = sp_model_text_read(text, &value->model, size, &view);
+	if (reason != NULL)
+		refuse_text(reason);
 	PG_RETURN_POINTER(value);
 }
 

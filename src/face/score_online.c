@@ -145,6 +145,7 @@ open_method(FunctionCallInfo fcinfo, bool is_array)
 	char	   *name = isnull ? NULL : text_to_cstring(DatumGetTextPP(value));
 	const SpKernel *kernel = NULL;
 	SpMethodUse use;
+	SpMethod   *method;
 
 	if (name == NULL || !sp_method_find(name, &kernel) || kernel == NULL)
 		ereport(ERROR,
@@ -170,7 +171,9 @@ open_method(FunctionCallInfo fcinfo, bool is_array)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("parameter \"params\" must not be null"),
 				 errhint("Leave it out to have the defaults.")));
-	return sp_method_open(name, DatumGetJsonbP(value), &use);
+	method = sp_method_open(name, DatumGetJsonbP(value), &use);
+	sp_method_check_threshold(method);
+	return method;
 }
 
 /* What lasts as long as the query; NULL: no row has had features yet. */

@@ -98,7 +98,8 @@ typedef enum SpParamType
 	SP_PARAM_CHOICE,			/* an int32_t: the number of one of the choices */
 	SP_PARAM_SET,				/* an int32_t: a bit for each of the choices; 0 is the default */
 	SP_PARAM_INTERVAL,			/* an int64_t: microseconds */
-	SP_PARAM_TIME_ZONE			/* of who calls a kernel, never the kernel's own */
+	SP_PARAM_TIME_ZONE,			/* of who calls a kernel, never the kernel's own */
+	SP_PARAM_MODEL				/* an SpStoredModel */
 } SpParamType;
 
 /* One parameter of a kernel, for parsing, checking and documentation. */
@@ -137,6 +138,7 @@ typedef struct SpKernel
 	bool		has_direction;	/* high and low mean something, of one number */
 	bool		uses_time;		/* points need a finite event time */
 	bool		sums_up;		/* the parts of an explanation add up to the score */
+	bool		is_fitted;		/* what scores is a parameter, without which there are none */
 	bool		is_sparse;		/* scores are 0 almost always: one key's alone tell little */
 	uint32_t	version;		/* of the state's form */
 
