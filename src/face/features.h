@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "base/compat.h"
+
 /* An array of float8, read where it is, however it is aligned. */
 typedef struct SpFeatures
 {
@@ -21,6 +23,6 @@ extern void sp_features_open(SpFeatures *features, Datum value);
 extern void sp_features_close(SpFeatures *features, Datum value);
 
 /* An error: a row has n features, the others d. */
-extern void sp_features_refuse(int n, int d) pg_attribute_noreturn();
+pg_noreturn extern void sp_features_refuse(int n, int d);
 
 #endif

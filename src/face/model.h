@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "kernel/batch/model.h"
 
 /* What a datum is; the model is aligned to 8 bytes, as the type is. */
