@@ -10,7 +10,7 @@
 #include <math.h>
 
 #include "base/guc.h"
-#include "kernel/online/stored_model.h"
+#include "kernel/batch/stored_model.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/memutils.h"

@@ -9,7 +9,7 @@
 #include "base/compat.h"
 #include "base/tumbling.h"
 #include "engine/model_text.h"
-#include "kernel/online/stored_model.h"
+#include "kernel/batch/stored_model.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"

@@ -2,7 +2,7 @@
  * stored_model.c
  *	  Events scored by a stored model.
  */
-#include "kernel/online/stored_model.h"
+#include "kernel/batch/stored_model.h"
 
 #include <math.h>
 #include <string.h>
