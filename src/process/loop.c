@@ -60,6 +60,8 @@
 #define LARGE_ROWS				100000
 #define SPILLED_ROW_BYTES		170 /* of a row in the reorder buffer */
 
+#define CHECKPOINT_SHARE		8	/* of a turn's time: an 8th */
+
 #define CONFIRM_DELAY_US		USECS_PER_SEC
 #define SHORTEST_NAP_MS			10	/* when something stays due although it was served */
 
@@ -315,11 +317,16 @@ note_saved(XLogRecPtr state_lsn, XLogRecPtr flush_lsn)
 		pg_atomic_write_u64(&sp_my_worker->checkpoint_us, us);
 }
 
-/* Take the checkpoint at work further, or begin one. */
+/*
+ * Take the checkpoint at work further, or begin one, in a turn that began then.  Where rows
+ * keep the worker busy turns are few and long: the checkpoint has its share of their time, so
+ * that it ends, and the WAL that the slot keeps is let go.
+ */
 static void
-save_state(void)
+save_state(TimestampTz turn)
 {
 	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz until = start + Max(start - turn, 0) / CHECKPOINT_SHARE;
 	XLogRecPtr	state_lsn;
 	XLogRecPtr	flush_lsn;
 	uint64		us;
@@ -329,10 +336,13 @@ save_state(void)
 		begin_checkpoint();
 	if (!sp_engine_checkpoint_running())
 		return;
-	finished = sp_engine_checkpoint_slice(&state_lsn, &flush_lsn);
-	MemoryContextSwitchTo(loop_context);
+	do
+	{
+		finished = sp_engine_checkpoint_slice(&state_lsn, &flush_lsn);
+		MemoryContextSwitchTo(loop_context);
+		pg_atomic_fetch_add_u64(&sp_my_worker->checkpoint_slices, 1);
+	} while (!finished && GetCurrentTimestamp() < until);
 	us = (uint64) Max(GetCurrentTimestamp() - start, 0);
-	pg_atomic_fetch_add_u64(&sp_my_worker->checkpoint_slices, 1);
 	if (us > pg_atomic_read_u64(&sp_my_worker->checkpoint_pause_us))
 		pg_atomic_write_u64(&sp_my_worker->checkpoint_pause_us, us);
 	if (finished)
@@ -500,7 +510,7 @@ work(void)
 	publish_progress(flush);
 
 	if (sp_engine_checkpoint_running() || next_checkpoint() <= now)
-		save_state();
+		save_state(covered_time);
 	confirm_position(false);
 }
 
@@ -546,9 +556,9 @@ end_loop(void)
 	sp_engine_stop();
 	apply_events(false);
 	while (sp_engine_checkpoint_running())
-		save_state();
+		save_state(covered_time);
 	do
-		save_state();
+		save_state(covered_time);
 	while (sp_engine_checkpoint_running());
 	confirm_position(true);
 }

@@ -311,6 +311,33 @@ $node->poll_query_until('postgres', q{SELECT state = 'running' FROM streamproc.s
 load();
 results_ok('after the object with a damaged page was built anew');
 
+# A checkpoint ends while rows keep the worker busy: it has its share of each turn, however few turns there are. With a page
+# a turn, the 40 turns below would write 40 of more than 300 pages, and all rows be processed before it ends.
+$node->safe_psql('postgres', <<"SQL");
+CREATE TABLE busy_event (key int, x float8, ts timestamptz);
+SELECT streamproc.create_stream('busy_event', time_column => 'ts', idle_timeout => '1 day');
+SELECT streamproc.create_detector('busy_score', 'busy_event', 'ewma', value => 'x', keys => '{key}');
+SELECT streamproc.wait_for();
+SQL
+arm_debug_point($node, 'decoded', 'wait');
+$node->safe_psql('postgres', <<"SQL");
+DO \$\$ BEGIN
+	FOR i IN 1 .. 40 LOOP
+		INSERT INTO busy_event SELECT k, i, '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, 20000) k;
+		COMMIT;
+	END LOOP;
+END \$\$;
+SQL
+reached($node, 'decoded');
+my $before = $node->safe_psql('postgres', 'SELECT rows FROM streamproc.worker');
+arm_debug_point($node, 'checkpointed', 'wait');
+release_debug_point($node, 'decoded');
+reached($node, 'checkpointed');
+cmp_ok($node->safe_psql('postgres', 'SELECT rows FROM streamproc.worker') - $before, '<', 40 * 20000, 'a checkpoint ends while rows keep coming');
+release_debug_point($node, 'checkpointed');
+wait_for($node);
+$node->safe_psql('postgres', q{SELECT streamproc.drop_stream('busy_event', cascade => true)});
+
 # A bound for keys: a row of a further one is a dead letter, the known keys go on; the same after a crash.
 $node->append_conf('postgresql.conf', "streamproc.max_keys = 10\nstreamproc.checkpoint_interval = 3600");
 $node->restart;
