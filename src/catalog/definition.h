@@ -240,6 +240,11 @@ extern void sp_definition_delete_orphans(void);
 extern void sp_definition_set_starting(int32 id, const char *reason);
 /* Why a running object waits, or NULL: it doesn't.  Nothing when it isn't running any more. */
 extern void sp_definition_set_reason(int32 id, const char *reason);
+/*
+ * Why refusals of a detector can't be reported now, whatever state it is in, beside the reason
+ * for that; or NULL.  False: there is no state, or somebody is at it.
+ */
+extern bool sp_definition_set_problem(int32 id, const char *problem);
 extern const char *sp_definition_state_name(SpObjectState state);
 extern SpObjectState sp_definition_parse_state(const char *name);	/* NULL: SP_STATE_NEW */
 

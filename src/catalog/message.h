@@ -60,6 +60,8 @@ typedef struct SpReport
 	int64		ordinal;		/* from SP_REPORT_ORDINAL on */
 	int32		natts;
 	uint32		tuple_size;
+	TransactionId xid;			/* that was at work; until it ends, it may be the detector's own */
+	uint32		unused;
 	/* Oid types[natts]; then MAXALIGNed: a heap tuple's bytes, nothing in it external */
 } SpReport;
 

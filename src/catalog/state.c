@@ -17,6 +17,9 @@
 #include "catalog/definition.h"
 #include "catalog/query.h"
 
+/* What a reason tells of reports that wait; no quotes. */
+#define PROBLEM "refusals cannot be reported now"
+
 static const char *const state_names[] = {
 	[SP_STATE_NEW] = "starting",
 	[SP_STATE_RUNNING] = "running",
@@ -235,6 +238,30 @@ sp_definition_set_reason(int32 id, const char *reason)
 				 "AND state = 'running' AND requested = '{}' FOR UPDATE SKIP LOCKED)",
 				 SPI_OK_UPDATE, 2, types, values, nulls);
 	sp_query_close(&scope);
+}
+
+bool
+sp_definition_set_problem(int32 id, const char *problem)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[2];
+	char		nulls[2] = {' ', ' '};
+	SpQueryScope scope;
+	bool		stored;
+
+	values[0] = Int32GetDatum(id);
+	values[1] = problem ? CStringGetTextDatum(psprintf(PROBLEM ": %s", problem)) : (Datum) 0;
+	if (problem == NULL)
+		nulls[1] = 'n';
+	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
+	sp_query_run(&scope, "UPDATE streamproc.object_state SET reason = nullif(concat_ws('; ', "
+				 "nullif(rtrim(split_part(reason, '" PROBLEM "', 1), '; '), ''), $2), '') "
+				 "WHERE id IN (SELECT id FROM streamproc.object_state WHERE id = $1 "
+				 "FOR UPDATE SKIP LOCKED)",
+				 SPI_OK_UPDATE, 2, types, values, nulls);
+	stored = SPI_processed > 0;
+	sp_query_close(&scope);
+	return stored;
 }
 
 void

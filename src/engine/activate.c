@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "base/compat.h"
+#include "catalog/message.h"
 #include "catalog/page.h"
 #include "catalog/pg_type.h"
 #include "engine/override.h"
@@ -116,12 +117,16 @@ keep_answers(const SpObjectDef *def)
 	CommandCounterIncrement();
 }
 
-/* The same for alerts.  LSNs of another cluster may come again: they are nobody's identity. */
+/*
+ * The same for alerts.  LSNs of another cluster may come again: they are nobody's identity.
+ * What a shield has refused has another one, which the WAL may bring again.
+ */
 static void
 keep_alerts(const SpObjectDef *def)
 {
 	sp_sweep_disown(def->relid, InvalidOid,
-					psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0 AND lsn >= '%X/%X'",
+					psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0 AND ordinal < "
+							 CppAsString2(SP_REPORT_FIRST) "::pg_catalog.int8 AND lsn >= '%X/%X'",
 							 sp_registry_relation_name(def->relid),
 							 LSN_FORMAT_ARGS(def->start_lsn)));
 	sp_page_delete_all(def->id);
@@ -375,6 +380,11 @@ sp_activate_is_settled(void)
 	foreach(lc, sp_engine.detectors)
 	{
 		if (((SpDetector *) lfirst(lc))->output.replaying)
+			return false;
+	}
+	foreach(lc, sp_engine.reports)
+	{
+		if (((SpReports *) lfirst(lc))->output.replaying)
 			return false;
 	}
 	return true;

@@ -132,7 +132,7 @@ sp_backfill_clear(const SpObjectDef *def)
 						psprintf("SELECT ctid, id FROM ONLY %s WHERE ordinal >= 0 "
 								 "AND ordinal < " CppAsString2(SP_REPORT_FIRST) "::pg_catalog.int8", table));
 	sp_query_open(&scope, BOOTSTRAP_SUPERUSERID);
-	sp_query_run(&scope, "DELETE FROM streamproc.rejected_row WHERE object = $1",
+	sp_query_run(&scope, "DELETE FROM streamproc.rejected_row WHERE object = $1 AND reason <> 'refusal'",
 				 SPI_OK_DELETE, 1, &type, &id, NULL);
 	sp_query_close(&scope);
 	sp_page_delete_all(def->id);

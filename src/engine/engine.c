@@ -155,6 +155,18 @@ require_source(const SpObjectDef *o, void *source)
 	return source;
 }
 
+/* Which reports are written, of those that come again. */
+static void
+restore_reports(const SpPosition *position)
+{
+	for (int i = 0; i < position->nobjects; i++)
+	{
+		if (position->object[i] < 0)
+			set_output_lsn(&sp_report_get(-position->object[i])->output, position,
+						   position->object[i]);
+	}
+}
+
 /* Bring one object back, with its state. */
 static void
 restore_object(SpObjectDef *o, const SpPosition *position)
@@ -337,6 +349,7 @@ sp_engine_start(XLogRecPtr slot_confirmed, const char *gap_reason, const SpHelpe
 		else
 		{
 			restore_objects(position);
+			restore_reports(position);
 			result = position->state_lsn;
 			sp_engine.upto = sp_engine.state_lsn = result;
 			sp_engine.generation = position->generation;
@@ -357,11 +370,12 @@ sp_engine_stop(void)
 	sp_starting_abandon();
 }
 
-/* Is there anything to do for a worker? */
+/* Is there anything to do for a worker?  What can't be used may have refusals to be reported. */
 bool
 sp_engine_has_streams(void)
 {
-	return sp_engine.definitions != NULL && sp_engine.definitions->streams != NIL;
+	return sp_engine.definitions != NULL &&
+		(sp_engine.definitions->streams != NIL || sp_engine.definitions->broken != NIL);
 }
 
 /* Is the relation that of a stream, and what does the stream want of it? */
@@ -469,6 +483,11 @@ sp_engine_pending(void)
 	foreach(lc, sp_engine.detectors)
 	{
 		if (((SpDetector *) lfirst(lc))->output.failures > 0)
+			return true;
+	}
+	foreach(lc, sp_engine.reports)
+	{
+		if (((SpReports *) lfirst(lc))->output.failures > 0)
 			return true;
 	}
 	return false;

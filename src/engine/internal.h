@@ -120,7 +120,7 @@ typedef struct SpAlert
 	int64		ordinal;
 	Datum	   *values;			/* of the result table's columns */
 	bool	   *nulls;
-	const struct SpReport *report;	/* of a stream's output: all there is of it */
+	const struct SpReport *report;	/* of SpReports: all there is of it */
 } SpAlert;
 
 /* What an object has computed and not yet written. */
@@ -389,12 +389,21 @@ struct SpDetector
 	SpRetention retention;
 };
 
+/* Rows that a detector's shield has refused: the engine's, whatever state the detector is in. */
+typedef struct SpReports
+{
+	MemoryContext context;
+	SpObjectDef o;				/* the detector, as last seen; relid invalid: it isn't there */
+	SpOutput	output;
+} SpReports;
+
 typedef struct SpEngine
 {
 	MemoryContext context;
 	List	   *streams;		/* of SpStream *, SpWindow *, SpDetector *, in order of id */
 	List	   *windows;
 	List	   *detectors;
+	List	   *reports;		/* of SpReports * */
 	MemoryContext definitions_context;	/* of the definitions that objects point to */
 	SpDefinitions *definitions;
 	char	   *slot_name;
@@ -621,8 +630,10 @@ extern void sp_detector_write_value(void *detector, SpGroup *group, StringInfo b
 extern void sp_detector_read_value(void *detector, SpGroup *group, const char **p, const char *end);
 
 /* report.c: rows that shields have refused */
+extern SpReports *sp_report_get(int32 detector);
 extern void sp_report_take(const SpEvent *event);
-extern uint64 sp_report_write(SpStream *s);
+extern bool sp_report_write(SpReports *r, uint64 *written, uint64 *dead);
+extern void sp_report_forget(void);
 
 /* write.c */
 typedef enum SpWriteWhat

@@ -276,6 +276,8 @@ sp_pipeline_reach(XLogRecPtr lsn)
 		sp_output_reach(&((SpWindow *) lfirst(lc))->output, lsn);
 	foreach(lc, sp_engine.detectors)
 		sp_output_reach(&((SpDetector *) lfirst(lc))->output, lsn);
+	foreach(lc, sp_engine.reports)
+		sp_output_reach(&((SpReports *) lfirst(lc))->output, lsn);
 }
 
 /* One event. */

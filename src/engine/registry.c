@@ -457,4 +457,5 @@ sp_registry_sync(TransactionId xid)
 	sp_engine.definitions_context = context;
 	sp_engine.definitions = defs;
 	sp_starting_sync();
+	sp_report_forget();
 }

@@ -6,6 +6,7 @@
 #include "engine/detector.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "base/compat.h"
 #include "base/shared.h"
@@ -408,6 +409,16 @@ form_result(const SpDetector *d, const SpAlert *alert)
 	return heap_form_tuple(desc, alert->values, alert->nulls);
 }
 
+/* No commit tells the worker of what is refused. */
+static void
+announce(XLogRecPtr lsn)
+{
+	SpWorkerSlot *slot = sp_shared != NULL ? sp_shared_find(MyDatabaseId) : NULL;
+
+	if (slot != NULL)
+		sp_shared_announce(slot, lsn);
+}
+
 void
 sp_shield_report(SpShield *shield, bool flush)
 {
@@ -437,11 +448,15 @@ sp_shield_report(SpShield *shield, bool flush)
 	report->ordinal = shield->rows.first_ordinal;
 	report->natts = d->natts;
 	report->tuple_size = tuple->t_len;
+	report->xid = GetTopTransactionIdIfAny();
 	memcpy(sp_report_types(report), d->types, sizeof(Oid) * d->natts);
 	memcpy((char *) report + offset, tuple->t_data, tuple->t_len);
 	lsn = sp_message_emit(message, false);
 	if (flush)
+	{
 		XLogFlush(lsn);
+		announce(lsn);
+	}
 	MemoryContextSwitchTo(old);
 }
 

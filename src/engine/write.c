@@ -45,9 +45,10 @@ typedef struct Writable
 	Oid			source;			/* relation whose rows its dead letters are */
 	SpOutput   *output;
 	int64		trigger_us;
-	SpStream   *stream;			/* one of these; of a stream: dead letters, and reports of shields */
+	SpStream   *stream;			/* one of these; of a stream: dead letters */
 	SpWindow   *window;
 	SpDetector *detector;
+	SpReports  *reports;
 	bool		written;		/* in the transaction at work */
 } Writable;
 
@@ -101,7 +102,24 @@ list_writables(void)
 		x->detector = d;
 		result = lappend(result, x);
 	}
+	foreach(lc, sp_engine.reports)
+	{
+		SpReports  *r = lfirst(lc);
+
+		x = palloc0(sizeof(Writable));
+		x->def = &r->o;
+		x->output = &r->output;
+		x->reports = r;
+		result = lappend(result, x);
+	}
 	return result;
+}
+
+/* Under which number its position is stored: a detector and its reports have one each. */
+static inline int32
+position_number(const Writable *x)
+{
+	return x->reports != NULL ? -x->def->id : x->def->id;
 }
 
 /* When may the object's output be written?  PG_INT64_MAX: there is none. */
@@ -137,6 +155,8 @@ sp_write_next_due(void)
 
 		next = Min(next, due_at(&d->output, trigger_of(d)));
 	}
+	foreach(lc, sp_engine.reports)
+		next = Min(next, due_at(&((SpReports *) lfirst(lc))->output, 0));
 	return next;
 }
 
@@ -202,6 +222,21 @@ write_detector(SpDetector *d, uint64 *alerts)
 	return n;
 }
 
+/* Reports of shields, in the current transaction; or they wait. */
+static void
+write_reports(Writable *x)
+{
+	uint64		rows;
+	uint64		dead;
+
+	x->written = sp_report_write(x->reports, &rows, &dead);
+	if (x->written && x->output->reported)
+		(void) sp_definition_set_problem(x->def->id, NULL);
+	pg_atomic_fetch_add_u64(&sp_my_worker->results, rows);
+	pg_atomic_fetch_add_u64(&sp_my_worker->alerts, rows);
+	pg_atomic_fetch_add_u64(&sp_my_worker->dead, dead);
+}
+
 /* All output of one object, in the current transaction. */
 static void
 write_object(Writable *x)
@@ -209,6 +244,11 @@ write_object(Writable *x)
 	uint64		rows = 0;
 	uint64		alerts = 0;
 
+	if (x->reports != NULL)
+	{
+		write_reports(x);
+		return;
+	}
 	if (x->output->ndead > 0)
 	{
 		write_dead(x->output, x->def, x->source);
@@ -220,8 +260,6 @@ write_object(Writable *x)
 		rows += sp_write_window_inserts(x->window);
 	if (x->detector != NULL && x->output->nalerts > 0)
 		rows = write_detector(x->detector, &alerts);
-	if (x->stream != NULL && x->output->nalerts > 0)
-		rows = alerts = sp_report_write(x->stream);
 	if (x->output->reported)
 		sp_definition_set_reason(x->def->id, NULL);
 	pg_atomic_fetch_add_u64(&sp_my_worker->results, rows);
@@ -248,6 +286,9 @@ store_position(List *objects, XLogRecPtr upto, XLogRecPtr state_lsn, int64 gener
 	SpPosition	p;
 	ListCell   *lc;
 
+	/* where there is none yet, the first checkpoint makes it; nothing runs before */
+	if (XLogRecPtrIsInvalid(state_lsn))
+		return;
 	p.slot_name = sp_engine.slot_name;
 	p.system_identifier = GetSystemIdentifier();
 	p.timeline = GetWALInsertionTimeLine();
@@ -263,7 +304,7 @@ store_position(List *objects, XLogRecPtr upto, XLogRecPtr state_lsn, int64 gener
 		bool		current = x->written ||
 			(sp_output_is_empty(x->output) && !x->output->replaying);
 
-		p.object[p.nobjects] = x->def->id;
+		p.object[p.nobjects] = position_number(x);
 		p.output_lsn[p.nobjects++] = current ? Max(upto, x->output->output_lsn) :
 			x->output->output_lsn;
 	}
@@ -300,6 +341,20 @@ after_commit(List *objects, XLogRecPtr upto)
 	sp_engine.changed = true;
 }
 
+/* Let status tell it. */
+static void
+tell_problem(Writable *x, const char *message)
+{
+	if (x->reports != NULL)
+		x->output->reported |= sp_definition_set_problem(x->def->id, message);
+	else if (!x->output->reported)
+	{
+		sp_definition_set_reason(x->def->id,
+								 psprintf("results can't be written now: %s", message));
+		x->output->reported = true;
+	}
+}
+
 /* Note that an object couldn't be written; it waits longer each time. */
 static void
 write_failed(Writable *x, const ErrorData *error)
@@ -309,16 +364,13 @@ write_failed(Writable *x, const ErrorData *error)
 	x->output->failures++;
 	x->output->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													  Min(delay, LAST_RETRY_MS));
-	if (!x->output->reported)
-	{
-		sp_definition_set_reason(x->def->id,
-								 psprintf("results can't be written now: %s", error->message));
-		x->output->reported = true;
-	}
+	tell_problem(x, error->message);
 	if (x->output->failures == 1 || x->output->failures % 20 == 0)
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
-				 errmsg("results of %s can't be written now: %s", x->def->name, error->message),
+				 errmsg("%s of %s can't be written now: %s",
+						x->reports != NULL ? "refusals" : "results", x->def->name,
+						error->message),
 				 errdetail("Attempt %d; its changes are kept and the other objects go on.",
 						   x->output->failures)));
 }
@@ -568,6 +620,11 @@ sp_write_holds_back_checkpoint(void)
 	foreach(lc, sp_engine.detectors)
 	{
 		if (holds_back_checkpoint(&((SpDetector *) lfirst(lc))->output))
+			return true;
+	}
+	foreach(lc, sp_engine.reports)
+	{
+		if (holds_back_checkpoint(&((SpReports *) lfirst(lc))->output))
 			return true;
 	}
 	return false;

@@ -50,6 +50,7 @@
 #include "face/quarantine.h"
 #include "face/relation.h"
 #include "face/shield_state.h"
+#include "feed/decode.h"
 
 /* Arguments of enforce(). */
 enum
@@ -110,22 +111,12 @@ sp_enforce_find(int32 id, SpShieldDef *def)
 	return found;
 }
 
-/* What a stream that doesn't run leaves out, nobody reads later. */
 bool
-sp_enforce_is_heard(int32 stream)
+sp_enforce_is_heard(void)
 {
-	Oid			type = INT4OID;
-	Datum		value = Int32GetDatum(stream);
-	SpQueryScope scope;
-	bool		heard;
+	SpSlotInfo	slot = sp_slot_inspect(sp_slot_name());
 
-	sp_query_open_latest(&scope, BOOTSTRAP_SUPERUSERID);
-	sp_query_run(&scope, "SELECT FROM streamproc.object_state WHERE id = $1 AND "
-				 "coalesce(requested[cardinality(requested)], state) = 'running'",
-				 SPI_OK_SELECT, 1, &type, &value, NULL);
-	heard = SPI_processed > 0;
-	sp_query_close(&scope);
-	return heard;
+	return slot.exists && slot.ours && slot.complete && !slot.lost;
 }
 
 static void

@@ -32,8 +32,8 @@ typedef struct SpShieldDef
 /* The shield of a detector as it is now; false: there is none. */
 extern bool sp_enforce_find(int32 id, SpShieldDef *def);
 
-/* Is there a worker's stream that takes reports of refused rows?  As it stands in the catalog. */
-extern bool sp_enforce_is_heard(int32 stream);
+/* Is there a replication slot, so that the worker reads what is reported now, sooner or later? */
+extern bool sp_enforce_is_heard(void);
 
 /* The detector is going away, or is no longer to be enforced: false, if it wasn't. */
 extern bool sp_enforce_end(int32 id);

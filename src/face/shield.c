@@ -412,7 +412,7 @@ reject(Known *k, Relation rel)
 {
 	const SpDetectorDef *detector = sp_shield_def(k->shield);
 	char	   *detail = sp_shield_describe(k->shield);
-	bool		heard = sp_enforce_is_heard(sp_shield_stream(k->shield)->o.id);
+	bool		heard = sp_enforce_is_heard();	/* before the report: it would not know of it later */
 
 	sp_shield_report(k->shield, true);
 	ereport(ERROR,
@@ -422,7 +422,7 @@ reject(Known *k, Relation rel)
 			 errdetail("%s", detail),
 			 heard ?
 			 errhint("The refusal is reported in that table; streamproc.unenforce() lets such rows in.") :
-			 errhint("The refusal may not be reported, for the stream doesn't run; "
+			 errhint("The refusal may go unreported, for the worker has no replication slot yet; "
 					 "streamproc.unenforce() lets such rows in."),
 			 errtableconstraint(rel, get_rel_name(detector->o.relid))));
 }

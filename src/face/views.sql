@@ -135,7 +135,7 @@ COMMENT ON COLUMN streamproc.dead_letter.name IS
 COMMENT ON COLUMN streamproc.dead_letter.source IS
 	'the table that the row was written to';
 COMMENT ON COLUMN streamproc.dead_letter.reason IS
-	'late, partial_late, duplicate, null_time, time_range, expression, transition, key_size, max_keys, ...';
+	'late, partial_late, duplicate, null_time, time_range, expression, transition, key_size, max_keys, ...; refusal: a row of a detector that its shield has refused and that its table could not take';
 COMMENT ON COLUMN streamproc.dead_letter.sqlstate IS
 	'of the error, if there was one';
 COMMENT ON COLUMN streamproc.dead_letter.message IS

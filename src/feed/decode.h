@@ -23,6 +23,7 @@ typedef struct SpSlotInfo
 	bool		exists;
 	bool		ours;			/* this database and our plugin */
 	bool		lost;			/* invalidated: WAL it needs is gone */
+	bool		complete;		/* it isn't being created any more */
 	int			active_pid;		/* 0: nobody */
 	XLogRecPtr	restart_lsn;
 	XLogRecPtr	confirmed_lsn;

@@ -54,6 +54,7 @@ sp_slot_inspect(const char *name)
 		info.ours = slot->data.database == MyDatabaseId &&
 			strcmp(NameStr(slot->data.plugin), SP_PLUGIN_NAME) == 0;
 		info.lost = sp_compat_slot_is_lost(slot);
+		info.complete = slot->data.persistency == RS_PERSISTENT;
 		info.active_pid = slot->active_pid;
 		info.restart_lsn = slot->data.restart_lsn;
 		info.confirmed_lsn = slot->data.confirmed_flush;

@@ -278,11 +278,13 @@ clean_up(void)
 static bool
 has_definitions(void)
 {
+	SpDefinitions *definitions;
 	bool		found;
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	found = sp_definition_load()->streams != NIL;
+	definitions = sp_definition_load();
+	found = definitions->streams != NIL || definitions->broken != NIL;
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return found;
