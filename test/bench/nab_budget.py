@@ -5,7 +5,8 @@ Alerts are counted in the second half of a file, outside its labelled windows, a
 ones before them. A file counts where its rate is at least half of the budget and at most twice that. Files with fewer rows a
 day than twice the budget are left out.
 
-METHODS: names, with parameters behind a colon; default: all that take a value. BUDGETS: default "1 2 5 20".
+METHODS: names, with parameters behind a colon; default: all that take a value, and those that take features, of which the value
+is the only one. BUDGETS: default "1 2 5 20".
 VERBOSE=1 names the files that don't count.
 """
 
@@ -31,11 +32,16 @@ def load(files):
         "(SELECT ts FROM nab b WHERE b.file = nab.file AND b.n = nab.n - 1)) / 86400; VACUUM ANALYZE nab")
 
 
+def has_features(method):
+    return sql(f"SELECT takes = 'features' FROM streamproc.methods WHERE method = '{method}'").strip() == "t"
+
+
 def rates(method, params, budget):
     """(file, rate) of those that have rows enough."""
+    value = "ARRAY[value]" if has_features(method) else "value"
     params = json.dumps({**json.loads(params), "alerts_per_day": budget})
     lines = sql(f"SELECT file, count(*) FILTER (WHERE (s).is_anomaly) / sum(days) FROM (SELECT file, counts, days, streamproc.score_online('{method}', "
-                f"ts, value, '{params}') OVER (PARTITION BY file ORDER BY n) AS s FROM nab) a WHERE counts AND file IN (SELECT file FROM nab "
+                f"ts, {value}, '{params}') OVER (PARTITION BY file ORDER BY n) AS s FROM nab) a WHERE counts AND file IN (SELECT file FROM nab "
                 f"GROUP BY file HAVING count(*) / sum(days) >= {2 * budget}) GROUP BY file ORDER BY file").splitlines()
     return [(line.rsplit("|", 1)[0], float(line.rsplit("|", 1)[1])) for line in lines]
 
@@ -44,7 +50,8 @@ def main():
     data = os.environ.get("NAB_DATA")
     if not data:
         sys.exit("nab_budget: NAB_DATA must name the folder of the benchmark, with combined_windows.json and data/")
-    os.environ.setdefault("METHODS", "all")
+    os.environ.setdefault("METHODS", " ".join(sql("SELECT method FROM streamproc.methods WHERE (takes LIKE 'value%' OR takes = 'features') "
+                                                  "AND method NOT IN ('velocity', 'silence')").split()))
     budgets = [float(budget) for budget in os.environ.get("BUDGETS", "1 2 5 20").split()]
     with open(os.path.join(data, "combined_windows.json")) as f:
         windows = json.load(f)

@@ -25,11 +25,14 @@ import sys
 import time
 
 from model import Model, Row
+from updates import Updates
 
 KINDS = ["tumbling", "hopping", "cumulative", "session", "sliding", "global"]
-# What can be wrong; the last three where the model knows.
+# What can be wrong; the last four where the model knows.
 FINDINGS = ["differences from the twin", "differences between triggers", "objects not running", "wrong rows admitted",
-            "errors of the change feed", "differences from the model", "differences above", "differences of alerts"]
+            "errors of the change feed", "updates whose last score isn't the final one", "wrong alerts of updates",
+            "differences from the model", "differences above", "differences of alerts",
+            "differences of updates"]
 COLUMNS = ["id", "k", "g", "v", "w", "x", "t"]
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]
 
@@ -100,6 +103,7 @@ class Case:
         self.within = 0
         self.make_windows()
         self.many = self.make_many()
+        self.updates = Updates(self)
         if r.random() < 0.4:
             self.on_update = "retract"
             self.parameters.pop("fill", None)
@@ -217,6 +221,7 @@ class Case:
             self.make_changes()
         self.history = r.random() < 0.3  # so much of it is there before the windows are
         self.before = r.randint(0, len(self.commits)) if self.history else 0
+        self.cut = None   # where in the WAL that is
 
     def repeat_rows(self, rows):
         """Some come again. Of unlike rows with one key and one time verify() can't know which was first."""
@@ -267,7 +272,7 @@ class Case:
         return (f"seed {self.seed}: {self.kind} {self.parameters} over {self.time_type}, watermark {self.watermark} s, "
                 f"rows {self.order}{' and endless' if self.endless else ''}, {self.how}, {self.before} of {len(self.commits)} commits before"
                 f"{' the stream' if not self.watched else ' its windows'}, stacked {self.stacked}, scored {self.scored}, "
-                f"partitioned {self.partitioned}, late {self.late}, on_update {self.on_update}, "
+                f"updates {self.updates.wanted and self.updates.direction}, partitioned {self.partitioned}, late {self.late}, on_update {self.on_update}, "
                 f"dedup {self.dedup} within {self.within} s")
 
     # ---- SQL: definitions ----
@@ -313,7 +318,7 @@ class Case:
             sql += (f"SELECT streamproc.create_detector('{self.name}_det', '{self.name}_a', method => 'rule', store => 'all', "
                     "rules => ARRAY['true AS here'], carry => "
                     f"{text_array(['window_start', 'window_end'] + self.names('carry', 'aggregates'))});\n")
-        return sql
+        return sql + self.updates.create_sql()
 
     # ---- SQL: rows ----
 
@@ -461,13 +466,16 @@ class Case:
                     "0" if unsure else
                     f"(SELECT count(*) FROM (VALUES ('{{{', '.join(str(i) for i in model.ids())}}}'::int[])) m (ids) "
                     f"WHERE ids <> coalesce((SELECT ids FROM {self.name}_all), '{{}}'))",
-                    self.feed_sql()]
+                    self.feed_sql(), self.updates.final_sql(), self.updates.told_sql()]
         if model.knows and not unsure:
             setup = self.expected_sql(model)
             order = "lsn, ordinal" if self.kind == "sliding" else "true"
             findings.append(self.differences_sql(self.name + "_a", order, "expected"))
             findings.append(self.upper_sql(model) if self.stacked else "0")
             findings.append(self.differences_sql(self.name + "_det", "id", self.sealed_sql(model), None) if self.scored else "0")
+            updates, wrong = self.updates.model_sql(model)
+            setup += updates
+            findings.append(wrong)
         return f"{setup}SELECT '{self.seed}', {', '.join(findings)}, (SELECT count(*) FROM {self.name}_a);\n"
 
     def drop_sql(self):
@@ -507,6 +515,9 @@ def run_round(server, rng, cases, crash, spill):
     server.run(quiet + "".join(c.windows_sql() for c in cases))
     # rows that come before the windows run are history to them, to each from another row on
     server.run("SELECT streamproc.wait_for(timeout => '240 seconds')")
+    cut = server.run("SELECT pg_current_wal_insert_lsn()")
+    for case in cases:
+        case.cut = cut
     sql = interleave(rng, cases, lambda c: c.commits[c.before:])
     third = max(1, len(sql) // 3)
     for i in range(0, len(sql), third):

@@ -96,9 +96,13 @@ class Model:
         self.counted = set()   # and that window _all has
         self.windows = {}      # (start, end): rows; of running totals None: rows
         self.events = []       # of sliding windows: (row, counts in the window above), in the order in which they came
+        self.number = 0        # of the commit at work, from 1; 0: history
+        self.stays = {}        # (window, row): [first commit at which it is there, first one at which it isn't any more]
+        self.clock = []        # (commit, watermark after it)
         for index, commit in enumerate(case.commits):
             if index == case.before:
                 self.start()
+            self.number = index + 1 if self.running else 0
             self.commit(commit)
         if case.before == len(case.commits):
             self.start()
@@ -136,6 +140,7 @@ class Model:
         for window in self.windows_of(row):
             if history or window is None or not self.is_late(row, window[1]):
                 self.windows.setdefault(window, []).append(row)
+                self.stays[window, row] = [0 if history else self.number, None]
 
     def take_back(self, row):
         if not self.knows or row.at is None:
@@ -143,6 +148,7 @@ class Model:
         for window in self.windows_of(row):
             if window is None or not self.is_late(row, window[1]):
                 self.windows[window].remove(row)
+                self.stays[window, row][1] = self.number
 
     def is_late_above(self, row):
         """A sliding window hands on each of its rows at once, to a window of this size."""
@@ -174,6 +180,7 @@ class Model:
                 self.place(row, True)
             if not self.case.watched and not isinf(row.at):
                 self.reached = row.at if self.reached is None else max(self.reached, row.at)
+        self.clock.append((0, self.watermark()))
 
     def insert(self, row, repeats=True):
         self.table.append(row)
@@ -198,6 +205,9 @@ class Model:
         for kind, old, new in operations:
             if kind == "truncate":
                 self.table, self.admitted, self.counted = [], set(), set()
+                for window, rows in self.windows.items():
+                    for row in [] if self.is_sealed(window) else rows:
+                        self.stays[window, row][1] = self.number
                 self.windows = {window: rows for window, rows in self.windows.items() if self.is_sealed(window)}
             for row in old:
                 self.delete(row)
@@ -207,6 +217,8 @@ class Model:
                     times.append(row.at)
         if times and (self.running or self.case.watched):
             self.reached = max(times) if self.reached is None else max(self.reached, *times)
+        if self.running:
+            self.clock.append((self.number, self.watermark()))
 
     # ---- what to compare with ----
 
@@ -217,6 +229,17 @@ class Model:
             return [(i, row.at - size, row.at, above, row) for i, (row, above) in enumerate(self.events)]
         return [(0, window[0] if window else None, window[1] if window else None, True, row)
                 for window, rows in self.windows.items() for row in rows]
+
+    def first_commit(self, time):
+        """The first one after which the watermark has reached it, or None."""
+        return next((number for number, watermark in self.clock if watermark is not None and watermark >= time), None)
+
+    def placed_at(self):
+        """(start, end, first and last commit, commits at which the window is final, and sealed, row)."""
+        moments = {window: (None, None) if window is None else
+                   (self.first_commit(window[1]), self.first_commit(window[1] + self.grace)) for window, _ in self.stays}
+        return [(*(window or (None, None)), came, went, *moments[window], row)
+                for (window, row), (came, went) in self.stays.items()]
 
     def ids(self):
         """Of all rows that window _all has: admitted, and taken back by nobody."""
