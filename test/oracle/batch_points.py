@@ -358,7 +358,7 @@ BY_CHANCE = [
     ("wide", "isolation_forest({f}, 3000, 64)", isolation_forest(600, 64), 0.03, 0.008),
     *[(name, "loda({f}, 5000, 20)", loda(3000, 20), 0.2, 0.03) for name in ("blobs", "skewed", "five")],
     *[(name, f"density_forest({{f}}, 3000, 48, {q})", density_forest(400, 48, q), 0.8, 0.1) for name, q in
-      [("rings", 1), ("rings", 2), ("five", 4)]],
+      [("rings", 1), ("rings", 2), ("five", 2), ("five", 4), ("wide", 8)]],
 ]
 
 
@@ -404,7 +404,7 @@ def check_by_chance(psql, sets, case):
 def check_auto_score(psql, sets, name):
     """It is made of three others, by their own scores."""
     views = [ask(psql, name, call) for call in ("sample_knn({f}, 512, 0.05, 42)", "isolation_forest({f}, 100, 256, 42)",
-                                                "density_forest({f}, 100, 256, 4, 42)")]
+                                                "density_forest({f}, 100, 256, 8, 42)")]
     views[1] = numpy.log2(views[1])             # minus the mean length of paths
     scaled = []
     for view in views:

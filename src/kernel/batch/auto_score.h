@@ -19,7 +19,7 @@
 #define SP_AUTO_SCORE_FRACTION		0.05
 #define SP_AUTO_SCORE_TREES			100
 #define SP_AUTO_SCORE_PSI			256
-#define SP_AUTO_SCORE_COLUMNS		4
+#define SP_AUTO_SCORE_COLUMNS		8
 
 /* The scores of n points; 0 for all where there are less than 3, or all are equal. */
 extern void sp_auto_score(int32_t seed, const SpMatrix *points, double *scores, SpWork *work);

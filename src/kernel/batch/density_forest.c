@@ -2,7 +2,11 @@
  * density_forest.c
  *	  How thin points lie where a point does, in trees of oblique cuts.
  *
- * A tree is an array of nodes, whose size depends on q: the two below a cut stand side by side.
+ * A tree is an array of nodes, all of one size: the two below a cut stand side by side.
+ *
+ * A cut's weights are kept in one of two ways.  Where the columns are few beside q it has one for
+ * every column, most of them 0, and all are multiplied side by side: twice as fast as looking q
+ * columns up.  Where they are many it names its q columns.
  */
 #include "kernel/batch/density_forest.h"
 
@@ -16,6 +20,8 @@
 #define SMALLEST_PART		1e-6
 #define SMALLEST_DEVIATION	1e-2	/* in ranges */
 #define MAX_Z				1e15	/* so that sums of products stay finite */
+#define LANES				4		/* columns that are multiplied side by side */
+#define FEW					3		/* columns for each of q: then all have weights */
 
 typedef struct Term
 {
@@ -23,19 +29,26 @@ typedef struct Term
 	int32_t		column;
 } Term;
 
-/* A cut, or a leaf. */
+/* A cut, or a leaf; behind it the weights of all columns, or q terms. */
 typedef struct Node
 {
 	int32_t		left;			/* number of the node there, the other's is one more; 0: a leaf */
 	float		at;				/* what is less goes left; of a leaf its logarithm of density */
-	Term		terms[];	/* q of them */
 } Node;
+
+/* How a point's sum is made. */
+typedef struct Shape
+{
+	int			width;			/* columns, up to a multiple of LANES; 0: by terms */
+	int			q;
+} Shape;
 
 /* All trees, and how points are put in z-scores. */
 typedef struct Forest
 {
 	int			d;
-	int			q;
+	Shape		shape;
+	int			stride;			/* numbers from one point to the next */
 	int			trees;
 	size_t		node_size;
 	size_t		tree_size;
@@ -51,7 +64,7 @@ typedef struct Growing
 	char	   *tree;
 	int			nnodes;
 	SpRandom	random;
-	float	   *x;				/* of the points in the sample */
+	float	   *x;				/* of the points in the sample, each as long as the stride */
 	float	   *projections;	/* of the points in a node */
 	int		   *columns;		/* room for d */
 } Growing;
@@ -60,6 +73,23 @@ static inline Node *
 get_node(const char *tree, size_t node_size, int number)
 {
 	return (Node *) (tree + node_size * (size_t) number);
+}
+
+static inline size_t
+get_node_size(Shape shape)
+{
+	return sizeof(Node) + (shape.width > 0 ? sizeof(float) * (size_t) shape.width :
+						   sizeof(Term) * (size_t) shape.q);
+}
+
+static inline Shape
+find_shape(int d, int columns)
+{
+	Shape		shape = {(d + LANES - 1) / LANES * LANES, columns < d ? columns : d};
+
+	if (shape.width > FEW * shape.q)
+		shape.width = 0;
+	return shape;
 }
 
 /* Some points in z-scores. */
@@ -78,11 +108,11 @@ convert(const Forest *f, const double *from, float *to)
 
 /* A weight for a column; false: it is constant in the node. */
 static bool
-weigh_column(Growing *g, const int32_t *points, int n, int column, Term *term)
+weigh_column(Growing *g, const int32_t *points, int n, int column, float *weight)
 {
 	const float *x = g->x + column;
-	int			d = g->forest->d;
-	float		min = x[points[0] * d];
+	int			stride = g->forest->stride;
+	float		min = x[points[0] * stride];
 	float		max = min;
 	double		origin = min;
 	double		sum = 0;
@@ -91,7 +121,7 @@ weigh_column(Growing *g, const int32_t *points, int n, int column, Term *term)
 
 	for (int i = 1; i < n; i++)
 	{
-		float		v = x[points[i] * d];
+		float		v = x[points[i] * stride];
 		double		difference = v - origin;
 
 		min = v < min ? v : min;
@@ -105,8 +135,7 @@ weigh_column(Growing *g, const int32_t *points, int n, int column, Term *term)
 	deviation = squares > 0 ? sqrt(squares) : 0;
 	if (deviation < SMALLEST_DEVIATION * ((double) max - min))
 		deviation = SMALLEST_DEVIATION * ((double) max - min);
-	term->column = column;
-	term->weight = (float) (sp_random_normal(&g->random) / deviation);
+	*weight = (float) (sp_random_normal(&g->random) / deviation);
 	return true;
 }
 
@@ -114,28 +143,49 @@ weigh_column(Growing *g, const int32_t *points, int n, int column, Term *term)
 static bool
 choose_terms(Growing *g, const int32_t *points, int n, Node *node)
 {
+	const Forest *f = g->forest;
 	int			nterms = 0;
 
-	for (int left = g->forest->d; left > 0 && nterms < g->forest->q; left--)
+	for (int left = f->d; left > 0 && nterms < f->shape.q; left--)
 	{
 		int			i = (int) sp_random_below(&g->random, (uint64_t) left);
 		int			column = g->columns[i];
+		float		weight;
 
 		g->columns[i] = g->columns[left - 1];
 		g->columns[left - 1] = column;
-		nterms += weigh_column(g, points, n, column, &node->terms[nterms]);
+		if (!weigh_column(g, points, n, column, &weight))
+			continue;
+		if (f->shape.width > 0)
+			((float *) (node + 1))[column] = weight;
+		else
+			((Term *) (node + 1))[nterms] = (Term){weight, column};
+		nterms++;
 	}
 	return nterms > 0;
 }
 
 /* The cut's sum of a point. */
 static inline float
-project(const Node *node, int q, const float *x)
+project(const Node *node, Shape shape, const float *x)
 {
-	float		sum = node->terms[0].weight * x[node->terms[0].column];
+	const float *weights = (const float *) (node + 1);
+	const Term *terms = (const Term *) (node + 1);
+	float		sums[LANES] = {0};
+	float		sum;
 
-	for (int i = 1; i < q; i++)
-		sum += node->terms[i].weight * x[node->terms[i].column];
+	if (shape.width > 0)
+	{
+		for (int j = 0; j < shape.width; j += LANES)
+		{
+			for (int lane = 0; lane < LANES; lane++)
+				sums[lane] += weights[j + lane] * x[j + lane];
+		}
+		return (sums[0] + sums[2]) + (sums[1] + sums[3]);
+	}
+	sum = terms[0].weight * x[terms[0].column];
+	for (int i = 1; i < shape.q; i++)
+		sum += terms[i].weight * x[terms[i].column];
 	return sum;
 }
 
@@ -149,7 +199,7 @@ choose_cut(Growing *g, const int32_t *points, int n, Node *node, double *part)
 	if (!choose_terms(g, points, n, node))
 		return false;
 	for (int i = 0; i < n; i++)
-		g->projections[i] = project(node, g->forest->q, g->x + points[i] * g->forest->d);
+		g->projections[i] = project(node, g->forest->shape, g->x + points[i] * g->forest->stride);
 	min = max = g->projections[0];
 	for (int i = 1; i < n; i++)
 	{
@@ -210,7 +260,7 @@ train_tree(Growing *g, int tree, const SpMatrix *points, size_t psi, size_t *sam
 	sp_random_sample(&g->random, points->n, psi, sample, work);
 	for (size_t i = 0; i < psi; i++)
 	{
-		convert(f, points->x + sample[i] * (size_t) f->d, g->x + i * (size_t) f->d);
+		convert(f, points->x + sample[i] * (size_t) f->d, g->x + i * (size_t) f->stride);
 		order[i] = (int32_t) i;
 	}
 	for (int j = 0; j < f->d; j++)
@@ -228,7 +278,8 @@ train(const Forest *f, const SpMatrix *points, size_t psi, int32_t seed, SpWork 
 	size_t	   *sample = work->allocate(work, psi * sizeof(size_t));
 	int32_t    *order = work->allocate(work, psi * sizeof(int32_t));
 
-	g.x = work->allocate(work, psi * (size_t) f->d * sizeof(float));
+	g.x = work->allocate(work, psi * (size_t) f->stride * sizeof(float));
+	memset(g.x, 0, psi * (size_t) f->stride * sizeof(float));
 	g.projections = work->allocate(work, psi * sizeof(float));
 	g.columns = work->allocate(work, (size_t) f->d * sizeof(int));
 	for (int t = 0; t < f->trees; t++)
@@ -248,7 +299,7 @@ train(const Forest *f, const SpMatrix *points, size_t psi, int32_t seed, SpWork 
 
 /* The leaves of four points at once: their steps don't wait for one another. */
 static inline void
-descend_four(const char *tree, size_t node_size, int q, const float *x, int d, float *sums)
+descend_four(const char *tree, Shape shape, const float *x, int stride, float *sums)
 {
 	const Node *nodes[4];
 	bool		any = true;
@@ -265,8 +316,8 @@ descend_four(const char *tree, size_t node_size, int q, const float *x, int d, f
 			if (node->left == 0)
 				continue;
 			any = true;
-			nodes[i] = get_node(tree, node_size,
-								node->left + !(project(node, q, x + i * d) < node->at));
+			nodes[i] = get_node(tree, get_node_size(shape), node->left +
+								!(project(node, shape, x + i * stride) < node->at));
 		}
 	}
 	for (int i = 0; i < 4; i++)
@@ -275,38 +326,55 @@ descend_four(const char *tree, size_t node_size, int q, const float *x, int d, f
 
 /* A block of points, up to a multiple of four, through all trees. */
 static inline void
-add_block(const Forest *f, int q, const float *x, int n, float *sums)
+add_block(const Forest *f, Shape shape, const float *x, int n, float *sums)
 {
 	for (int t = 0; t < f->trees; t++)
 	{
 		const char *tree = f->memory + f->tree_size * (size_t) t;
 
 		for (int i = 0; i < n; i += 4)
-			descend_four(tree, sizeof(Node) + sizeof(Term) * (size_t) q, q, x + i * f->d, f->d,
-						 sums + i);
+			descend_four(tree, shape, x + i * f->stride, f->stride, sums + i);
 	}
+}
+
+/* Likewise; the usual shapes are known to the compiler. */
+static void
+add_block_shaped(const Forest *f, const float *x, int n, float *sums)
+{
+	Shape		shape = f->shape;
+
+	if (shape.width == 4)
+		add_block(f, (Shape){4, 0}, x, n, sums);
+	else if (shape.width == 8)
+		add_block(f, (Shape){8, 0}, x, n, sums);
+	else if (shape.width == 12)
+		add_block(f, (Shape){12, 0}, x, n, sums);
+	else if (shape.width == 16)
+		add_block(f, (Shape){16, 0}, x, n, sums);
+	else if (shape.width == 0 && shape.q == 2)
+		add_block(f, (Shape){0, 2}, x, n, sums);
+	else if (shape.width == 0 && shape.q == 8)
+		add_block(f, (Shape){0, 8}, x, n, sums);
+	else
+		add_block(f, shape, x, n, sums);
 }
 
 static void
 score(const Forest *f, const SpMatrix *points, double *scores, SpWork *work)
 {
 	size_t		d = (size_t) f->d;
-	float	   *x = work->allocate(work, BLOCK * d * sizeof(float));
+	size_t		size = BLOCK * (size_t) f->stride * sizeof(float);
+	float	   *x = work->allocate(work, size);
 
-	memset(x, 0, BLOCK * d * sizeof(float));
+	memset(x, 0, size);
 	for (size_t first = 0; first < points->n; first += BLOCK)
 	{
 		int			n = points->n - first < BLOCK ? (int) (points->n - first) : BLOCK;
 		float		sums[BLOCK] = {0};
 
 		for (int i = 0; i < n; i++)
-			convert(f, points->x + (first + (size_t) i) * d, x + (size_t) i * d);
-		if (f->q == 1)
-			add_block(f, 1, x, n, sums);
-		else if (f->q == 2)
-			add_block(f, 2, x, n, sums);
-		else
-			add_block(f, f->q, x, n, sums);
+			convert(f, points->x + (first + (size_t) i) * d, x + i * f->stride);
+		add_block_shaped(f, x, n, sums);
 		for (int i = 0; i < n; i++)
 			scores[first + (size_t) i] = -sums[i] / f->trees;
 		work->check(work);
@@ -322,8 +390,9 @@ sp_density_forest(const SpDensityForestParams *params, const SpMatrix *points, d
 		(size_t) params->sample_size;
 	Forest		f = {.d = points->d, .trees = params->trees};
 
-	f.q = params->columns < f.d ? params->columns : f.d;
-	f.node_size = sizeof(Node) + sizeof(Term) * (size_t) f.q;
+	f.shape = find_shape(f.d, params->columns);
+	f.stride = f.shape.width > 0 ? f.shape.width : f.d;
+	f.node_size = get_node_size(f.shape);
 	f.tree_size = f.node_size * (2 * psi - 1);
 	f.memory = work->allocate(work, f.tree_size * (size_t) f.trees);
 	f.means = work->allocate(work, 2 * sizeof(double) * (size_t) f.d);
@@ -362,9 +431,8 @@ estimate_memory(const void *params, double n, int d)
 	const SpDensityForestParams *p = params;
 
 	(void) n;
-	return (double) p->trees * 2 * p->sample_size *
-		(sizeof(Node) + sizeof(Term) * (double) p->columns) +
-		(double) p->sample_size * (4.0 * d + 16) + 1040.0 * d;
+	return (double) p->trees * 2 * p->sample_size * (double) get_node_size(find_shape(d, p->columns)) +
+		(double) p->sample_size * (4.0 * d + 28) + 1040.0 * d + 3120;
 }
 
 static void
