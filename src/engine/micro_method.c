@@ -10,23 +10,9 @@
 #include <math.h>
 
 #include "base/guc.h"
-#include "kernel/batch/stored_model.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
-
-#define LABEL_THRESHOLD	0.5		/* noise has score 1, all else 0 */
-
-/* Where the user gives none; the others' scores depend on the scale of what they score. */
-static const struct
-{
-	const char *name;
-	double		threshold;
-}			thresholds[] = {
-	{"auto_score", 2},
-	{"isolation_forest", 0.65},
-	{"lof", 2},
-};
 
 /* SpKernel.is_sound */
 static bool
@@ -35,17 +21,13 @@ is_count(const void *state, const SpSetup *setup)
 	return *(const int64_t *) state >= 0;
 }
 
+/* NaN: the user must give one. */
 static double
 find_threshold(const SpBatchKernel *batch)
 {
 	if (batch->is_label)
-		return LABEL_THRESHOLD;
-	for (int i = 0; i < lengthof(thresholds); i++)
-	{
-		if (strcmp(thresholds[i].name, batch->name) == 0)
-			return thresholds[i].threshold;
-	}
-	return get_float8_nan();
+		return SP_BATCH_LABEL_THRESHOLD;
+	return batch->stream_threshold != 0 ? batch->stream_threshold : get_float8_nan();
 }
 
 /* A batch method in the form of a kernel. */
@@ -80,14 +62,16 @@ make_list(void)
 
 	for (const SpKernel *const *k = sp_online_kernels; *k != NULL; k++)
 		n++;
-	n++;
+	for (const SpKernel *const *k = sp_batch_point_kernels; *k != NULL; k++)
+		n++;
 	for (const SpBatchKernel *const *b = sp_batch_kernels; *b != NULL; b++)
 		n++;
 	list = palloc0(sizeof(SpKernel *) * (n + 1));
 	n = 0;
 	for (const SpKernel *const *k = sp_online_kernels; *k != NULL; k++)
 		list[n++] = *k;
-	list[n++] = &sp_kernel_model;
+	for (const SpKernel *const *k = sp_batch_point_kernels; *k != NULL; k++)
+		list[n++] = *k;
 	for (const SpBatchKernel *const *b = sp_batch_kernels; *b != NULL; b++)
 	{
 		if ((*b)->max_columns != 1 && !(*b)->is_series && sp_online_find((*b)->name) == NULL)

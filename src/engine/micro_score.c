@@ -9,17 +9,16 @@
 #include "base/compat.h"
 #include "base/debug.h"
 #include "base/guc.h"
+#include "engine/batch_work.h"
 #include "engine/micro_method.h"
 #include "kernel/batch/order.h"
-#include "miscadmin.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
 
 /* What the kernel is lent, and what it works on. */
 typedef struct Work
 {
-	SpWork		work;			/* first */
-	MemoryContext context;
+	SpBatchWork lent;
 	const SpMethod *method;
 	SpMatrix	points;
 	double	   *scores;			/* [points.n] */
@@ -37,32 +36,6 @@ typedef struct Scoring
 	SpColumn   *columns;		/* of the points; NULL: nobody has asked yet */
 } Scoring;
 
-/* ---- what the kernel is lent ---- */
-
-static void *
-allocate(SpWork *work, size_t size)
-{
-	Work	   *w = (Work *) work;
-
-	if (size > sp_guc_max_batch_memory * 1024.0)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("%s", sp_micro_memory_message(w->method, size))));
-	return MemoryContextAllocHuge(w->context, Max(size, 1));
-}
-
-static void
-release(SpWork *work, void *memory)
-{
-	pfree(memory);
-}
-
-static void
-check(SpWork *work)
-{
-	CHECK_FOR_INTERRUPTS();
-}
-
 /* Run the kernel; for sp_run_patiently(). */
 static void
 run_kernel(void *arg)
@@ -71,7 +44,7 @@ run_kernel(void *arg)
 	const SpJudge *judge = &w->method->judge;
 
 	sp_debug_point("micro-batch");
-	judge->kernel->batch->score(judge->setup.params, &w->points, w->scores, &w->work);
+	judge->kernel->batch->score(judge->setup.params, &w->points, w->scores, &w->lent.work);
 }
 
 /* ---- points ---- */
@@ -145,7 +118,7 @@ static bool
 score_points(Scoring *s)
 {
 	SpDetector *d = s->detector;
-	Work		w = {{allocate, release, check}};
+	Work		w = {.method = d->method, .points = s->points};
 	double		bytes = sp_micro_memory(d->method, s->points.n);
 	ErrorData  *error;
 
@@ -154,18 +127,17 @@ score_points(Scoring *s)
 		sp_failure_detector(d, sp_micro_memory_message(d->method, bytes));
 		return false;
 	}
-	w.context = AllocSetContextCreate(CurrentMemoryContext, "streamproc batch detector",
-									  ALLOCSET_DEFAULT_SIZES);
-	w.method = d->method;
-	w.points = s->points;
+	sp_batch_work_begin(&w.lent, d->method->name);
 	w.scores = s->scores = MemoryContextAllocHuge(CurrentMemoryContext,
 												  sizeof(double) * s->points.n);
 	if (!sp_run_patiently(d->expressions, CurrentMemoryContext, run_kernel, &w, &error))
 	{
-		sp_failure_detector(d, psprintf("%s: %s", d->method->name, error->message));
+		sp_failure_detector(d, error->hint == NULL ?
+							psprintf("%s: %s", d->method->name, error->message) :
+							psprintf("%s: %s (%s)", d->method->name, error->message, error->hint));
 		return false;
 	}
-	MemoryContextDelete(w.context);
+	sp_batch_work_end(&w.lent);
 	return true;
 }
 

@@ -26,7 +26,6 @@
 
 #define FENCE			1.5		/* interquartile ranges */
 #define FIRST_ROOM		1024
-#define LABEL_THRESHOLD	0.5
 
 typedef struct Row
 {
@@ -147,7 +146,7 @@ find_threshold(const SpDetectPoints *p, const double *scores)
 	size_t		n = 0;
 
 	if (p->kernel->is_label)
-		return LABEL_THRESHOLD;
+		return SP_BATCH_LABEL_THRESHOLD;
 	if (isnan(p->contamination))
 		return p->kernel->has_threshold ? p->kernel->threshold : threshold;
 	copy = palloc_extended(sizeof(double) * Max(p->n, 1), MCXT_ALLOC_HUGE);

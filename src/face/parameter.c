@@ -71,17 +71,6 @@ is_given(FunctionCallInfo fcinfo, int n)
 }
 
 void
-sp_parameter_not_yet(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	if (is_given(fcinfo, n))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("parameter \"%s\" is not supported yet: %s", name,
-						sp_parameter_value(fcinfo, n)),
-				 errhint("Leave it out.")));
-}
-
-void
 sp_parameter_refuse(FunctionCallInfo fcinfo, int n, const char *name, const char *object)
 {
 	if (is_given(fcinfo, n))

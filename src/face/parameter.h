@@ -22,10 +22,7 @@ extern char *sp_parameter_value(FunctionCallInfo fcinfo, int n);
 /* An error when the argument is null. */
 extern void sp_parameter_require(FunctionCallInfo fcinfo, int n, const char *name);
 
-/* An error unless the argument is null (an array may be empty): it will work one day. */
-extern void sp_parameter_not_yet(FunctionCallInfo fcinfo, int n, const char *name);
-
-/* An error unless the argument is null: it means nothing for this kind of object. */
+/* An error unless the argument is null (an array may be empty): it means nothing for this kind of object. */
 extern void sp_parameter_refuse(FunctionCallInfo fcinfo, int n, const char *name,
 								const char *object);
 

@@ -104,6 +104,7 @@ const SpBatchKernel sp_batch_auto_score = {
 	.summary = "needs no parameters: the mean of sample_knn, isolation_forest and density_forest, "
 	"each on a robust scale; 0 is ordinary",
 	.reference = "see these three",
+	.stream_threshold = 2,
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(Params),

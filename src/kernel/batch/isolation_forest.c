@@ -476,6 +476,7 @@ const SpBatchKernel sp_batch_isolation_forest = {
 	.name = "isolation_forest",
 	.summary = "how few cuts by chance isolate a point; 0.5 or less is ordinary, 1 isolated at once",
 	.reference = "F. T. Liu, K. M. Ting, Z.-H. Zhou, Isolation forest, ICDM 2008",
+	.stream_threshold = 0.65,
 	.nparams = SP_ISOLATION_FOREST_NPARAMS,
 	.param_table = sp_isolation_forest_param_table,
 	.params_size = sizeof(SpIsolationForestParams),

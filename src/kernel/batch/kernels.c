@@ -22,6 +22,7 @@
 #include "kernel/batch/sample_knn.h"
 #include "kernel/batch/seasonal_esd.h"
 #include "kernel/batch/spectrum.h"
+#include "kernel/batch/stored_model.h"
 #include "kernel/batch/univariate.h"
 
 const SpBatchKernel *const sp_batch_kernels[] = {
@@ -52,6 +53,11 @@ const SpBatchKernel *const sp_batch_kernels[] = {
 	&sp_batch_matrix_profile,
 	&sp_batch_spectral_residual,
 	&sp_batch_bayesian_changepoint,
+	NULL
+};
+
+const SpKernel *const sp_batch_point_kernels[] = {
+	&sp_kernel_model,
 	NULL
 };
 

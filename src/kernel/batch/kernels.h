@@ -22,6 +22,9 @@ typedef struct SpBatchKernel
 	bool		has_threshold;
 	double		threshold;
 
+	/* where detectors of streams draw it when their user draws none; 0: it depends on the data */
+	double		stream_threshold;
+
 	/* in the order in which functions in SQL take them */
 	int			nparams;
 	const SpParam *param_table;
@@ -38,10 +41,16 @@ typedef struct SpBatchKernel
 						  SpWork *work);
 } SpBatchKernel;
 
+/* Of labels as scores: 1 is noise, 0 all else. */
+#define SP_BATCH_LABEL_THRESHOLD	0.5
+
 /* All of them; NULL at the end. */
 extern const SpBatchKernel *const sp_batch_kernels[];
 
 extern const SpBatchKernel *sp_batch_find(const char *name);
+
+/* Kernels that take one point after the other, as online ones do, by what batch ones made; NULL at the end. */
+extern const SpKernel *const sp_batch_point_kernels[];
 
 /* The defaults. */
 extern void sp_batch_defaults(const SpBatchKernel *kernel, void *params);

@@ -249,6 +249,7 @@ const SpBatchKernel sp_batch_lof = {
 	.summary = "local outlier factor: how much thinner points lie than about the neighbours; 1 is "
 	"ordinary",
 	.reference = "M. M. Breunig, H.-P. Kriegel, R. T. Ng, J. Sander, SIGMOD 2000",
+	.stream_threshold = 2,
 	.nparams = sizeof(lof_table) / sizeof(lof_table[0]),
 	.param_table = lof_table,
 	.params_size = sizeof(LofParams),
