@@ -49,7 +49,7 @@ extern const SpBatchKernel *const sp_batch_kernels[];
 
 extern const SpBatchKernel *sp_batch_find(const char *name);
 
-/* Kernels that take one point after the other, as online ones do, by what batch ones made; NULL at the end. */
+/* Those that take one point after the other, as online ones do, by what batch ones made; likewise. */
 extern const SpKernel *const sp_batch_point_kernels[];
 
 /* The defaults. */
