@@ -163,7 +163,7 @@ explain(Scoring *s, SpVerdict *v)
 
 		s->columns = palloc(sizeof(SpColumn) * n);
 		for (int f = 0; f < n; f++)
-			sp_order_describe(&s->points, f, scratch, &s->columns[f]);
+			sp_order_describe(&s->points, f, scratch, &s->columns[f], NULL);
 		pfree(scratch);
 	}
 	v->why->nparts = n;

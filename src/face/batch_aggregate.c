@@ -190,8 +190,10 @@ sp_anomaly_threshold_final(PG_FUNCTION_ARGS)
 {
 	Numbers    *numbers = PG_ARGISNULL(0) ? NULL : (Numbers *) PG_GETARG_POINTER(0);
 	double		contamination;
+	double		threshold;
 	size_t		above;
 	size_t		n;
+	SpBatchWork work;
 
 	if (PG_ARGISNULL(1))
 		PG_RETURN_NULL();
@@ -210,5 +212,8 @@ sp_anomaly_threshold_final(PG_FUNCTION_ARGS)
 		PG_RETURN_FLOAT8(-get_float8_infinity());
 	if (above < numbers->nnan)
 		PG_RETURN_FLOAT8(get_float8_nan());
-	PG_RETURN_FLOAT8(sp_order_select(numbers->x, numbers->n, n - above - 1));
+	sp_batch_work_begin(&work, numbers->function);
+	threshold = sp_order_select(numbers->x, numbers->n, n - above - 1, &work.work);
+	sp_batch_work_end(&work);
+	PG_RETURN_FLOAT8(threshold);
 }

@@ -144,6 +144,7 @@ find_threshold(const SpDetectPoints *p, const double *scores)
 	double	   *copy;
 	double		threshold = get_float8_nan();
 	size_t		n = 0;
+	SpBatchWork work;
 
 	if (p->kernel->is_label)
 		return SP_BATCH_LABEL_THRESHOLD;
@@ -155,8 +156,11 @@ find_threshold(const SpDetectPoints *p, const double *scores)
 		if (!isnan(scores[i]))
 			copy[n++] = scores[i];
 	}
+	sp_batch_work_begin(&work, p->kernel->name);
 	if (n > 0)
-		threshold = sp_order_select(copy, n, n - 1 - (size_t) (p->contamination * (double) n));
+		threshold = sp_order_select(copy, n, n - 1 - (size_t) (p->contamination * (double) n),
+									&work.work);
+	sp_batch_work_end(&work);
 	pfree(copy);
 	return threshold;
 }
@@ -178,9 +182,12 @@ describe_features(const SpDetectPoints *p)
 	SpMatrix	matrix = {p->x, p->n, p->d};
 	SpColumn   *columns = palloc(sizeof(SpColumn) * p->d);
 	double	   *scratch = palloc_extended(sizeof(double) * p->n, MCXT_ALLOC_HUGE);
+	SpBatchWork work;
 
+	sp_batch_work_begin(&work, p->kernel->name);
 	for (int j = 0; j < p->d; j++)
-		sp_order_describe(&matrix, j, scratch, &columns[j]);
+		sp_order_describe(&matrix, j, scratch, &columns[j], &work.work);
+	sp_batch_work_end(&work);
 	pfree(scratch);
 	return columns;
 }

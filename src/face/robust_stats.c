@@ -58,11 +58,11 @@ sp_robust_stats_step(PG_FUNCTION_ARGS)
 
 /* The median of the distances from the median; x is used up. */
 static double
-find_mad(double *x, size_t n, double median)
+find_mad(double *x, size_t n, double median, SpWork *work)
 {
 	for (size_t i = 0; i < n; i++)
 		x[i] = fabs(x[i] - median);
-	return sp_order_quantile(x, n, 0.5);
+	return sp_order_quantile(x, n, 0.5, work);
 }
 
 /* state */
@@ -87,14 +87,14 @@ sp_robust_stats_final(PG_FUNCTION_ARGS)
 	sp_batch_work_begin(&work, training->name);
 	x = work.work.allocate(&work.work, sizeof(double) * n);
 	memcpy(x, training->gather.x, sizeof(double) * n);
-	sp_order_describe_values(x, n, &c);
+	sp_order_describe_values(x, n, &c, &work.work);
 	values[N] = Int64GetDatum((int64) n);
 	values[MIN_VALUE] = Float8GetDatum(c.min);
 	values[Q1] = Float8GetDatum(c.q1);
 	values[MEDIAN] = Float8GetDatum(c.median);
 	values[Q3] = Float8GetDatum(c.q3);
 	values[MAX_VALUE] = Float8GetDatum(c.max);
-	values[MAD] = Float8GetDatum(find_mad(x, n, c.median));
+	values[MAD] = Float8GetDatum(find_mad(x, n, c.median, &work.work));
 	values[MEAN] = Float8GetDatum(c.mean);
 	values[DEVIATION] = Float8GetDatum(c.deviation);
 	sp_batch_work_end(&work);

@@ -16,13 +16,13 @@
 
 /* Add a view's scores on their scale to the sum; scratch: room for n numbers. */
 static void
-add_view(const double *view, size_t n, double *sum, double *scratch)
+add_view(const double *view, size_t n, double *sum, double *scratch, SpWork *work)
 {
 	SpColumn	c;
 	double		unit;
 
 	memcpy(scratch, view, n * sizeof(double));
-	sp_order_describe_values(scratch, n, &c);
+	sp_order_describe_values(scratch, n, &c, work);
 	unit = (c.q3 - c.q1) / SP_NORMAL_IQR;
 	if (unit <= 1e-12 * fmax(fabs(c.min), fabs(c.max)))
 		unit = c.deviation;
@@ -63,11 +63,11 @@ sp_auto_score(int32_t seed, const SpMatrix *points, double *scores, SpWork *work
 	view = work->allocate(work, size);
 	scratch = work->allocate(work, size);
 	sp_sample_knn(&knn, points, view, work);
-	add_view(view, points->n, scores, scratch);
+	add_view(view, points->n, scores, scratch, work);
 	find_alone(seed, points, view, work);
-	add_view(view, points->n, scores, scratch);
+	add_view(view, points->n, scores, scratch, work);
 	sp_density_forest(&density, points, view, work);
-	add_view(view, points->n, scores, scratch);
+	add_view(view, points->n, scores, scratch, work);
 	for (size_t i = 0; i < points->n; i++)
 		scores[i] /= VIEWS;
 	work->release(work, scratch);

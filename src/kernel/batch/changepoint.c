@@ -78,7 +78,7 @@ forget(Run *runs, int n, double *scratch)
 	{
 		for (int i = 0; i < n; i++)
 			scratch[i] = runs[i].probability;
-		least = fmax(least, sp_order_select(scratch, (size_t) n, (size_t) (n - MOST_RUNS)));
+		least = fmax(least, sp_order_select(scratch, (size_t) n, (size_t) (n - MOST_RUNS), NULL));
 	}
 	for (int i = 0; i < n; i++)
 	{
@@ -125,7 +125,7 @@ score(const void *params, const SpMatrix *points, double *scores, SpWork *work)
 	int			n = 0;
 
 	memcpy(scratch, points->x, points->n * sizeof(double));
-	sp_order_describe_values(scratch, points->n, &c);
+	sp_order_describe_values(scratch, points->n, &c, work);
 	unit = sp_order_unit(&c);
 	memset(scores, 0, points->n * sizeof(double));
 	for (size_t row = 0; row < points->n; row++)

@@ -179,7 +179,7 @@ train_pca(const void *params, const SpGather *gather, SpWork *work, size_t *size
 	*size = get_size(points.d, (int) c->rank);
 	for (int j = 0; j < points.d; j++)
 		sp_scale_find(SP_SCALE_ZSCORE, &points, j, NULL, get_centers(c) + j,
-					  get_centers(c) + points.d + j);
+					  get_centers(c) + points.d + j, work);
 	return c;
 }
 

@@ -401,7 +401,7 @@ sp_density_forest(const SpDensityForestParams *params, const SpMatrix *points, d
 	{
 		SpColumn	c;
 
-		sp_order_describe(points, j, NULL, &c);
+		sp_order_describe(points, j, NULL, &c, work);
 		f.means[j] = c.mean;
 		f.units[j] = c.deviation > DBL_MIN && c.deviation < DBL_MAX ? 1 / c.deviation : 1;
 		work->check(work);

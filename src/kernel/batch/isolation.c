@@ -47,7 +47,7 @@ sp_isolation_find_units(const SpMatrix *points, double *centers, double *units, 
 
 		for (size_t i = 0; i < m; i++)
 			column[i] = points->x[i * step * d + j];
-		sp_order_describe_values(column, m, &c);
+		sp_order_describe_values(column, m, &c, work);
 		unit = sp_order_unit(&c);
 		centers[j] = c.median;
 		units[j] = unit > DBL_MIN && unit < DBL_MAX ? 1 / unit : 1;

@@ -149,7 +149,7 @@ begin_choice(Choice *c, const Params *p, const SpMatrix *points, SpWork *work)
 	c->line.columns = c->order + d;
 	c->line.weights = work->allocate(work, d * sizeof(double));
 	for (size_t j = 0; j < d; j++)
-		sp_order_describe(points, (int) j, NULL, &c->columns[j]);
+		sp_order_describe(points, (int) j, NULL, &c->columns[j], work);
 }
 
 static void

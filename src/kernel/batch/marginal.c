@@ -13,18 +13,19 @@
 
 #define MAX_BINS		10000
 #define ROWS_AT_ONCE	1024
+#define STEPS_AT_ONCE	65536	/* keys, between checks */
 
 /* ---- ecod, copod ---- */
 
 /* The skewness of a column, or rather its sign. */
 static int
-find_skew(const SpMatrix *points, size_t j)
+find_skew(const SpMatrix *points, size_t j, SpWork *work)
 {
 	size_t		d = (size_t) points->d;
 	double		cubes = 0;
 	SpColumn	c;
 
-	sp_order_describe(points, (int) j, NULL, &c);
+	sp_order_describe(points, (int) j, NULL, &c, work);
 	if (!(c.deviation > 0))
 		return 0;
 	for (size_t i = 0; i < points->n; i++)
@@ -56,9 +57,10 @@ choose_by_skew(double left, double right, int skew)
 
 /* Equal values are one step of the distribution. */
 static void
-add_column(const SpKeyed *keyed, size_t n, Tails tails, int skew, double *scores)
+add_column(const SpKeyed *keyed, size_t n, Tails tails, int skew, double *scores, SpWork *work)
 {
 	size_t		first = 0;
+	size_t		checked = 0;
 
 	while (first < n)
 	{
@@ -71,6 +73,11 @@ add_column(const SpKeyed *keyed, size_t n, Tails tails, int skew, double *scores
 					   -log((double) (n - first) / (double) n), skew);
 		for (; first < last; first++)
 			scores[keyed[first].number] += amount;
+		if (first - checked >= STEPS_AT_ONCE)
+		{
+			work->check(work);
+			checked = first;
+		}
 	}
 }
 
@@ -92,7 +99,7 @@ score_tails(const SpMatrix *points, Tails tails, double *scores, SpWork *work)
 		work->check(work);
 		sp_sort(keyed, points->n, work);
 		add_column(keyed, points->n, tails,
-				   tails == choose_by_skew ? find_skew(points, j) : 0, scores);
+				   tails == choose_by_skew ? find_skew(points, j, work) : 0, scores, work);
 	}
 	work->release(work, keyed);
 }
@@ -178,7 +185,7 @@ get_column(const void *body, int bins, int j)
 
 /* Where the columns' bins are; units: bins in 1. */
 static void
-place_bins(const SpMatrix *points, int n, void *body, double *units)
+place_bins(const SpMatrix *points, int n, void *body, double *units, SpWork *work)
 {
 	for (int j = 0; j < points->d; j++)
 		get_column(body, n, j)->min = get_column(body, n, j)->max = points->x[j];
@@ -193,6 +200,8 @@ place_bins(const SpMatrix *points, int n, void *body, double *units)
 			b->min = x[j] < b->min ? x[j] : b->min;
 			b->max = x[j] > b->max ? x[j] : b->max;
 		}
+		if (i % ROWS_AT_ONCE == 0)
+			work->check(work);
 	}
 	for (int j = 0; j < points->d; j++)
 	{
@@ -216,8 +225,7 @@ describe_bins(const SpMatrix *points, const HbosParams *p, void *body, double *u
 	int			d = points->d;
 	int			n = p->bins;
 
-	place_bins(points, n, body, units);
-	work->check(work);
+	place_bins(points, n, body, units, work);
 	for (int j = 0; j < d; j++)
 		memset(get_amounts(get_column(body, n, j)), 0, (size_t) n * sizeof(double));
 	for (size_t i = 0; i < points->n; i++)

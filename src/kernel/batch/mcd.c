@@ -94,7 +94,7 @@ choose_nearest(Looking *l)
 	double		limit;
 
 	memcpy(l->scratch, l->distances, l->points.n * sizeof(double));
-	limit = sp_order_select(l->scratch, l->points.n, l->h - 1);
+	limit = sp_order_select(l->scratch, l->points.n, l->h - 1, l->work);
 	for (size_t i = 0; i < l->points.n; i++)
 	{
 		l->chosen[i] = l->distances[i] < limit;
@@ -250,7 +250,7 @@ reweight(Looking *l, const double *means, double *final)
 
 	(void) measure(l, means);
 	memcpy(l->scratch, l->distances, n * sizeof(double));
-	correction = sp_order_quantile(l->scratch, n, 0.5) / sp_chi_squared_above(d, 0.5);
+	correction = sp_order_quantile(l->scratch, n, 0.5, l->work) / sp_chi_squared_above(d, 0.5);
 	limit = sp_chi_squared_above(d, 1 - NEAR) * correction;
 	for (size_t i = 0; i < n; i++)
 		l->chosen[i] = l->distances[i] < limit || !(correction > 0);

@@ -91,7 +91,7 @@ aggregate_distances(Aggregate aggregate, SpKdNearest *nearest)
 		sum += nearest->distances[i];
 	}
 	return aggregate == MEAN ? sum / nearest->n :
-		sp_order_quantile(nearest->distances, (size_t) nearest->n, 0.5);
+		sp_order_quantile(nearest->distances, (size_t) nearest->n, 0.5, NULL);
 }
 
 static void

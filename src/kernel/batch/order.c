@@ -11,6 +11,7 @@
 
 #define MANY			64		/* numbers: from here on the pivot is a median of nine */
 #define PATIENCE		16		/* poor pivots */
+#define BETWEEN_CHECKS	0xfffff /* exchanges, less one */
 
 /* For double and float. */
 #define DEFINE_SELECT(name, type) \
@@ -36,9 +37,10 @@ name##_pivot(const type *x, size_t n) \
 } \
 \
 type \
-name(type *x, size_t n, size_t k) \
+name(type *x, size_t n, size_t k, SpWork *work) \
 { \
 	SpRandom	random = {1, 0}; \
+	size_t		exchanges = 0; \
 	ptrdiff_t	low = 0; \
 	ptrdiff_t	high = (ptrdiff_t) n - 1; \
 	ptrdiff_t	at = (ptrdiff_t) k; \
@@ -64,8 +66,12 @@ name(type *x, size_t n, size_t k) \
 \
 				x[i++] = x[j]; \
 				x[j--] = swap; \
+				if ((++exchanges & BETWEEN_CHECKS) == 0 && work != NULL) \
+					work->check(work); \
 			} \
 		} while (i <= j); \
+		if (work != NULL) \
+			work->check(work); \
 		if (at <= j) \
 			high = j; \
 		else if (at >= i) \
@@ -81,11 +87,11 @@ DEFINE_SELECT(sp_order_select, double)
 DEFINE_SELECT(sp_order_select_float, float)
 
 double
-sp_order_quantile(double *x, size_t n, double fraction)
+sp_order_quantile(double *x, size_t n, double fraction, SpWork *work)
 {
 	double		at = fraction * (double) (n - 1);
 	size_t		k = (size_t) at;
-	double		low = sp_order_select(x, n, k);
+	double		low = sp_order_select(x, n, k, work);
 	double		high = low;
 
 	if (k + 1 < n)
@@ -99,7 +105,7 @@ sp_order_quantile(double *x, size_t n, double fraction)
 
 /* Mean and deviation, about a value of the column's own, lest they cancel. */
 static void
-find_moments(const double *x, size_t n, size_t stride, SpColumn *c)
+find_moments(const double *x, size_t n, size_t stride, SpColumn *c, SpWork *work)
 {
 	double		origin = x[0];
 	double		sum = 0;
@@ -115,6 +121,8 @@ find_moments(const double *x, size_t n, size_t stride, SpColumn *c)
 		sum += v - origin;
 	}
 	c->mean = origin + sum / (double) n;
+	if (work != NULL)
+		work->check(work);
 	for (size_t i = 0; i < n; i++)
 	{
 		double		difference = x[i * stride] - c->mean;
@@ -122,34 +130,36 @@ find_moments(const double *x, size_t n, size_t stride, SpColumn *c)
 		squares += difference * difference;
 	}
 	c->deviation = sqrt(squares / (double) n);
+	if (work != NULL)
+		work->check(work);
 }
 
 /* The quartiles of what find_moments() has described; reorders x. */
 static void
-find_quartiles(double *x, size_t n, SpColumn *c)
+find_quartiles(double *x, size_t n, SpColumn *c, SpWork *work)
 {
-	c->median = sp_order_quantile(x, n, 0.5);
-	c->q1 = sp_order_quantile(x, n, 0.25);
-	c->q3 = sp_order_quantile(x, n, 0.75);
+	c->median = sp_order_quantile(x, n, 0.5, work);
+	c->q1 = sp_order_quantile(x, n, 0.25, work);
+	c->q3 = sp_order_quantile(x, n, 0.75, work);
 }
 
 void
-sp_order_describe(const SpMatrix *points, int j, double *scratch, SpColumn *column)
+sp_order_describe(const SpMatrix *points, int j, double *scratch, SpColumn *column, SpWork *work)
 {
-	find_moments(points->x + j, points->n, (size_t) points->d, column);
+	find_moments(points->x + j, points->n, (size_t) points->d, column, work);
 	column->q1 = column->median = column->q3 = 0;
 	if (scratch == NULL)
 		return;
 	for (size_t i = 0; i < points->n; i++)
 		scratch[i] = points->x[i * (size_t) points->d + (size_t) j];
-	find_quartiles(scratch, points->n, column);
+	find_quartiles(scratch, points->n, column, work);
 }
 
 void
-sp_order_describe_values(double *x, size_t n, SpColumn *column)
+sp_order_describe_values(double *x, size_t n, SpColumn *column, SpWork *work)
 {
-	find_moments(x, n, 1, column);
-	find_quartiles(x, n, column);
+	find_moments(x, n, 1, column, work);
+	find_quartiles(x, n, column, work);
 }
 
 double

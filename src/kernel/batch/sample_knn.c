@@ -58,7 +58,7 @@ find_scales(Reference *r, const SpMatrix *points, SpWork *work)
 		SpColumn	c;
 		double		unit;
 
-		sp_order_describe(points, j, scratch, &c);
+		sp_order_describe(points, j, scratch, &c, work);
 		unit = sp_order_unit(&c);
 		r->medians[j] = c.median;
 		r->units[j] = c.min == c.max ? 0 : unit > DBL_MIN && unit < DBL_MAX ? 1 / unit : 1;
@@ -115,16 +115,16 @@ select_nearest(float *distances, size_t m, size_t k, float *near)
 	float		limit;
 
 	if (step == 0 || wanted >= TRIED)
-		return sp_order_select_float(distances, m, k);
+		return sp_order_select_float(distances, m, k, NULL);
 	for (size_t i = 0; i < TRIED; i++)
 		tried[i] = distances[i * step];
-	limit = sp_order_select_float(tried, TRIED, wanted);
+	limit = sp_order_select_float(tried, TRIED, wanted, NULL);
 	for (size_t i = 0; i < m; i++)
 	{
 		near[n] = distances[i];
 		n += distances[i] <= limit;
 	}
-	return n > k ? sp_order_select_float(near, n, k) : sp_order_select_float(distances, m, k);
+	return n > k ? sp_order_select_float(near, n, k, NULL) : sp_order_select_float(distances, m, k, NULL);
 }
 
 /* Room for the work on a point. */

@@ -13,11 +13,11 @@ const char *const sp_scale_names[] = {"robust", "zscore", "minmax", "none", NULL
 
 void
 sp_scale_find(SpScale scale, const SpMatrix *points, int j, double *scratch, double *center,
-			  double *unit)
+			  double *unit, SpWork *work)
 {
 	SpColumn	c;
 
-	sp_order_describe(points, j, scale == SP_SCALE_ROBUST ? scratch : NULL, &c);
+	sp_order_describe(points, j, scale == SP_SCALE_ROBUST ? scratch : NULL, &c, work);
 	*center = scale == SP_SCALE_ROBUST ? c.median : scale == SP_SCALE_ZSCORE ? c.mean : c.min;
 	*unit = scale == SP_SCALE_ROBUST ? sp_order_unit(&c) :
 		scale == SP_SCALE_ZSCORE ? c.deviation : c.max - c.min;
@@ -43,7 +43,7 @@ sp_scale_points(SpScale scale, const SpMatrix *points, SpWork *work)
 		double		center;
 		double		unit;
 
-		sp_scale_find(scale, points, (int) j, scratch, &center, &unit);
+		sp_scale_find(scale, points, (int) j, scratch, &center, &unit, work);
 		for (size_t i = 0; i < points->n; i++)
 			scaled[i * d + j] = sp_scale_limit((points->x[i * d + j] - center) * unit);
 		work->check(work);

@@ -26,7 +26,7 @@ extern const char *const sp_scale_names[];	/* NULL at the end */
 
 /* Where column j's 0 is, and 1 over what its 1 is; scratch: room for n numbers, of robust. */
 extern void sp_scale_find(SpScale scale, const SpMatrix *points, int j, double *scratch,
-						  double *center, double *unit);
+						  double *center, double *unit, SpWork *work);
 
 /* A number on a scale: larger ones would have squares that are infinite. */
 static inline double

@@ -69,7 +69,7 @@ remove_season(const double *y, size_t n, int32_t period, double *rest, SpWork *w
 			season[i] = sum / count;
 	}
 	memcpy(scratch, y, n * sizeof(double));
-	median = sp_order_quantile(scratch, n, 0.5);
+	median = sp_order_quantile(scratch, n, 0.5, work);
 	for (size_t i = 0; i < n; i++)
 		rest[i] = y[i] - season[i] - median;
 	work->release(work, season);

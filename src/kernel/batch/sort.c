@@ -7,6 +7,7 @@
 #define DIGIT	11				/* bits */
 #define VALUES	(1 << DIGIT)
 #define DIGITS	6				/* of 64 bits */
+#define KEYS_AT_ONCE	(1 << 20)	/* between checks */
 
 /* Of a digit's values. */
 typedef size_t Counts[VALUES];
@@ -19,11 +20,13 @@ get_digit(uint64_t key, int digit)
 
 /* How often each digit has each value. */
 static void
-count(const SpKeyed *keyed, size_t n, Counts *counts)
+count(const SpKeyed *keyed, size_t n, Counts *counts, SpWork *work)
 {
 	memset(counts, 0, sizeof(Counts) * DIGITS);
 	for (size_t i = 0; i < n; i++)
 	{
+		if (i % KEYS_AT_ONCE == 0)
+			work->check(work);
 		for (int digit = 0; digit < DIGITS; digit++)
 			counts[digit][get_digit(keyed[i].key, digit)]++;
 	}
@@ -31,7 +34,7 @@ count(const SpKeyed *keyed, size_t n, Counts *counts)
 
 /* Sort by one digit, to another place. */
 static void
-distribute(const SpKeyed *from, size_t n, int digit, size_t *counts, SpKeyed *to)
+distribute(const SpKeyed *from, size_t n, int digit, size_t *counts, SpKeyed *to, SpWork *work)
 {
 	size_t		first = 0;
 
@@ -43,7 +46,11 @@ distribute(const SpKeyed *from, size_t n, int digit, size_t *counts, SpKeyed *to
 		first += here;
 	}
 	for (size_t i = 0; i < n; i++)
+	{
+		if (i % KEYS_AT_ONCE == 0)
+			work->check(work);
 		to[counts[get_digit(from[i].key, digit)]++] = from[i];
+	}
 }
 
 void
@@ -54,15 +61,14 @@ sp_sort(SpKeyed *keyed, size_t n, SpWork *work)
 	SpKeyed    *from = keyed;
 	SpKeyed    *to = other;
 
-	count(keyed, n, counts);
+	count(keyed, n, counts, work);
 	for (int digit = 0; n > 0 && digit < DIGITS; digit++)
 	{
 		SpKeyed    *swap = from;
 
 		if (counts[digit][get_digit(keyed[0].key, digit)] == n)
 			continue;
-		distribute(from, n, digit, counts[digit], to);
-		work->check(work);
+		distribute(from, n, digit, counts[digit], to, work);
 		from = to;
 		to = swap;
 	}

@@ -239,7 +239,7 @@ weigh(Decomposing *s, double *robustness)
 
 	for (ptrdiff_t i = 0; i < s->n; i++)
 		s->detrended[i] = robustness[i] = fabs(s->y[i] - s->season[i] - s->trend[i]);
-	limit = 6 * sp_order_quantile(s->detrended, (size_t) s->n, 0.5);
+	limit = 6 * sp_order_quantile(s->detrended, (size_t) s->n, 0.5, s->work);
 	for (ptrdiff_t i = 0; i < s->n; i++)
 	{
 		double		r = robustness[i];
@@ -318,7 +318,7 @@ sp_stl_score(const double *y, const double *season, const double *trend, size_t 
 
 	for (size_t i = 0; i < n; i++)
 		scores[i] = scratch[i] = fabs(y[i] - season[i] - trend[i]);
-	sp_order_describe_values(scratch, n, &c);
+	sp_order_describe_values(scratch, n, &c, work);
 	unit = c.median > 1e-9 * c.deviation ? c.median * NORMAL_MAD : c.deviation;
 	for (size_t i = 0; i < n; i++)
 		scores[i] = unit > 0 ? scores[i] / unit : 0;

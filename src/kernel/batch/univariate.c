@@ -26,11 +26,11 @@ score_distances(const double *x, size_t n, double center, double unit, double *s
 
 /* The deviation of a sample. */
 static double
-find_deviation(const SpMatrix *points, double *mean)
+find_deviation(const SpMatrix *points, double *mean, SpWork *work)
 {
 	SpColumn	c;
 
-	sp_order_describe(points, 0, NULL, &c);
+	sp_order_describe(points, 0, NULL, &c, work);
 	*mean = c.mean;
 	return points->n < 2 || !(c.min < c.max) ? 0 :
 		c.deviation * sqrt((double) points->n / (double) (points->n - 1));
@@ -40,10 +40,9 @@ static void
 score_zscore(const void *params, const SpMatrix *points, double *scores, SpWork *work)
 {
 	double		mean;
-	double		deviation = find_deviation(points, &mean);
+	double		deviation = find_deviation(points, &mean, work);
 
 	(void) params;
-	(void) work;
 	score_distances(points->x, points->n, mean, deviation, scores);
 }
 
@@ -57,10 +56,10 @@ score_modified_zscore(const void *params, const SpMatrix *points, double *scores
 
 	(void) params;
 	memcpy(scratch, points->x, n * sizeof(double));
-	median = sp_order_quantile(scratch, n, 0.5);
+	median = sp_order_quantile(scratch, n, 0.5, work);
 	for (size_t i = 0; i < n; i++)
 		scratch[i] = fabs(points->x[i] - median);
-	unit = sp_order_quantile(scratch, n, 0.5) * NORMAL_MAD;
+	unit = sp_order_quantile(scratch, n, 0.5, work) * NORMAL_MAD;
 	if (!(unit > 0))
 	{
 		for (size_t i = 0; i < n; i++)
@@ -87,7 +86,7 @@ score_tukey(const void *params, const SpMatrix *points, double *scores, SpWork *
 	double		unit;
 	SpColumn	c;
 
-	sp_order_describe(points, 0, scratch, &c);
+	sp_order_describe(points, 0, scratch, &c, work);
 	width = c.q3 - c.q1;
 	unit = fmax(width > 0 ? width : c.deviation, DBL_MIN);
 	for (size_t i = 0; i < points->n; i++)
@@ -126,9 +125,8 @@ score_grubbs(const void *params, const SpMatrix *points, double *scores, SpWork 
 {
 	double		n = (double) points->n;
 	double		mean;
-	double		deviation = find_deviation(points, &mean);
+	double		deviation = find_deviation(points, &mean, work);
 
-	(void) work;
 	if (points->n < 3)
 		deviation = 0;
 	else
