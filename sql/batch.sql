@@ -101,10 +101,38 @@ SELECT count(*) AS rows, count(score) AS scores FROM (SELECT streamproc.mahalano
 SELECT count(score) AS scores FROM (SELECT streamproc.isolation_forest(array_fill(i % 7, ARRAY[166])::float8[]) OVER () AS score
 	FROM generate_series(1, 50) i) s;
 
+-- A parameter needn't be a constant: a sub-SELECT will do, what is the same all through a partition, and what comes from outside.
+CREATE FUNCTION lof_by(wanted int) RETURNS TABLE(id int, score float8) LANGUAGE plpgsql AS $$
+	BEGIN RETURN QUERY EXECUTE format('SELECT id, streamproc.lof(ARRAY[x, y], %s) OVER (PARTITION BY id %% 3 ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND
+		UNBOUNDED FOLLOWING) FROM point', wanted); END $$;
+SELECT streamproc.suggest_eps(ARRAY[x, y], 5) AS eps FROM point \gset
+SELECT count(*) AS rows, count(DISTINCT b) AS clusters, count(*) FILTER (WHERE a IS DISTINCT FROM b) AS apart
+FROM (SELECT streamproc.dbscan(ARRAY[x, y], (SELECT streamproc.suggest_eps(ARRAY[x, y], 5) FROM point), min_points => (SELECT 5)) OVER (ORDER BY id
+		ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS a,
+	streamproc.dbscan(ARRAY[x, y], :eps, 5) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS b FROM point) s;
+SELECT count(*) AS rows, count(DISTINCT k) AS partitions, count(*) FILTER (WHERE s.score IS DISTINCT FROM l.score) AS apart
+FROM (SELECT id, 7 + id % 3 AS k, streamproc.lof(ARRAY[x, y], 7 + id % 3, CASE id % 3 WHEN 5 THEN 'none' ELSE 'robust' END) OVER (PARTITION BY id % 3 ORDER BY id
+	ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS score FROM point) s JOIN (SELECT k, l.* FROM generate_series(7, 9) k, lof_by(k) l) l USING (id, k);
+SELECT count(*) AS rows, count(*) FILTER (WHERE s.score IS DISTINCT FROM l.score) AS apart
+FROM generate_series(7, 9) k, LATERAL (SELECT id, streamproc.lof(ARRAY[x, y], k + 1) OVER (PARTITION BY id % 3 ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND
+	UNBOUNDED FOLLOWING) AS score FROM point OFFSET 0) s JOIN LATERAL lof_by(k + 1) l USING (id);
+PREPARE by_k(int) AS SELECT count(*) FILTER (WHERE s.score IS DISTINCT FROM l.score) AS apart
+FROM (SELECT id, streamproc.lof(ARRAY[x, y], $1) OVER (PARTITION BY id % 3 ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS score
+	FROM point) s JOIN lof_by($1) l USING (id);
+SET plan_cache_mode = force_generic_plan;
+EXECUTE by_k(7);
+EXECUTE by_k(12);
+RESET plan_cache_mode;
+
 -- What isn't possible is told.
 SELECT streamproc.dbscan(ARRAY[x, y], -1) OVER () FROM point;
 SELECT streamproc.lof(ARRAY[x, y], 5, 'loud') OVER () FROM point;
-SELECT streamproc.lof(ARRAY[x, y], z) OVER () FROM point;
+SELECT streamproc.lof(ARRAY[x, y], id) OVER (ORDER BY id) FROM point;
+SELECT streamproc.lof(ARRAY[x, y], 5 + (random() * 1000)::int) OVER () FROM point;
+SELECT streamproc.lof(ARRAY[x, y], 5, CASE WHEN id < 100 THEN 'none' ELSE 'robust' END) OVER (ORDER BY id) FROM point;
+SELECT streamproc.lof(ARRAY[x, y], CASE WHEN id < 100 THEN 5 END) OVER (ORDER BY id) FROM point;
+SELECT streamproc.lof(ARRAY[x, y], (SELECT 5 WHERE false)) OVER () FROM point;
+SELECT streamproc.dbscan(ARRAY[x, y], (SELECT -eps FROM (VALUES (2.0)) v(eps))) OVER () FROM point;
 SELECT streamproc.lof(ARRAY[x, y], NULL) OVER () FROM point;
 SELECT streamproc.knn_distance(ARRAY[x, y], 0) OVER () FROM point;
 SELECT streamproc.stl_residual(x, 12, true, 8) OVER (ORDER BY id) FROM point;

@@ -63,11 +63,19 @@ SELECT streamproc.score_online(NULL, ts, value) OVER () FROM reading LIMIT 1;
 \set VERBOSITY default
 SELECT streamproc.score_online('ewma', ts, value, '{"beta": 1}') OVER () FROM reading LIMIT 1;
 SELECT streamproc.score_online('ewma', ts, value, NULL) OVER () FROM reading LIMIT 1;
-SELECT streamproc.score_online('ewma', ts, value, jsonb_build_object('warmup', id)) OVER () FROM reading LIMIT 1;
+SELECT streamproc.score_online('ewma', ts, value, jsonb_build_object('warmup', id + 9)) OVER (ORDER BY id) FROM reading;
+SELECT streamproc.score_online('ewma', ts, value, learn => CASE WHEN id > 1 THEN 'all' END) OVER (ORDER BY id) FROM reading;
 SELECT streamproc.score_online('ewma', ts, value, threshold => -1) OVER () FROM reading LIMIT 1;
 SELECT streamproc.score_online('ewma', ts, value, direction => 'up') OVER () FROM reading LIMIT 1;
 SELECT streamproc.score_online('ewma', ts, value, learn => NULL) OVER () FROM reading LIMIT 1;
 SELECT streamproc.score_online('ewma', ts, ARRAY[value]) OVER () FROM reading LIMIT 1;
+
+-- options need be the same within a partition only, and needn't be constants
+WITH s AS (SELECT id, id % 2 AS part, streamproc.score_online(CASE id % 2 WHEN 0 THEN 'ewma' ELSE 'mad' END, ts, value, jsonb_build_object('warmup', 20 + id % 2),
+		threshold => (SELECT 3.5)) OVER (PARTITION BY id % 2 ORDER BY id) AS r FROM reading),
+c AS (SELECT id, CASE id % 2 WHEN 0 THEN streamproc.score_online('ewma', ts, value, '{"warmup": 20}', threshold => 3.5) OVER w
+	ELSE streamproc.score_online('mad', ts, value, '{"warmup": 21}', threshold => 3.5) OVER w END AS r FROM reading WINDOW w AS (PARTITION BY id % 2 ORDER BY id))
+SELECT count(s.r) > 50 AS scored, count(*) FILTER (WHERE s.r IS DISTINCT FROM c.r) AS apart FROM s JOIN c USING (id);
 
 -- a set of choices
 SELECT streamproc.score_online('ensemble', ts, value, '{"methods": ["ewma", "prophecy"]}') OVER () FROM reading LIMIT 1;

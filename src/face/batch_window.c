@@ -4,7 +4,8 @@
  *	  gets its own.
  *
  * One function in C stands for all of them: its name in SQL is that of a kernel, whose parameters
- * are the arguments behind the features, in the order of the kernel's table.  Features are a
+ * are the arguments behind the features, in the order of the kernel's table, the same for all rows
+ * of a partition.  Features are a
  * float8[] or, VARIADIC, columns, of which the server makes one; then no parameters can be given.
  * Kernels for one column take a float8.  Where there are no parameters columns are one and the
  * VARIADIC others, for two functions can't both have nothing but a float8[].
@@ -28,6 +29,7 @@
 
 #include "engine/batch_work.h"
 #include "engine/param.h"
+#include "face/window_option.h"
 #include "kernel/batch/kernels.h"
 
 #define ROWS_AT_ONCE	64		/* whose arguments are in memory */
@@ -36,8 +38,11 @@
 typedef struct Detector
 {
 	const SpBatchKernel *kernel;
-	void	   *params;
+	void	   *params;			/* of the partition at work */
 	bool		has_first;		/* the first feature is an argument of its own */
+	int			noptions;		/* arguments behind the features: the kernel's parameters */
+	SpOptionScope *scopes;		/* [noptions] */
+	void	   *again;			/* as params: those of a row, where they may change; or NULL */
 } Detector;
 
 /* Of a partition. */
@@ -50,6 +55,7 @@ typedef struct Partition
 /* The points at work, in the partition's memory. */
 typedef struct Reading
 {
+	FunctionCallInfo fcinfo;
 	const Detector *detector;
 	MemoryContext context;
 	int64		nrows;
@@ -59,6 +65,17 @@ typedef struct Reading
 } Reading;
 
 PG_FUNCTION_INFO_V1(sp_batch_window);
+
+/* Argument n of a row; false: it is null. */
+static bool
+get_argument(WindowObject window, int n, int64 row, Datum *value)
+{
+	bool		isnull;
+	bool		isout;
+
+	*value = WinGetFuncArgInPartition(window, n, (int) row, WINDOW_SEEK_HEAD, false, &isnull, &isout);
+	return !isnull;
+}
 
 /* ---- parameters ---- */
 
@@ -101,24 +118,16 @@ set_choice(const SpBatchKernel *kernel, const SpParam *param, const char *given,
 	refuse_value(kernel, param, psprintf("\"%s\"", given));
 }
 
-/* Argument n. */
+/* The kernel's parameter number i, as the row has it. */
 static void
-set_param(FunctionCallInfo fcinfo, const SpBatchKernel *kernel, const SpParam *param, int n,
-		  void *params)
+set_param(FunctionCallInfo fcinfo, const SpBatchKernel *kernel, int i, int64 row, void *params)
 {
-	bool		isnull;
+	const SpParam *param = &kernel->param_table[i];
 	Datum		value;
 
-	if (!get_fn_expr_arg_stable(fcinfo->flinfo, n))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("parameter \"%s\" of %s() must be the same for all rows", param->name,
-						kernel->name),
-				 errhint("Write a constant.")));
-	value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), n, &isnull);
-	if (isnull)
+	if (!get_argument(PG_WINDOW_OBJECT(), i + 1, row, &value))
 		refuse_value(kernel, param, "NULL");
-	switch (get_fn_expr_argtype(fcinfo->flinfo, n))
+	switch (get_fn_expr_argtype(fcinfo->flinfo, i + 1))
 	{
 		case INT4OID:
 			set_number(kernel, param, DatumGetInt32(value), params);
@@ -150,6 +159,58 @@ check_params(const SpBatchKernel *kernel, const void *params)
 				 errmsg("invalid parameters of %s(): %s", kernel->name, conflict)));
 }
 
+/* Parameters that may be others in each partition, as its first row has them. */
+static void
+begin_params(FunctionCallInfo fcinfo, const Detector *detector)
+{
+	for (int i = 0; i < detector->noptions; i++)
+	{
+		if (detector->scopes[i] != SP_OPTION_OF_QUERY)
+			set_param(fcinfo, detector->kernel, i, 0, detector->params);
+	}
+	check_params(detector->kernel, detector->params);
+}
+
+/* An error where a row has others than the first one. */
+static void
+compare_params(FunctionCallInfo fcinfo, const Detector *detector, int64 row)
+{
+	for (int i = 0; i < detector->noptions; i++)
+	{
+		const SpParam *param = &detector->kernel->param_table[i];
+
+		if (detector->scopes[i] != SP_OPTION_OF_ROW)
+			continue;
+		set_param(fcinfo, detector->kernel, i, row, detector->again);
+		if (memcmp((char *) detector->params + param->offset,
+				   (char *) detector->again + param->offset,
+				   param->type == SP_PARAM_FLOAT ? sizeof(double) : sizeof(int32)) != 0)
+			sp_window_option_refuse(param->name, detector->kernel->name);
+	}
+}
+
+/* What is known of the arguments. */
+static void
+bind_params(FunctionCallInfo fcinfo, Detector *detector)
+{
+	Size		size = Max(detector->kernel->params_size, 1);
+
+	detector->params = palloc0(size);
+	sp_batch_defaults(detector->kernel, detector->params);
+	detector->has_first = detector->kernel->max_columns != 1 &&
+		get_fn_expr_argtype(fcinfo->flinfo, 0) == FLOAT8OID;
+	detector->noptions = detector->has_first ? 0 : PG_NARGS() - 1;
+	detector->scopes = palloc(sizeof(SpOptionScope) * Max(detector->noptions, 1));
+	for (int i = 0; i < detector->noptions; i++)
+	{
+		detector->scopes[i] = sp_window_option_scope(fcinfo->flinfo, i + 1);
+		if (detector->scopes[i] == SP_OPTION_OF_QUERY)
+			set_param(fcinfo, detector->kernel, i, 0, detector->params);
+		else if (detector->scopes[i] == SP_OPTION_OF_ROW && detector->again == NULL)
+			detector->again = palloc0(size);
+	}
+}
+
 static Detector *
 get_detector(FunctionCallInfo fcinfo)
 {
@@ -165,14 +226,7 @@ get_detector(FunctionCallInfo fcinfo)
 	detector->kernel = name != NULL ? sp_batch_find(name) : NULL;
 	if (detector->kernel == NULL)
 		elog(ERROR, "there is no batch detector of this name");
-	detector->params = palloc0(Max(detector->kernel->params_size, 1));
-	sp_batch_defaults(detector->kernel, detector->params);
-	detector->has_first = detector->kernel->max_columns != 1 &&
-		get_fn_expr_argtype(fcinfo->flinfo, 0) == FLOAT8OID;
-	for (int i = 1; i < PG_NARGS() && !detector->has_first; i++)
-		set_param(fcinfo, detector->kernel, &detector->kernel->param_table[i - 1], i,
-				  detector->params);
-	check_params(detector->kernel, detector->params);
+	bind_params(fcinfo, detector);
 	MemoryContextSwitchTo(old);
 	fcinfo->flinfo->fn_extra = detector;
 	return detector;
@@ -236,17 +290,6 @@ add_value(Reading *r, int64 row, double value)
 		r->row_of[r->points.n++] = row;
 }
 
-/* Argument n of a row; false: it is null. */
-static bool
-get_argument(WindowObject window, int n, int64 row, Datum *value)
-{
-	bool		isnull;
-	bool		isout;
-
-	*value = WinGetFuncArgInPartition(window, n, (int) row, WINDOW_SEEK_HEAD, false, &isnull, &isout);
-	return !isnull;
-}
-
 /* A row of the partition, if it has all features. */
 static void
 read_point(WindowObject window, Reading *r, int64 row)
@@ -283,6 +326,8 @@ read_points(WindowObject window, Reading *r)
 			CHECK_FOR_INTERRUPTS();
 			MemoryContextReset(arguments);
 		}
+		if (r->detector->again != NULL)
+			compare_params(r->fcinfo, r->detector, row);
 		read_point(window, r, row);
 	}
 	MemoryContextSwitchTo(old);
@@ -314,12 +359,15 @@ score_points(const Reading *r, Partition *partition)
 
 /* Score a partition, in a memory context that ends with it. */
 static void
-score_partition(WindowObject window, const Detector *detector, Partition *partition)
+score_partition(FunctionCallInfo fcinfo, const Detector *detector, Partition *partition)
 {
-	Reading		r = {.detector = detector, .nrows = WinGetPartitionRowCount(window)};
+	WindowObject window = PG_WINDOW_OBJECT();
+	Reading		r = {.fcinfo = fcinfo, .detector = detector,
+	.nrows = WinGetPartitionRowCount(window)};
 	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(partition));
 
 	r.context = CurrentMemoryContext;
+	begin_params(fcinfo, detector);
 	read_points(window, &r);
 	score_points(&r, partition);
 	if (r.x != NULL)
@@ -340,7 +388,7 @@ sp_batch_window(PG_FUNCTION_ARGS)
 	double		score;
 
 	if (!partition->scored)
-		score_partition(window, detector, partition);
+		score_partition(fcinfo, detector, partition);
 	score = partition->scores[WinGetCurrentPosition(window)];
 	if (isnan(score))
 		PG_RETURN_NULL();

@@ -23,7 +23,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'sp_detect';
 
 COMMENT ON FUNCTION streamproc.detect(regclass, text, text[], text[], text, text, jsonb, float8, text) IS
-	'a batch detector over a table''s rows, or those of each partition: their scores, returned or put into a new table';
+	'a batch detector over a table''s rows, or those of each partition: their scores, returned or put into a new table; is_anomaly is NULL without contamination where the method has no threshold of its own';
 
 CREATE FUNCTION streamproc.detect_progress()
 RETURNS TABLE (

@@ -16,13 +16,17 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/float.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "windowapi.h"
 
 #include "base/compat.h"
 #include "engine/series.h"
+#include "face/window_option.h"
 
 /* Arguments. */
 enum
@@ -34,36 +38,81 @@ enum
 	THRESHOLD,
 	DIRECTION,
 	MIN_EFFECT,
-	LEARN
+	LEARN,
+	NARGUMENTS
 };
 
 /* Of a query. */
 typedef struct Scorer
 {
-	SpMethod   *method;
+	SpMethod   *method;			/* of the partition at work */
+	MemoryContext context;		/* the method's, and that of firsts */
+	SpOptionScope scopes[NARGUMENTS];
+	SpOptionScope widest;		/* the last one in that order that an argument has */
+	Datum		firsts[NARGUMENTS]; /* as they were at the partition's first row, where scope is ROW */
+	bool		first_nulls[NARGUMENTS];
 	TupleDesc	desc;			/* of the result */
 	bool		takes_array;
 	bool		has_zone;		/* ts is an instant */
 } Scorer;
 
-/* Of a partition; its series follows, then the pool if the method has one: its keys are one. */
+/* Of a partition. */
 typedef struct Partition
 {
-	int64		begun;			/* 0: it has no past yet */
+	SpSeries   *series;			/* NULL: it has no past yet */
+	SpPool	   *pool;			/* NULL: the method has none; its keys are one */
 } Partition;
 
 PG_FUNCTION_INFO_V1(sp_score_online);
 
-/* What must be the same for all rows: read at the first one. */
-static Datum
-read_constant(FunctionCallInfo fcinfo, int n, const char *name, bool *isnull)
+/* ---- options ---- */
+
+/* What must be the same for all rows of a partition: read at the first one. */
+static inline Datum
+read_option(FunctionCallInfo fcinfo, int n, bool *isnull)
 {
-	if (!get_fn_expr_arg_stable(fcinfo->flinfo, n))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("parameter \"%s\" of score_online() must be the same for all rows", name),
-				 errhint("Write a constant.")));
 	return WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), n, isnull);
+}
+
+static void
+find_scopes(FunctionCallInfo fcinfo, Scorer *scorer)
+{
+	for (int n = 0; n < NARGUMENTS; n++)
+	{
+		if (n == TS || n == INPUT)
+			continue;
+		scorer->scopes[n] = sp_window_option_scope(fcinfo->flinfo, n);
+		scorer->widest = Max(scorer->widest, scorer->scopes[n]);
+	}
+}
+
+/* Options that may change from row to row: note those of this one, or see that they are as noted. */
+static void
+compare_options(FunctionCallInfo fcinfo, Scorer *scorer, bool is_first)
+{
+	static const char *const names[] = {"method", NULL, NULL, "params", "threshold", "direction",
+	"min_effect", "learn"};
+
+	for (int n = 0; n < NARGUMENTS; n++)
+	{
+		int16		length;
+		bool		by_value;
+		bool		isnull;
+		Datum		value;
+
+		if (scorer->scopes[n] != SP_OPTION_OF_ROW)
+			continue;
+		value = read_option(fcinfo, n, &isnull);
+		get_typlenbyval(get_fn_expr_argtype(fcinfo->flinfo, n), &length, &by_value);
+		if (is_first)
+		{
+			scorer->first_nulls[n] = isnull;
+			scorer->firsts[n] = isnull ? (Datum) 0 : datumCopy(value, by_value, length);
+		}
+		else if (isnull != scorer->first_nulls[n] ||
+				 (!isnull && !datum_image_eq(value, scorer->firsts[n], by_value, length)))
+			sp_window_option_refuse(names[n], "score_online");
+	}
 }
 
 /* The number of a choice. */
@@ -71,7 +120,7 @@ static int
 read_choice(FunctionCallInfo fcinfo, int n, const char *name, const char *const *choices)
 {
 	bool		isnull;
-	Datum		value = read_constant(fcinfo, n, name, &isnull);
+	Datum		value = read_option(fcinfo, n, &isnull);
 	char	   *given = isnull ? NULL : text_to_cstring(DatumGetTextPP(value));
 	StringInfoData list;
 
@@ -96,7 +145,7 @@ static double
 read_number(FunctionCallInfo fcinfo, int n, const char *name, bool may_be_null)
 {
 	bool		isnull;
-	Datum		value = read_constant(fcinfo, n, name, &isnull);
+	Datum		value = read_option(fcinfo, n, &isnull);
 
 	if (isnull && may_be_null)
 		return get_float8_nan();
@@ -141,7 +190,7 @@ open_method(FunctionCallInfo fcinfo, bool is_array)
 	SP_DIRECTION_LOW};
 	static const SpLearn learn_of[] = {SP_LEARN_ALL, SP_LEARN_NORMAL, SP_LEARN_CAPPED};
 	bool		isnull;
-	Datum		value = read_constant(fcinfo, METHOD, "method", &isnull);
+	Datum		value = read_option(fcinfo, METHOD, &isnull);
 	char	   *name = isnull ? NULL : text_to_cstring(DatumGetTextPP(value));
 	const SpKernel *kernel = NULL;
 	SpMethodUse use;
@@ -165,7 +214,7 @@ open_method(FunctionCallInfo fcinfo, bool is_array)
 	use.min_effect = read_number(fcinfo, MIN_EFFECT, "min_effect", false);
 	use.learn = learn_of[read_choice(fcinfo, LEARN, "learn", learns)];
 	sp_method_check_use(name, kernel, &use);
-	value = read_constant(fcinfo, PARAMS, "params", &isnull);
+	value = read_option(fcinfo, PARAMS, &isnull);
 	if (isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -176,29 +225,54 @@ open_method(FunctionCallInfo fcinfo, bool is_array)
 	return method;
 }
 
-/* What lasts as long as the query; NULL: no row has had features yet. */
+/* What lasts as long as the query. */
 static Scorer *
-get_scorer(FunctionCallInfo fcinfo)
+make_scorer(FunctionCallInfo fcinfo)
 {
-	Scorer	   *scorer = fcinfo->flinfo->fn_extra;
-	bool		isnull;
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	Scorer	   *scorer = palloc0(sizeof(Scorer));
 
-	if (scorer != NULL)
-		return scorer;
-	(void) WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), INPUT, &isnull);
-	if (isnull && get_fn_expr_argtype(fcinfo->flinfo, INPUT) == FLOAT8ARRAYOID)
-		return NULL;
-	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-	scorer = palloc0(sizeof(Scorer));
+	scorer->context = AllocSetContextCreate(CurrentMemoryContext, "streamproc score_online",
+											ALLOCSET_SMALL_SIZES);
 	scorer->takes_array = get_fn_expr_argtype(fcinfo->flinfo, INPUT) == FLOAT8ARRAYOID;
 	scorer->has_zone = get_fn_expr_argtype(fcinfo->flinfo, TS) == TIMESTAMPTZOID;
-	scorer->method = open_method(fcinfo, scorer->takes_array);
+	find_scopes(fcinfo, scorer);
 	if (get_call_result_type(fcinfo, NULL, &scorer->desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "score_online() must return a composite type");
 	scorer->desc = BlessTupleDesc(scorer->desc);
 	MemoryContextSwitchTo(old);
-	fcinfo->flinfo->fn_extra = scorer;
+	return scorer;
+}
+
+/* With the partition's method; NULL: no row of it has had features yet. */
+static Scorer *
+get_scorer(FunctionCallInfo fcinfo, const Partition *partition)
+{
+	Scorer	   *scorer = fcinfo->flinfo->fn_extra;
+	bool		is_new = partition->series == NULL;
+	bool		isnull;
+	MemoryContext old;
+
+	if (is_new)
+	{
+		(void) WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), INPUT, &isnull);
+		if (isnull && get_fn_expr_argtype(fcinfo->flinfo, INPUT) == FLOAT8ARRAYOID)
+			return NULL;
+	}
+	if (scorer == NULL)
+		scorer = fcinfo->flinfo->fn_extra = make_scorer(fcinfo);
+	if (scorer->method != NULL && (!is_new || scorer->widest == SP_OPTION_OF_QUERY))
+	{
+		if (scorer->widest == SP_OPTION_OF_ROW)
+			compare_options(fcinfo, scorer, false);
+		return scorer;
+	}
+	scorer->method = NULL;
+	MemoryContextReset(scorer->context);
+	old = MemoryContextSwitchTo(scorer->context);
+	scorer->method = open_method(fcinfo, scorer->takes_array);
+	compare_options(fcinfo, scorer, true);
+	MemoryContextSwitchTo(old);
 	return scorer;
 }
 
@@ -271,24 +345,19 @@ get_point(FunctionCallInfo fcinfo, const Scorer *scorer, SpSeries *series, doubl
 	return true;
 }
 
-/* What is kept of the row's partition. */
-static SpSeries *
-get_series(WindowObject window, const SpMethod *method, SpPool **pool)
+/* Begin what is kept of a partition, in its memory. */
+static void
+begin_series(Partition *partition, const SpMethod *method)
 {
-	Size		size = sp_series_size(method);
-	bool		has_pool = sp_series_have_pool(method);
-	Partition  *partition = WinGetPartitionLocalMemory(window, sizeof(Partition) + size +
-													   (has_pool ? sizeof(SpPool) : 0));
-	SpSeries   *series = (SpSeries *) (partition + 1);
+	MemoryContext context = GetMemoryChunkContext(partition);
 
-	*pool = has_pool ? (SpPool *) ((char *) series + size) : NULL;
-	if (partition->begun)
-		return series;
-	sp_series_init(method, series);
-	if (has_pool)
-		sp_pool_init(*pool);
-	partition->begun = true;
-	return series;
+	if (sp_series_have_pool(method))
+	{
+		partition->pool = MemoryContextAllocZero(context, sizeof(SpPool));
+		sp_pool_init(partition->pool);
+	}
+	partition->series = MemoryContextAllocZero(context, sp_series_size(method));
+	sp_series_init(method, partition->series);
 }
 
 /* NaN is NULL. */
@@ -304,9 +373,8 @@ Datum
 sp_score_online(PG_FUNCTION_ARGS)
 {
 	WindowObject window = PG_WINDOW_OBJECT();
+	Partition  *partition = WinGetPartitionLocalMemory(window, sizeof(Partition));
 	Scorer	   *scorer;
-	SpSeries   *series;
-	SpPool	   *pool;
 	double		x[SP_MAX_FEATURES];
 	SpPoint		point;
 	SpFinding	finding;
@@ -314,13 +382,15 @@ sp_score_online(PG_FUNCTION_ARGS)
 	bool		nulls[6] = {false};
 
 	WinSetMarkPosition(window, WinGetCurrentPosition(window));
-	scorer = get_scorer(fcinfo);
+	scorer = get_scorer(fcinfo, partition);
 	if (scorer == NULL)
 		PG_RETURN_NULL();
-	series = get_series(window, scorer->method, &pool);
-	if (!get_point(fcinfo, scorer, series, x, &point))
+	if (partition->series == NULL)
+		begin_series(partition, scorer->method);
+	if (!get_point(fcinfo, scorer, partition->series, x, &point))
 		PG_RETURN_NULL();
-	sp_series_judge(scorer->method, series, pool, &point, true, &finding, NULL);
+	sp_series_judge(scorer->method, partition->series, partition->pool, &point, true, &finding,
+					NULL);
 	set_number(values, nulls, 0, finding.score.score);
 	set_number(values, nulls, 1, finding.p_value);
 	values[2] = BoolGetDatum(finding.is_anomaly);
