@@ -13,6 +13,8 @@
 #include "fmgr.h"
 #include "windowapi.h"
 
+#include "base/compat.h"
+
 typedef enum SpOptionScope
 {
 	SP_OPTION_OF_QUERY,			/* it never changes: to be read once */
@@ -23,6 +25,6 @@ typedef enum SpOptionScope
 extern SpOptionScope sp_window_option_scope(FmgrInfo *flinfo, int n);
 
 /* The error: it isn't the same for all rows of a partition. */
-extern void sp_window_option_refuse(const char *option, const char *function) pg_attribute_noreturn();
+pg_noreturn extern void sp_window_option_refuse(const char *option, const char *function);
 
 #endif
