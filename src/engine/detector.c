@@ -311,7 +311,7 @@ sp_detector_is_damaged(const SpDetector *d)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("the state of detector %s is damaged", d->def->o.name),
+			 errmsg("the state of detector %s is damaged, or of another version", d->def->o.name),
 			 errhint("Rebuild the detector with streamproc.resume().")));
 }
 
