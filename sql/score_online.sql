@@ -23,6 +23,8 @@ INSERT INTO use SELECT 'd_' || m.method || '_' || u.n, m.method, '{"calibrate": 
 FROM streamproc.methods m, (VALUES (1, NULL::float8, 'both', 0, 'all'), (2, 0.5, 'high', 1.5, 'normal'),
 	(3, 2, 'low', 0, 'capped')) u (n, threshold, direction, min_effect, learn)
 WHERE m.takes LIKE 'value%' AND m.method NOT IN ('velocity', 'silence');
+INSERT INTO use VALUES ('d_velocity_1', 'velocity', '{"calibrate": "key", "sum": 700, "interval": "1 hour"}', NULL, 'both', 0, 'all'),
+	('d_velocity_2', 'velocity', '{"calibrate": "key", "events": 1, "interval": "30 minutes"}', 1.2, 'both', 0, 'normal');
 SELECT count(*) > 0 AS some FROM use, streamproc.create_detector(use.name, 'reading', method, value => 'value',
 	keys => '{sensor}', carry => ARRAY['id AS reading'], params => use.params, threshold => use.threshold, direction => use.direction,
 	min_effect => use.min_effect, learn => use.learn, store => 'all');
@@ -51,9 +53,9 @@ BEGIN
 		method, params, threshold, direction, min_effect, learn, name) INTO different;
 END $$;
 SELECT use.name, scored, flagged > 0 AS some_flagged, different FROM use, differences(use.name, method, params, threshold, direction,
-	min_effect, learn) WHERE method = 'ewma' ORDER BY 1;
+	min_effect, learn) WHERE method IN ('ewma', 'velocity') ORDER BY 1;
 SELECT use.name, scored, different FROM use, differences(use.name, method, params, threshold, direction, min_effect, learn)
-WHERE scored <> (SELECT count(*) FROM reading WHERE value < 'Infinity' AND value > '-Infinity') OR different <> 0;
+WHERE scored <> (SELECT count(*) FROM reading WHERE value < 'Infinity' AND value > '-Infinity' OR value IS NULL AND method = 'velocity') OR different <> 0;
 
 -- Bad input
 \set VERBOSITY terse
