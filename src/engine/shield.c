@@ -199,10 +199,20 @@ sp_shield_key(const SpShield *shield, int k)
 	return &shield->keys[k];
 }
 
+/*
+ * What a fitted model says of a row doesn't depend on those before it, but where those give it
+ * what is missing, or are of an episode that is alerted once.
+ */
 bool
 sp_shield_has_state(const SpShield *shield)
 {
-	return shield->detector->keyed;
+	const SpDetector *d = shield->detector;
+	const SpKernel *kernel = d->method->judge.kernel;
+
+	if (kernel != NULL && kernel->is_fitted && d->def->cooldown_us == 0 &&
+		!sp_series_remembers(d->method))
+		return false;
+	return d->keyed;
 }
 
 /* ---- a row ---- */
@@ -293,11 +303,14 @@ sp_shield_judge(SpShield *shield, SpSeries *series)
 	{
 		if (series != NULL)
 			memcpy(sp_detector_series(d, shield->group), series, size);
+		else if (shield->group != NULL)
+			sp_series_init(d->method, sp_detector_series(d, shield->group));
 		sp_detector_judge(d, &shield->rows, shield->evaluated, 0, shield->group, v);
 		if (series != NULL)
 			memcpy(series, sp_detector_series(d, shield->group), size);
-		/* a session doesn't know the scores of all keys */
-		if (d->method->calibrate == SP_CALIBRATE_DETECTOR)
+		/* a session doesn't know the scores of all keys, nor any without a state */
+		if (d->method->calibrate == SP_CALIBRATE_DETECTOR ||
+			(series == NULL && d->method->calibrate == SP_CALIBRATE_KEY))
 			v->finding.p_value = get_float8_nan();
 	}
 	MemoryContextSwitchTo(old);
