@@ -8,11 +8,13 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/nbtree.h"
 #include "access/relscan.h"
 #include "access/skey.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "storage/bufmgr.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -57,6 +59,50 @@ set_scan_keys(ScanKey scan_keys, const SpTableInfo *info, Relation index, const 
 							   BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[i],
 							   info->index_equal[i], nulls[k] ? (Datum) 0 : keys[k]);
 	}
+}
+
+/* The version in the chain at tid that the snapshot sees. */
+static bool
+fetch_version(Relation rel, ItemPointerData tid, Snapshot snapshot, TupleTableSlot *slot)
+{
+	Buffer		buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(&tid));
+	HeapTupleData tuple;
+	bool		found;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(&tid, rel, buffer, snapshot, &tuple, NULL, true);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (found)
+	{
+		/* our pin is enough to read it */
+		tuple.t_tableOid = RelationGetRelid(rel);
+		tuple.t_self = tid;
+		ExecStoreBufferHeapTuple(&tuple, slot, buffer);
+		ExecMaterializeSlot(slot);
+	}
+	ReleaseBuffer(buffer);
+	return found;
+}
+
+bool
+sp_lookup_heap_row(Relation rel, int nkeys, const Datum *keys, const bool *nulls,
+				   Snapshot snapshot, TupleTableSlot *slot)
+{
+	const SpTableInfo *info = get_info(rel, nkeys);
+	Relation	index = index_open(info->index, AccessShareLock);
+	ScanKeyData scan_keys[INDEX_MAX_KEYS];
+	IndexScanDesc scan;
+	ItemPointer tid;
+	bool		found = false;
+
+	set_scan_keys(scan_keys, info, index, keys, nulls);
+	scan = sp_compat_index_beginscan(rel, index, snapshot, nkeys);
+	index_rescan(scan, scan_keys, nkeys, NULL, 0);
+	while (!found && (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+		found = fetch_version(rel, *tid, snapshot, slot);
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+	return found;
 }
 
 bool
@@ -115,7 +161,7 @@ sp_lookup_and_lock(Relation rel, int nkeys, const Datum *keys, const bool *nulls
 	bool		found;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
-	found = sp_lookup_row(rel, nkeys, keys, nulls, GetActiveSnapshot(), slot);
+	found = sp_lookup_heap_row(rel, nkeys, keys, nulls, GetActiveSnapshot(), slot);
 	tid = slot->tts_tid;
 	ExecClearTuple(slot);
 	found = found && lock_row(rel, tid, slot);

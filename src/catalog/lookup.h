@@ -19,6 +19,13 @@ extern bool sp_lookup_row(Relation rel, int nkeys, const Datum *keys, const bool
 						  Snapshot snapshot, TupleTableSlot *slot);
 
 /*
+ * The same of a heap, with keys, whose pages aren't pruned on the way: who updates its rows does
+ * that when there is no room.
+ */
+extern bool sp_lookup_heap_row(Relation rel, int nkeys, const Datum *keys, const bool *nulls,
+							   Snapshot snapshot, TupleTableSlot *slot);
+
+/*
  * The same row, locked for updates until the (sub)transaction ends, as a SELECT ... FOR NO KEY
  * UPDATE would: who has it is waited for; then it is the newest version that is in slot, or,
  * where the transaction has one snapshot, a serialization failure.  slot is of the kind that

@@ -173,6 +173,19 @@ sp_table_refresh(SpTable *table)
 	release_snapshot(table);
 }
 
+void
+sp_table_set_room(SpTable *table, Size room)
+{
+	table->room = room;
+}
+
+/* Is there room on the pinned page?  Without a lock this is a guess, as the server's own is. */
+static inline bool
+has_room(const SpTable *table)
+{
+	return table->room > 0 && PageGetHeapFreeSpace(BufferGetPage(table->buffer)) >= table->room;
+}
+
 /* Pin a page and give it a chance to be pruned. */
 static bool
 pin_page(SpTable *table, BlockNumber block)
@@ -188,7 +201,8 @@ pin_page(SpTable *table, BlockNumber block)
 			return false;
 	}
 	table->buffer = ReleaseAndReadBuffer(table->buffer, table->rel, block);
-	heap_page_prune_opt(table->rel, table->buffer);
+	if (!has_room(table))
+		heap_page_prune_opt(table->rel, table->buffer);
 	return true;
 }
 

@@ -59,6 +59,12 @@ extern bool sp_table_delete(SpTable *table, ItemPointer tid,
 							const Datum *values, const bool *nulls);
 
 /*
+ * Pages with so much room needn't be pruned when a row is replaced: one record in the WAL the
+ * less.
+ */
+extern void sp_table_set_room(SpTable *table, Size room);
+
+/*
  * The same for the row at a position where the caller has seen it, and what sets one of its
  * columns; false when somebody has changed it since.
  */

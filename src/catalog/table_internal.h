@@ -26,6 +26,7 @@ struct SpTable
 	/* looking at rows */
 	Snapshot	snapshot;		/* registered; NULL: not needed yet */
 	Buffer		buffer;			/* pinned */
+	Size		room;			/* a page with so much is not pruned; 0: as the server thinks */
 	BlockNumber nblocks;		/* at least so many: only grows while we hold the lock */
 	HeapTupleData row;			/* in buffer */
 	Relation	index;

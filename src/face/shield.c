@@ -313,6 +313,26 @@ raise_problem(const Known *k, Relation rel)
 			 errtable(rel)));
 }
 
+/* Is the row going to be in the table, so that the state is to be the one it leads to? */
+static inline bool
+is_learned(const Known *k, SpShieldSays says)
+{
+	return says == SP_SHIELD_PASSES || k->def.action == SP_ACTION_FLAG;
+}
+
+/* Judge the row at work by the state in k->scratch, if there is any. */
+static SpShieldSays
+judge_by_state(Known *k, Relation rel)
+{
+	SpShieldSays says;
+
+	sp_shield_take_override(k->shield);
+	says = sp_shield_judge(k->shield, k->states != NULL ? k->scratch : NULL);
+	if (says == SP_SHIELD_FAILS)
+		raise_problem(k, rel);
+	return says;
+}
+
 /* True: the row is an anomaly.  What it teaches is kept, unless it isn't going to be there. */
 static bool
 judge(Known *k, Relation rel, HeapTuple tuple)
@@ -320,7 +340,6 @@ judge(Known *k, Relation rel, HeapTuple tuple)
 	Datum		keys[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 	SpShieldEntry *entry = NULL;
-	const SpSeries *series;
 	SpShieldSays says;
 
 	take_row(k, rel, tuple);
@@ -329,14 +348,17 @@ judge(Known *k, Relation rel, HeapTuple tuple)
 	if (k->states != NULL)
 	{
 		sp_shield_get_key(k->shield, keys, nulls);
-		entry = sp_shield_state_get(k->states, keys, nulls, &series);
-		memcpy(k->scratch, series, sp_series_size(sp_shield_method(k->shield)));
+		entry = sp_shield_state_find(k->states, keys, nulls, k->scratch);
 	}
-	sp_shield_take_override(k->shield);
-	says = sp_shield_judge(k->shield, entry != NULL ? k->scratch : NULL);
-	if (says == SP_SHIELD_FAILS)
-		raise_problem(k, rel);
-	if (entry != NULL && (says == SP_SHIELD_PASSES || k->def.action == SP_ACTION_FLAG))
+	says = judge_by_state(k, rel);
+	if (k->states != NULL && entry == NULL && is_learned(k, says) &&
+		!sp_shield_state_try(k->scratch))
+	{
+		/* somebody was faster */
+		entry = sp_shield_state_lock(k->states, keys, nulls, k->scratch);
+		says = judge_by_state(k, rel);
+	}
+	if (entry != NULL && is_learned(k, says))
 		sp_shield_state_set(entry, k->scratch);
 	return says == SP_SHIELD_FINDS;
 }

@@ -2,6 +2,11 @@
  * shield_state.c
  *	  States of shields' keys, as a transaction works on them.
  *
+ * A key that the transaction meets first is read without a lock, judged, and its state written at
+ * once: where nobody was faster that is its lock as well, with one record in the WAL and not two.
+ * Who judges and changes nothing needs none: what was committed then is what counts.  Where
+ * somebody was faster, the row is locked first and judged again.
+ *
  * An entry is a row of a table of states, locked, with its state in memory.  It is found by
  * the bytes of the row's key; where none has these bytes, by the table, whose index knows
  * which keys are equal: then two spellings of a key have one entry.
@@ -96,6 +101,17 @@ static HTAB *places;
 static SpShieldEntry *entries;	/* newest first */
 static Undo *undos;				/* newest first */
 static Size held;				/* bytes, about */
+
+/* What was read without a lock, last, in this transaction's memory. */
+typedef struct Loose
+{
+	SpShieldStates *states;
+	const Datum *keys;
+	const bool *nulls;
+	ItemPointerData tid;
+} Loose;
+
+static Loose loose;
 
 /* ---- memory of a transaction ---- */
 
@@ -342,11 +358,29 @@ flush_level(int level)
 	forget_new(level);
 }
 
+/* Is there anything to be written? */
+static bool
+any_dirty(void)
+{
+	for (const SpShieldEntry *entry = entries; entry != NULL; entry = entry->next)
+	{
+		if (entry->dirty && !entry->dead)
+			return true;
+	}
+	return false;
+}
+
 /* Before a commit, without a query around us. */
 static void
 flush_at_end(int level)
 {
 	ResourceOwner owner = CurrentResourceOwner;
+
+	if (level == 1 && !any_dirty())
+	{
+		forget_all();
+		return;
+	}
 
 	CurrentResourceOwner = CurTransactionResourceOwner;
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -439,9 +473,9 @@ begin(void)
 	create_tables();
 }
 
-/* The slot of a key's bytes, made when there is none, without an entry. */
+/* The slot of a key's bytes; when there is none it is made, without an entry, or NULL. */
 static ImageSlot *
-get_slot(SpShieldStates *states, const Datum *keys, const bool *nulls)
+get_slot(SpShieldStates *states, const Datum *keys, const bool *nulls, bool make)
 {
 	StringInfoData buf;
 	ImageSlot  *slot;
@@ -455,8 +489,8 @@ get_slot(SpShieldStates *states, const Datum *keys, const bool *nulls)
 	image.size = buf.len;
 	image.hash = hash_bytes((unsigned char *) buf.data, buf.len);
 	image.data = buf.data;
-	slot = hash_search(images, &image, HASH_ENTER, &found);
-	if (!found)
+	slot = hash_search(images, &image, make ? HASH_ENTER : HASH_FIND, &found);
+	if (!found && make)
 	{
 		slot->entry = NULL;
 		slot->image.data = MemoryContextAlloc(context, Max(1, buf.len));
@@ -494,27 +528,81 @@ get_entry(SpShieldStates *states, const ItemPointerData *tid, const SpSeries *se
 	return entry;
 }
 
+/* Has a key that is spelled otherwise led to the row at tid? */
+static bool
+is_known(const SpShieldStates *states, const ItemPointerData *tid)
+{
+	Place		place;
+
+	memset(&place, 0, sizeof(place));
+	place.relid = sp_shield_table_relid(states);
+	place.tid = *tid;
+	return hash_search(places, &place, HASH_FIND, NULL) != NULL;
+}
+
+/* The key's bytes lead to the entry of its row, which is locked at tid. */
+static SpShieldEntry *
+enter(SpShieldStates *states, const Datum *keys, const bool *nulls, const ItemPointerData *tid,
+	  const SpSeries *series)
+{
+	ImageSlot  *slot = get_slot(states, keys, nulls, true);
+
+	slot->entry = get_entry(states, tid, series);
+	slot->next = slot->entry->images;
+	slot->entry->images = slot;
+	return slot->entry;
+}
+
 SpShieldEntry *
-sp_shield_state_get(SpShieldStates *states, const Datum *keys, const bool *nulls,
-					const SpSeries **series)
+sp_shield_state_find(SpShieldStates *states, const Datum *keys, const bool *nulls,
+					 SpSeries *series)
 {
 	ImageSlot  *slot;
 
 	begin();
-	slot = get_slot(states, keys, nulls);
-	if (slot->entry == NULL)
+	loose.states = NULL;
+	slot = get_slot(states, keys, nulls, false);
+	if (slot != NULL && slot->entry != NULL)
 	{
-		ItemPointerData tid;
-		SpSeries   *stored = palloc(sp_shield_table_size(states));
-
-		sp_shield_table_lock(states, keys, nulls, &tid, stored);
-		slot->entry = get_entry(states, &tid, stored);
-		slot->next = slot->entry->images;
-		slot->entry->images = slot;
-		pfree(stored);
+		memcpy(series, slot->entry->series, sp_shield_table_size(states));
+		return slot->entry;
 	}
-	*series = slot->entry->series;
-	return slot->entry;
+	if (!sp_shield_table_read(states, keys, nulls, &loose.tid, series))
+		return sp_shield_state_lock(states, keys, nulls, series);
+	if (is_known(states, &loose.tid))
+	{
+		SpShieldEntry *entry = enter(states, keys, nulls, &loose.tid, series);
+
+		memcpy(series, entry->series, sp_shield_table_size(states));
+		return entry;
+	}
+	loose.states = states;
+	loose.keys = keys;
+	loose.nulls = nulls;
+	return NULL;
+}
+
+SpShieldEntry *
+sp_shield_state_lock(SpShieldStates *states, const Datum *keys, const bool *nulls,
+					 SpSeries *series)
+{
+	ItemPointerData tid;
+	SpShieldEntry *entry;
+
+	sp_shield_table_lock(states, keys, nulls, &tid, series);
+	entry = enter(states, keys, nulls, &tid, series);
+	memcpy(series, entry->series, sp_shield_table_size(states));
+	return entry;
+}
+
+bool
+sp_shield_state_try(const SpSeries *series)
+{
+	Assert(loose.states != NULL);
+	if (!sp_shield_table_try(loose.states, &loose.tid, series))
+		return false;
+	(void) enter(loose.states, loose.keys, loose.nulls, &loose.tid, series);
+	return true;
 }
 
 void

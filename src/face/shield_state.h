@@ -3,8 +3,9 @@
  *	  The states of a shield's keys: rows of streamproc.shield_<id>, locked and changed by
  *	  transactions that insert.
  *
- * A key is read and locked when a transaction first meets it, kept in memory, rolled back with
- * savepoints, and written once, before the commit.
+ * A key is read when a transaction first meets it, and written and so locked when that changes
+ * it; kept in memory then, rolled back with savepoints, and what it becomes later is written once,
+ * before the commit.
  */
 #ifndef SP_SHIELD_STATE_H
 #define SP_SHIELD_STATE_H
@@ -26,9 +27,16 @@ extern void sp_shield_state_seed(Oid states, SpShield *shield);
 extern SpShieldStates *sp_shield_state_open(Oid states, const SpShield *shield);
 extern void sp_shield_state_close(SpShieldStates *states);
 
-/* The key's state as it stands, locked by this transaction. */
-extern SpShieldEntry *sp_shield_state_get(SpShieldStates *states, const Datum *keys,
-										  const bool *nulls, const SpSeries **series);
+/*
+ * The key's state as it stands.  NULL: as it was committed, not locked by this transaction; then
+ * sp_shield_state_try() makes it another one, with the same keys, or, where somebody has changed
+ * it since, returns false: it is to be locked, and looked at again.
+ */
+extern SpShieldEntry *sp_shield_state_find(SpShieldStates *states, const Datum *keys,
+										   const bool *nulls, SpSeries *series);
+extern bool sp_shield_state_try(const SpSeries *series);
+extern SpShieldEntry *sp_shield_state_lock(SpShieldStates *states, const Datum *keys,
+										   const bool *nulls, SpSeries *series);
 
 /* It is this from now on. */
 extern void sp_shield_state_set(SpShieldEntry *entry, const SpSeries *series);

@@ -24,6 +24,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
 #include "base/compat.h"
@@ -34,7 +35,7 @@
 #include "face/relation.h"
 #include "face/shield_table.h"
 
-#define STATE_HEADER	(VARHDRSZ + sizeof(uint32))
+#define MOST_KEY_BYTES	256		/* of a row beside its state; with more its page is pruned later */
 #define MOST_ADDED		4096	/* bytes of the durable form beyond those in memory */
 
 struct SpShieldStates
@@ -123,22 +124,89 @@ typedef struct Filling
 	MemoryContext row_context;
 } Filling;
 
-/* Its size, then its bytes without the zeros at the end: many a state is mostly room. */
+/*
+ * Many a state is mostly room.  So its words are written as runs: how many follow, how many zeros
+ * come behind them, then those that follow.
+ */
+typedef struct Run
+{
+	uint16		nwords;
+	uint16		nzeros;
+} Run;
+
+/* Write words as runs. */
+static void
+pack(StringInfo buf, const uint64 *words, Size n)
+{
+	Size		i = 0;
+
+	while (i < n)
+	{
+		Size		first = i;
+		Run			run = {0, 0};
+
+		while (i < n && words[i] != 0 && run.nwords < PG_UINT16_MAX)
+		{
+			i++;
+			run.nwords++;
+		}
+		while (i < n && words[i] == 0 && run.nzeros < PG_UINT16_MAX)
+		{
+			i++;
+			run.nzeros++;
+		}
+		appendBinaryStringInfo(buf, (char *) &run, sizeof(run));
+		appendBinaryStringInfo(buf, (const char *) (words + first), sizeof(uint64) * run.nwords);
+	}
+}
+
+/* The other way round; false: these aren't so many words. */
+static bool
+unpack(const char *data, Size length, uint64 *words, Size n)
+{
+	while (n > 0)
+	{
+		Run			run;
+
+		if (length < sizeof(run))
+			return false;
+		memcpy(&run, data, sizeof(run));
+		data += sizeof(run);
+		length -= sizeof(run);
+		if (run.nwords + run.nzeros == 0 || (Size) run.nwords + run.nzeros > n ||
+			length < sizeof(uint64) * run.nwords)
+			return false;
+		memcpy(words, data, sizeof(uint64) * run.nwords);
+		memset(words + run.nwords, 0, sizeof(uint64) * run.nzeros);
+		data += sizeof(uint64) * run.nwords;
+		length -= sizeof(uint64) * run.nwords;
+		words += run.nwords + run.nzeros;
+		n -= run.nwords + run.nzeros;
+	}
+	return length == 0;
+}
+
+#define count_words(size) (((Size) (size) + sizeof(uint64) - 1) / sizeof(uint64))
+
+/* Its size, then its words, the last one filled up with zeros, in runs. */
 static Datum
 form_state(const SpMethod *method, const SpSeries *series)
 {
+	static const uint64 zero = 0;
+	StringInfoData state;
 	StringInfoData buf;
-	uint32		size = 0;
+	uint32		size;
 
+	initStringInfo(&state);
+	sp_series_write(method, series, &state);
+	size = state.len;
+	appendBinaryStringInfo(&state, (const char *) &zero, sizeof(zero));
 	initStringInfo(&buf);
 	appendStringInfoSpaces(&buf, VARHDRSZ);
 	appendBinaryStringInfo(&buf, (char *) &size, sizeof(size));
-	sp_series_write(method, series, &buf);
-	size = buf.len - STATE_HEADER;
-	memcpy(buf.data + VARHDRSZ, &size, sizeof(size));
-	while (buf.len > STATE_HEADER && buf.data[buf.len - 1] == '\0')
-		buf.len--;
+	pack(&buf, (uint64 *) state.data, count_words(size));
 	SET_VARSIZE(buf.data, buf.len);
+	pfree(state.data);
 	return PointerGetDatum(buf.data);
 }
 
@@ -339,12 +407,11 @@ read_state(const SpShieldStates *states, const char *data, Size length, SpSeries
 	if (length < sizeof(size))
 		return false;
 	memcpy(&size, data, sizeof(size));
-	length -= sizeof(size);
-	if (size < length || size > sp_series_size(states->method) + MOST_ADDED)
+	if (size > sp_series_size(states->method) + MOST_ADDED)
 		return false;
-	all = palloc0(size + 1);
-	memcpy(all, data + sizeof(size), length);
-	return sp_series_read(states->method, series, all, all + size) == all + size;
+	all = palloc(sizeof(uint64) * (count_words(size) + 1));
+	return unpack(data + sizeof(size), length - sizeof(size), (uint64 *) all, count_words(size)) &&
+		sp_series_read(states->method, series, all, all + size) == all + size;
 }
 
 /* The first columns, which have the keys: without a key, "only". */
@@ -363,6 +430,41 @@ get_columns(const SpShieldStates *states, const Datum *keys, const bool *nulls, 
 	return states->nkeys;
 }
 
+/* The state of the row in the slot, after n columns of key. */
+static void
+get_state(const SpShieldStates *states, TupleTableSlot *slot, int n, SpSeries *series)
+{
+	bool		no_state;
+	bytea	   *state = DatumGetByteaPP(slot_getattr(slot, n + 1, &no_state));
+
+	if (no_state || !read_state(states, VARDATA_ANY(state), VARSIZE_ANY_EXHDR(state), series))
+		damaged(states);
+}
+
+bool
+sp_shield_table_read(SpShieldStates *states, const Datum *keys, const bool *nulls,
+					 ItemPointer tid, SpSeries *series)
+{
+	Relation	rel = table_open(states->relid, RowExclusiveLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+	int			n = get_columns(states, keys, nulls, values, isnull);
+	bool		found;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	found = sp_lookup_heap_row(rel, n, values, isnull, GetActiveSnapshot(), slot);
+	PopActiveSnapshot();
+	if (found)
+	{
+		*tid = slot->tts_tid;
+		get_state(states, slot, n, series);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+	return found;
+}
+
 void
 sp_shield_table_lock(SpShieldStates *states, const Datum *keys, const bool *nulls,
 					 ItemPointer tid, SpSeries *series)
@@ -372,15 +474,11 @@ sp_shield_table_lock(SpShieldStates *states, const Datum *keys, const bool *null
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
 	int			n = get_columns(states, keys, nulls, values, isnull);
-	bytea	   *state;
-	bool		no_state;
 
 	while (!sp_lookup_and_lock(rel, n, values, isnull, slot))
 		insert_row(states, keys, nulls);
 	*tid = slot->tts_tid;
-	state = DatumGetByteaPP(slot_getattr(slot, n + 1, &no_state));
-	if (no_state || !read_state(states, VARDATA_ANY(state), VARSIZE_ANY_EXHDR(state), series))
-		damaged(states);
+	get_state(states, slot, n, series);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
 }
@@ -399,12 +497,45 @@ sp_shield_table_begin(void)
 	return palloc0(sizeof(SpShieldWriting));
 }
 
+static SpTable *
+open_table(const SpShieldStates *states, Relation rel)
+{
+	AttrNumber	keys[INDEX_MAX_KEYS];
+	int			n = Max(1, states->nkeys);
+
+	for (int k = 0; k < n; k++)
+		keys[k] = k + 1;
+	return sp_table_open(rel, n, keys);
+}
+
+/* Put a state in the place of the one at tid, which becomes where it is then; false: there is none. */
+static bool
+replace_state(const SpShieldStates *states, SpTable *table, ItemPointer tid, const SpSeries *series)
+{
+	Datum		state = form_state(states->method, series);
+	bool		done;
+
+	sp_table_set_room(table, MAXALIGN(VARSIZE(DatumGetPointer(state)) + MOST_KEY_BYTES));
+	done = sp_table_set_at(table, tid, Max(1, states->nkeys) + 1, state);
+	pfree(DatumGetPointer(state));
+	return done;
+}
+
+bool
+sp_shield_table_try(SpShieldStates *states, ItemPointer tid, const SpSeries *series)
+{
+	SpTable    *table = open_table(states, table_open(states->relid, RowExclusiveLock));
+	bool		done = replace_state(states, table, tid, series);
+
+	/* its next command, which sees the row, begins: another key may be the same */
+	sp_table_close(table);
+	return done;
+}
+
 /* The table, opened when the first row is written. */
 static SpTable *
 get_table(SpShieldWriting *writing, SpShieldStates *states)
 {
-	AttrNumber	keys[INDEX_MAX_KEYS];
-	int			n = Max(1, states->nkeys);
 	SpTable    *table = NULL;
 	Relation	rel;
 	ListCell   *lc;
@@ -416,10 +547,8 @@ get_table(SpShieldWriting *writing, SpShieldStates *states)
 			return lfirst(tc);
 	}
 	rel = try_relation_open(states->relid, RowExclusiveLock);
-	for (int k = 0; k < n; k++)
-		keys[k] = k + 1;
 	if (rel != NULL)
-		table = sp_table_open(rel, n, keys);
+		table = open_table(states, rel);
 	writing->states = lappend(writing->states, states);
 	writing->tables = lappend(writing->tables, table);
 	return table;
@@ -430,14 +559,9 @@ sp_shield_table_write(SpShieldWriting *writing, SpShieldStates *states, ItemPoin
 					  const SpSeries *series)
 {
 	SpTable    *table = get_table(writing, states);
-	Datum		state;
 
-	if (table == NULL)
-		return;
-	state = form_state(states->method, series);
-	if (!sp_table_set_at(table, tid, Max(1, states->nkeys) + 1, state))
+	if (table != NULL && !replace_state(states, table, tid, series))
 		elog(ERROR, "a state in table %s is gone though it was locked", states->name);
-	pfree(DatumGetPointer(state));
 }
 
 void

@@ -27,6 +27,16 @@ extern void sp_shield_table_image(const SpShieldStates *states, const Datum *key
 extern void sp_shield_table_lock(SpShieldStates *states, const Datum *keys, const bool *nulls,
 								 ItemPointer tid, SpSeries *series);
 
+/* Read it as a query would see it, without a lock; false: there is none. */
+extern bool sp_shield_table_read(SpShieldStates *states, const Datum *keys, const bool *nulls,
+								 ItemPointer tid, SpSeries *series);
+
+/*
+ * Update the row that was read, by the same statement: false when somebody has changed it since,
+ * who is waited for.  *tid becomes where it is then.
+ */
+extern bool sp_shield_table_try(SpShieldStates *states, ItemPointer tid, const SpSeries *series);
+
 /*
  * Update rows that are locked, of any tables; nothing happens where a table is gone.  *tid
  * becomes where the row is then.
