@@ -94,6 +94,11 @@ LEFT JOIN (SELECT id, streamproc.isolation_forest(x, y, z) OVER () AS score FROM
 SELECT count(*) AS none FROM (SELECT streamproc.zscore(NULL) OVER () AS score FROM point) s WHERE score IS NOT NULL;
 SELECT streamproc.zscore(x) OVER () FROM point WHERE false;
 SELECT streamproc.lof(x, y) OVER () AS alone FROM point WHERE id = 1;
+-- one row alone is like all others
+SELECT streamproc.isolation_forest(x, y) OVER () AS isolation_forest, streamproc.extended_isolation_forest(x, y) OVER () AS extended,
+	streamproc.density_forest(x, y) OVER () AS density_forest, streamproc.auto_score(x, y) OVER () AS auto_score FROM point WHERE id = 1;
+SELECT streamproc.score(m, 1, 2) AS isolation_forest, streamproc.score(e, 1, 2) AS extended FROM (SELECT streamproc.isolation_forest_train(ARRAY[x, y]) AS m,
+	streamproc.extended_isolation_forest_train(ARRAY[x, y]) AS e FROM point WHERE id = 1) s;
 
 -- Numbers of any size, and as many columns as are wanted.
 SELECT count(*) AS rows, count(score) AS scores FROM (SELECT streamproc.mahalanobis(1e308 * (i % 2), i) OVER () AS score

@@ -53,6 +53,9 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE f.score IS DISTINCT FROM d.score
 FROM "Found" f FULL JOIN streamproc.detect('payment', 'modified_zscore', '{amount}') d ON f.source = d.tableoid AND f.tid = d.tid;
 SELECT id, f.source FROM "Found" f JOIN payment p ON p.tableoid = f.source AND p.ctid = f.tid WHERE f.is_anomaly;
 SELECT * FROM streamproc.detect('payment', 'zscore', '{amount}', into_table => 'detect_test."Found"');
+-- Without a line between anomalies and others there are none, but that isn't said of the rows.
+SELECT count(*) FROM streamproc.detect('payment', 'auto_score', '{amount}', into_table => 'detect_test.rated');
+SELECT count(*) AS rows, count(score) > 0 AS scored, count(is_anomaly) AS known, count(explanation) AS explained FROM rated;
 
 -- No rows.
 SELECT * FROM streamproc.detect('payment', 'mcd', '{amount}', filter => 'false');

@@ -283,9 +283,16 @@ finish_into(Call *call)
 	ExecDropSingleTupleTableSlot(call->slot);
 	FreeBulkInsertState(call->insert);
 	table_finish_bulk_insert(call->into, TABLE_INSERT_SKIP_FSM);
-	ereport(NOTICE,
-			(errmsg("%lld rows in table \"%s\", %lld of them anomalies", (long long) call->nshown,
-					RelationGetRelationName(call->into), (long long) call->nanomalies)));
+	if (sp_detect_points_have_threshold(call->points))
+		ereport(NOTICE,
+				(errmsg("%lld rows in table \"%s\", %lld of them anomalies",
+						(long long) call->nshown, RelationGetRelationName(call->into),
+						(long long) call->nanomalies)));
+	else
+		ereport(NOTICE,
+				(errmsg("%lld rows in table \"%s\", no line drawn between anomalies and others",
+						(long long) call->nshown, RelationGetRelationName(call->into)),
+				 errhint("Give \"contamination\" the part of the rows that are anomalies.")));
 	table_close(call->into, NoLock);
 }
 

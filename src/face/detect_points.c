@@ -137,6 +137,12 @@ sp_detect_points_count(const SpDetectPoints *p)
 
 /* ---- thresholds ---- */
 
+bool
+sp_detect_points_have_threshold(const SpDetectPoints *p)
+{
+	return p->kernel->is_label || p->kernel->has_threshold || !isnan(p->contamination);
+}
+
 /* The least one that no more than that part of the scores is above; NaN: there is none. */
 static double
 find_threshold(const SpDetectPoints *p, const double *scores)

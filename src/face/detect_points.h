@@ -40,6 +40,9 @@ extern void sp_detect_points_add(SpDetectPoints *points, const SpDetectRow *row)
 /* Score all rows and show each; there are none afterwards. */
 extern void sp_detect_points_show(SpDetectPoints *points, SpDetectShow show, void *arg);
 
+/* Are there anomalies, or has nobody said what one is? */
+extern bool sp_detect_points_have_threshold(const SpDetectPoints *points);
+
 /* How many rows there are. */
 extern int64 sp_detect_points_count(const SpDetectPoints *points);
 

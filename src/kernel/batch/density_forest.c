@@ -376,7 +376,7 @@ score(const Forest *f, const SpMatrix *points, double *scores, SpWork *work)
 			convert(f, points->x + (first + (size_t) i) * d, x + i * f->stride);
 		add_block_shaped(f, x, n, sums);
 		for (int i = 0; i < n; i++)
-			scores[first + (size_t) i] = -sums[i] / f->trees;
+			scores[first + (size_t) i] = 0 - sums[i] / f->trees;	/* 0 is no -0 */
 		work->check(work);
 	}
 	work->release(work, x);

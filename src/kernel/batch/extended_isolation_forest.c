@@ -328,7 +328,7 @@ sp_extended_isolation_forest_score(const Forest *forest, const SpMatrix *points,
 				work->check(work);
 		}
 		for (int i = 0; i < n; i++)
-			scores[first + (size_t) i] = exp2(-sums[i] * unit);
+			scores[first + (size_t) i] = whole > 0 ? exp2(-sums[i] * unit) : 0.5;
 	}
 	work->release(work, x);
 }
@@ -395,7 +395,7 @@ sp_extended_isolation_forest_score_converted(const Forest *forest, const float *
 	}
 	for (; t < forest->trees; t++)
 		sum += descend_tree(forest, t, x);
-	return exp2(-sum * unit);
+	return whole > 0 ? exp2(-sum * unit) : 0.5;
 }
 
 bool

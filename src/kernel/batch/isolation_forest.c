@@ -328,7 +328,7 @@ sp_isolation_forest_lengths(const SpIsolationForest *forest, const SpMatrix *poi
 		}
 		add_block(forest, x, n, sums);
 		for (int i = 0; i < n; i++)
-			lengths[first + (size_t) i] = sums[i] * unit;
+			lengths[first + (size_t) i] = whole > 0 ? sums[i] * unit : 1;
 		work->check(work);
 	}
 	work->release(work, x);
@@ -407,7 +407,7 @@ sp_isolation_forest_score_converted(const SpIsolationForest *forest, const float
 		sum = descend_eight(get_nodes(forest, t), (int) (size / sizeof(Node)), forest->depth, x, sum);
 	for (; t < forest->trees; t++)
 		sum += get_leaves(forest, t)[descend(get_nodes(forest, t), forest->depth, x)];
-	return exp2(-(sum * unit));
+	return whole > 0 ? exp2(-(sum * unit)) : 0.5;
 }
 
 bool

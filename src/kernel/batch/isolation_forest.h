@@ -8,7 +8,8 @@
  * node is cut at a column, as likely any of those that aren't constant in it, and at a place,
  * uniform within its range; what is less goes left.  A leaf with c points at depth h has length
  * h + C(c), C(c) = 2 (ln(c - 1) + 0.5772156649) - 2 (c - 1) / c, C(2) = 1, C(1) = 0.
- * The score is 2^(-mean length / C(psi)): 1 is isolated at once, 0.5 or less is ordinary.
+ * The score is 2^(-mean length / C(psi)): 1 is isolated at once, 0.5 or less is ordinary.  A forest
+ * of one point knows nothing of others, and takes all for ordinary.
  *
  * Points are put in units of their columns first, (x - median) / unit, and then rounded to
  * floats; a forest doesn't depend on such units, and so a large offset costs no resolution.
