@@ -13,39 +13,19 @@
 #include "engine/internal.h"
 
 #include "catalog/pg_type_d.h"
-#include "nodes/nodeFuncs.h"
-#include "storage/fd.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/typcache.h"
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/shared.h"
-#include "catalog/page.h"
 #include "engine/aggregate_internal.h"
 #include "server.h"
+#include "server_page.h"
 
 #include "fuzz.h"
 
 #define MAX_KEYS		3
 #define MAX_AGGREGATES	2
 #define MAX_GROUPS		5
-
-typedef struct KeyType
-{
-	Oid			type;
-	int16		typlen;
-	bool		typbyval;
-} KeyType;
-
-static const KeyType key_types[] = {
-	{INT4OID, 4, true},
-	{FLOAT8OID, 8, true},
-	{TEXTOID, -1, false},
-	{UUIDOID, 16, false},
-	{CSTRINGOID, -2, false}
-};
 
 /* An aggregate that runs through the server's functions. */
 typedef struct GenericType
@@ -84,183 +64,12 @@ typedef struct Object
 {
 	SpGroups	groups;
 	int			nkeys;
-	const KeyType *keys[MAX_KEYS];
+	const ServerKeyType *keys[MAX_KEYS];
 	int			naggs;
 	SpAggregate aggs[MAX_AGGREGATES];
 	SpGeneric	generics[MAX_AGGREGATES];
 	Size		offsets[MAX_AGGREGATES];
 } Object;
-
-/* What was saved last. */
-static StringInfoData saved;
-
-/* ---- what group.c asks the server for ---- */
-
-/* A varlena that can be detoasted: it doesn't lead elsewhere, and has its whole header. */
-static bool
-is_flat(const char *value)
-{
-	return !VARATT_IS_EXTERNAL(value) &&
-		(!VARATT_IS_4B_C(value) || VARSIZE_4B(value) >= VARHDRSZ_COMPRESSED);
-}
-
-struct varlena *
-pg_detoast_datum_copy(struct varlena *datum)
-{
-	struct varlena *copy;
-
-	demand(is_flat((char *) datum));
-	copy = palloc(VARSIZE_ANY(datum));
-	memcpy(copy, datum, VARSIZE_ANY(datum));
-	return copy;
-}
-
-/* Bytes of a key's value. */
-static Size
-key_size(int16 typlen, const char *value)
-{
-	return typlen > 0 ? typlen : typlen == -1 ? VARSIZE_ANY(value) : strlen(value) + 1;
-}
-
-static int16
-typlen_of(Oid type)
-{
-	for (int i = 0; i < lengthof(key_types); i++)
-		if (key_types[i].type == type)
-			return key_types[i].typlen;
-	demand(!"a type of ours");
-	return 0;
-}
-
-/* A type's functions have its OID. */
-TypeCacheEntry *
-lookup_type_cache(Oid type_id, int flags)
-{
-	static TypeCacheEntry entry;
-
-	entry.hash_proc = entry.eq_opr = type_id;
-	return &entry;
-}
-
-RegProcedure
-get_opcode(Oid opno)
-{
-	return opno;
-}
-
-void
-fmgr_info_cxt(Oid functionId, FmgrInfo *finfo, MemoryContext mcxt)
-{
-	memset(finfo, 0, sizeof(FmgrInfo));
-	finfo->fn_oid = functionId;
-}
-
-Oid
-exprCollation(const Node *expr)
-{
-	return InvalidOid;
-}
-
-char
-get_typtype(Oid typid)
-{
-	return TYPTYPE_BASE;
-}
-
-Oid
-get_element_type(Oid typid)
-{
-	return InvalidOid;
-}
-
-/* A hash of all bytes. */
-Datum
-FunctionCall1Coll(FmgrInfo *flinfo, Oid collation, Datum arg1)
-{
-	int16		typlen = typlen_of(flinfo->fn_oid);
-	const char *p = flinfo->fn_oid == FLOAT8OID ? (char *) &arg1 : DatumGetPointer(arg1);
-	uint32		hash = 0;
-
-	for (Size i = key_size(typlen, p); i > 0; i--)
-		hash = hash * 31 + p[i - 1];
-	return UInt32GetDatum(hash);
-}
-
-Datum
-FunctionCall2Coll(FmgrInfo *flinfo, Oid collation, Datum arg1, Datum arg2)
-{
-	int16		typlen = typlen_of(flinfo->fn_oid);
-	const char *p = DatumGetPointer(arg1);
-	const char *q = DatumGetPointer(arg2);
-
-	if (flinfo->fn_oid == FLOAT8OID)
-		return BoolGetDatum(arg1 == arg2);
-	return BoolGetDatum(key_size(typlen, p) == key_size(typlen, q) &&
-						memcmp(p, q, key_size(typlen, p)) == 0);
-}
-
-void
-sp_page_store(int32 object, int32 page, const char *data, Size size)
-{
-	demand(object == 1 && page == 1 && size > 0);
-	appendBinaryStringInfo(&saved, data, size);
-}
-
-/* ---- what spill.c asks the server for: a file, and the time ---- */
-
-int			sp_guc_max_state_memory = 1024 * 1024;
-SpWorkerSlot *sp_my_worker = NULL;
-SpEngine	sp_engine;
-static char file_bytes[1024 * 1024];
-
-File
-OpenTemporaryFile(bool interXact)
-{
-	return 7;
-}
-
-void
-FileClose(File file)
-{
-	demand(file == 7);
-}
-
-int
-FileWrite(File file, char *buffer, int amount, off_t offset, uint32 wait_event_info)
-{
-	demand(file == 7 && offset % 512 == 0);
-	if (offset + (off_t) amount > (off_t) sizeof(file_bytes))
-		return 0;
-	memcpy(file_bytes + offset, buffer, amount);
-	return amount;
-}
-
-int
-FileRead(File file, char *buffer, int amount, off_t offset, uint32 wait_event_info)
-{
-	demand(file == 7 && offset + (off_t) amount <= (off_t) sizeof(file_bytes));
-	memcpy(buffer, file_bytes + offset, amount);
-	return amount;
-}
-
-/* What it tells, and when, is of no interest here. */
-TimestampTz
-GetCurrentTimestamp(void)
-{
-	return 0;
-}
-
-bool
-TimestampDifferenceExceeds(TimestampTz start_time, TimestampTz stop_time, int msec)
-{
-	return false;
-}
-
-char *
-pg_strerror(int number)
-{
-	return "no room";
-}
 
 /* ---- objects ---- */
 
@@ -302,7 +111,7 @@ make_object(FuzzInput *in)
 	object->nkeys = take_below(in, MAX_KEYS + 1);
 	for (int i = 0; i < object->nkeys; i++)
 	{
-		object->keys[i] = &key_types[take_below(in, lengthof(key_types))];
+		object->keys[i] = &server_key_types[take_below(in, SERVER_KEY_TYPES)];
 		expressions[i].type = object->keys[i]->type;
 		expressions[i].typlen = object->keys[i]->typlen;
 		expressions[i].typbyval = object->keys[i]->typbyval;
@@ -376,7 +185,7 @@ save_page(Object *object, bool change)
 {
 	SpGroups   *groups = &object->groups;
 
-	initStringInfo(&saved);
+	initStringInfo(&server_saved);
 	if (groups->pages[1]->dirty == 0)
 		sp_group_page_changed(groups, groups->pages[1]);
 	sp_group_save_begin(groups, 1, write_value, object);
@@ -452,15 +261,15 @@ mark_page(Object *object, Object *twin)
 	sp_group_mark_page(groups, groups->pages[1],
 					   SP_PAGE_FINAL | SP_PAGE_SEALED | SP_PAGE_REVISED);
 	save_page(object, false);
-	call.data = saved.data;
-	call.size = saved.len;
+	call.data = server_saved.data;
+	call.size = server_saved.len;
 	sp_spill_bring_page(groups, groups->pages[1]);
 	demand((first_group(object)->flags & SP_GROUP_SEALED) != 0);
 	save_page(object, false);
-	back = saved;
+	back = server_saved;
 	demand(server_try(load_page, &call) == 0);
 	save_page(twin, false);
-	demand(saved.len == back.len && memcmp(saved.data, back.data, back.len) == 0);
+	demand(server_saved.len == back.len && memcmp(server_saved.data, back.data, back.len) == 0);
 }
 
 /* Move the page out of memory and save it from there; find its first group, and save it again. */
@@ -477,13 +286,13 @@ spill_page(Object *object, const StringInfoData *first, Object *twin)
 		return;					/* it has unwritten groups, or is nobody's own */
 	demand(groups->n == 0 && sp_group_count(groups) == n && groups->bytes == 0);
 	save_page(object, false);
-	demand(saved.len == first->len && memcmp(saved.data, first->data, saved.len) == 0);
+	demand(server_saved.len == first->len && memcmp(server_saved.data, first->data, server_saved.len) == 0);
 	demand(!sp_spill_bring_back(groups, hash + 1) || groups->n == n);
 	demand(sp_spill_bring_back(groups, hash) == (groups->n == 0) || groups->n == n);
 	demand(groups->n == n && sp_group_count(groups) == n);
 	demand(!sp_spill_bring_back(groups, hash));
 	save_page(object, false);
-	demand(saved.len == first->len && memcmp(saved.data, first->data, saved.len) == 0);
+	demand(server_saved.len == first->len && memcmp(server_saved.data, first->data, server_saved.len) == 0);
 	if (!groups->own_only)
 		return;
 	try_to_spill();
@@ -508,8 +317,8 @@ check_state(const SpAggregate *agg, const char *state)
 	if (agg->generic->kind == SP_STATE_INTERNAL)
 		value = (const char *) ((const SpInternal *) value)->packed;
 	if (agg->generic->kind == SP_STATE_INTERNAL || agg->generic->typlen == -1)
-		demand(is_flat(value));
-	fuzz_touch(value, key_size(agg->generic->kind == SP_STATE_INTERNAL ? -1 :
+		demand(server_is_flat(value));
+	fuzz_touch(value, server_value_size(agg->generic->kind == SP_STATE_INTERNAL ? -1 :
 							   agg->generic->typlen, value));
 }
 
@@ -742,9 +551,9 @@ fuzz_one(const uint8_t *data, size_t size)
 		StringInfoData first;
 
 		save_page(call.object, false);
-		first = saved;
+		first = server_saved;
 		save_page(call.object, true);
-		demand(saved.len == first.len && memcmp(saved.data, first.data, first.len) == 0);
+		demand(server_saved.len == first.len && memcmp(server_saved.data, first.data, first.len) == 0);
 		undo_saving(call.object);
 		spill_page(call.object, &first, make_object(&again));
 		remove_groups(call.object);
@@ -754,7 +563,7 @@ fuzz_one(const uint8_t *data, size_t size)
 		call.size = first.len;
 		demand(server_try(load_page, &call) == 0);
 		save_page(call.object, false);
-		demand(saved.len == first.len && memcmp(saved.data, first.data, first.len) == 0);
+		demand(server_saved.len == first.len && memcmp(server_saved.data, first.data, first.len) == 0);
 	}
 	MemoryContextReset(TopTransactionContext);
 }
@@ -763,7 +572,7 @@ fuzz_one(const uint8_t *data, size_t size)
 
 /* A key's value. */
 static Datum
-make_key(uint64 *state, const KeyType *type)
+make_key(uint64 *state, const ServerKeyType *type)
 {
 	char	   *value = palloc(40);
 
@@ -845,10 +654,10 @@ fuzz_seeds(void)
 						   object->offsets[k]);
 		}
 		save_page(object, false);
-		demand(saved.len <= 4096);
+		demand(server_saved.len <= 4096);
 		bytes[used++] = 0;
-		memcpy(bytes + used, saved.data, saved.len);
-		fuzz_seed(bytes, used + saved.len);
+		memcpy(bytes + used, server_saved.data, server_saved.len);
+		fuzz_seed(bytes, used + server_saved.len);
 
 		fuzz_random(&state, bytes, 300);
 		bytes[used - 1] = 1;
