@@ -1,8 +1,8 @@
 """Batch detectors in SQL: CPU seconds of the backend, the scan of the table included, and how much memory of its own it takes.
 
-Each case is one SELECT that counts the scores, by one process on a cached table, with work_mem as it comes; beside it, where Debian has one, what a user would
-run otherwise, on the same rows (its export and import not counted): scikit-learn and statsmodels on arrays, or plain SQL. A bar
-that is missed is marked with "!".
+Each case is one SELECT that counts the scores, by one process on a cached table, with work_mem as it comes; beside it, where Debian
+has one, what a user would run otherwise, on the same rows (its export and import not counted): scikit-learn and statsmodels on arrays,
+or plain SQL; and what that takes in memory, beyond the rows themselves. A bar that is missed is marked with "!".
 
 CASES: only those whose name contains one of these words. SCALE: of the tables (default 1; bars hold for 1 only). PEERS=0: without
 them. RUNS: of each case (default 1); the least CPU time is printed.
@@ -25,6 +25,11 @@ SERIES = int(100_000 * SCALE)
 CASES = [
     ("isolation_forest", "ten", f"isolation_forest({TEN})", "()", 1 / 0.45, None, "scikit-learn, training and scores",
      "from sklearn.ensemble import IsolationForest; IsolationForest(random_state=1).fit(x).score_samples(x)"),
+    ("isolation_forest_train", "ten", f"SELECT count(m) FROM (SELECT streamproc.isolation_forest_train(ARRAY[{TEN}]) AS m FROM ten) s", None, 0.3, None,
+     "scikit-learn", "from sklearn.ensemble import IsolationForest; IsolationForest(random_state=1).fit(x)"),
+    ("score() of a forest", "ten", f"WITH f AS MATERIALIZED (SELECT streamproc.isolation_forest_train(ARRAY[{TEN}]) AS m FROM ten) "
+     f"SELECT count(streamproc.score(m, ARRAY[{TEN}])) FROM ten, f", None, None, None, "(training included)", None),
+    ("extended_isolation_forest", "ten", f"extended_isolation_forest({TEN})", "()", None, None, None, None),
     ("auto_score", "ten", f"auto_score({TEN})", "()", 20, 150, None, None),
     ("density_forest", "ten", f"density_forest({TEN})", "()", None, None, None, None),
     ("sample_knn", "ten", f"sample_knn({TEN})", "()", None, None, None, None),
@@ -38,6 +43,7 @@ CASES = [
     ("mcd", "ten", f"mcd({TEN})", "()", 20, None, "(scikit-learn, measured elsewhere: 168)", None),
     ("dbscan", "two", "dbscan(ARRAY[c1, c2], 0.03, 10)", "()", 2.5, None, "scikit-learn",
      "from sklearn.cluster import DBSCAN; DBSCAN(eps=0.03, min_samples=10).fit(x)"),
+    ("hdbscan, 100,000", "three", "hdbscan(ARRAY[c1, c2, c3], 5)", "()", None, None, None, None),
     ("lof, k = 20", "three", "lof(ARRAY[c1, c2, c3], 20)", "()", 0.6, None, "scikit-learn",
      "from sklearn.neighbors import LocalOutlierFactor; LocalOutlierFactor(20).fit(x).negative_outlier_factor_"),
     ("knn_distance, k = 5", "three", "knn_distance(ARRAY[c1, c2, c3], 5)", "()", 0.6, None, "scikit-learn",
@@ -53,7 +59,8 @@ CASES = [
      """SELECT count((v - m) / s) FROM (SELECT v, avg(v) OVER w AS m, stddev(v) OVER w AS s FROM grouped
      WINDOW w AS (PARTITION BY g)) a"""),
     ("modified_zscore, index", "indexed", "modified_zscore(v)", "(PARTITION BY g)", 3.5, None, "(an index on (g) INCLUDE (v) spares the sort)", None),
-    ("row_number()", "grouped", None, "(PARTITION BY g)", None, None, "(PostgreSQL's, for what sort and window cost alone)", None),
+    ("row_number()", "grouped", "SELECT count(v + n) FROM (SELECT v, row_number() OVER (PARTITION BY g) AS n FROM grouped) s", None, None, None,
+     "(PostgreSQL's, for what sort and window cost alone)", None),
     ("stl_residual", "series", "stl_residual(v, 288, false)", "(ORDER BY i)", 1, None, "statsmodels, the same jumps",
      "from statsmodels.tsa.seasonal import STL; STL(x[:, 1], 288, seasonal_jump=1, trend_jump=56, low_pass_jump=29).fit()"),
     ("stl_residual, robust", "series", "stl_residual(v, 288, true)", "(ORDER BY i)", None, None, "statsmodels, the same jumps",
@@ -152,17 +159,26 @@ def load(session, name):
 
 
 def measure_peer(session, table, code):
-    """CPU seconds: of SQL in the session, of Python in a process of its own, imports and reading not counted."""
+    """(CPU seconds, MB): of SQL in the session, of Python in a process of its own, imports and reading not counted."""
     if code.startswith("SELECT"):
-        return session.measure(code)[1]
-    load_it = f"import numpy, time; x = numpy.load({os.path.join(os.environ['BENCH_DIR'], 'bench', table + '.npy')!r}); "
+        return session.measure(code)[1:]
+    load_it = f"import numpy, resource, time; x = numpy.load({os.path.join(os.environ['BENCH_DIR'], 'bench', table + '.npy')!r}); "
     imports, _, call = code.partition("; ")
-    script = f"{load_it}{imports}; t = time.process_time(); {call}; print(time.process_time() - t)"
+    peak = "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss"
+    script = (f"{load_it}{imports}; before = {peak}; t = time.process_time(); {call}; "
+              f"print(time.process_time() - t, ({peak} - before) / 1024)")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     out = subprocess.run(["/usr/bin/python3", "-W", "ignore", "-c", script], text=True, capture_output=True, env=environment)
     if out.returncode != 0:
         sys.exit(f"batch: {out.stderr}")
-    return float(out.stdout)
+    return map(float, out.stdout.split())
+
+
+def make_query(table, call, window):
+    """What counts the scores, unless the call is a query itself."""
+    if call.startswith(("SELECT", "WITH")):
+        return call
+    return f"SELECT count(score) FROM (SELECT streamproc.{call} OVER {window} AS score FROM {table}) s"
 
 
 def find_rows(table):
@@ -180,23 +196,22 @@ def main():
         load(session, table)
         session.ask(f"SELECT count(*) FROM {table}")
     session.close()
-    print(f"{'method':24s}{'rows':>10s}{'CPU s':>9s}{'bar':>7s}{'rows/s':>12s}{'MB':>8s}{'bytes/row':>11s}   instead")
+    print(f"{'method':26s}{'rows':>10s}{'CPU s':>9s}{'bar':>7s}{'rows/s':>12s}{'MB':>8s}{'bytes/row':>11s}   instead")
     for name, table, call, window, bar, bar_memory, peer, code in cases:
         best, peak = float("inf"), 0.0
         for _ in range(int(os.environ.get("RUNS") or 1)):
             session = Session()
-            answer, seconds, memory = session.measure(
-                f"SELECT count(score) FROM (SELECT {'streamproc.' + call if call else 'row_number()'} OVER {window} AS score FROM {table}) s")
+            answer, seconds, memory = session.measure(make_query(table, call, window))
             best, peak = min(best, seconds), max(peak, memory)
         text = peer or ""
         if code and os.environ.get("PEERS", "1") != "0":
-            other = measure_peer(session, table, code)
-            text = f"{other:.2f} s, {other / best:.1f} times as long: {peer}"
+            other, other_memory = measure_peer(session, table, code)
+            text = f"{other:.2f} s, {other / best:.1f} times as long, {other_memory * 1048576 / find_rows(table):.0f} bytes/row: {peer}"
         session.close()
         rows = find_rows(table)
         over = (bar is not None and best > bar, bar_memory is not None and peak > bar_memory)
         missed += sum(over)
-        print(f"{name:24s}{rows:10d}{best:8.2f}{'!' if over[0] else ' '}{bar or 0:7.2f}{rows / best:12.0f}{peak:7.0f}{'!' if over[1] else ' '}"
+        print(f"{name:26s}{rows:10d}{best:8.2f}{'!' if over[0] else ' '}{bar or 0:7.2f}{rows / best:12.0f}{peak:7.0f}{'!' if over[1] else ' '}"
               f"{peak * 1048576 / rows:11.0f}   {text}", flush=True)
     print(f"\n{missed} bars missed" if missed else "\nall bars reached")
 

@@ -98,6 +98,8 @@ number_clusters(Clustering *c)
 		uint32_t	place = place_of[point];
 		uint32_t	root;
 
+		if (point % BLOCK == 0)
+			c->work->check(c->work);
 		if (!c->core[place])
 			continue;
 		root = find_root(c, place);
@@ -156,8 +158,7 @@ visit_all(Clustering *c, const SpKdTree *tree, bool core, SpKdVisit visit,
 	{
 		Visit		v = {c, (uint32_t) i, 0, NONE};
 
-		if (i % BLOCK == 0)
-			c->work->check(c->work);
+		c->work->check(c->work);
 		if (c->core[i] != core)
 			continue;
 		sp_kd_visit_within(tree, get_point(c, (uint32_t) i), c->eps * c->eps, visit, &v);

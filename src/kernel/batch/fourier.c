@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define TURN	6.283185307179586476925
+#define AT_ONCE	65536		/* numbers, between checks */
 
 /* Put the numbers in the order in which halving leaves them. */
 static void
@@ -37,12 +38,15 @@ static void
 transform(double *x, size_t n, const double *turns, SpWork *work)
 {
 	reorder(x, n);
+	work->check(work);
 	for (size_t half = 1; half < n; half *= 2)
 	{
 		size_t		stride = n / (2 * half);
 
 		for (size_t first = 0; first < n; first += 2 * half)
 		{
+			if (first % AT_ONCE == 0)
+				work->check(work);
 			for (size_t k = 0; k < half; k++)
 			{
 				const double *w = turns + 2 * k * stride;
@@ -55,9 +59,10 @@ transform(double *x, size_t n, const double *turns, SpWork *work)
 				b[1] = a[1] - im;
 				a[0] += re;
 				a[1] += im;
+				if (k % AT_ONCE == AT_ONCE - 1)
+					work->check(work);
 			}
 		}
-		work->check(work);
 	}
 }
 
@@ -68,6 +73,8 @@ make_turns(size_t n, SpWork *work)
 
 	for (size_t k = 0; k < n / 2; k++)
 	{
+		if (k % AT_ONCE == 0)
+			work->check(work);
 		turns[2 * k] = cos(TURN * (double) k / (double) n);
 		turns[2 * k + 1] = -sin(TURN * (double) k / (double) n);
 	}
@@ -104,6 +111,8 @@ transform_any(double *x, size_t n, SpWork *work)
 		/* k^2 modulo 2 n, lest the angle loses its digits */
 		double		angle = TURN / 2 * (double) ((uint64_t) k * k % (2 * n)) / (double) n;
 
+		if (k % AT_ONCE == 0)
+			work->check(work);
 		chirp[2 * k] = cos(angle);
 		chirp[2 * k + 1] = -sin(angle);
 		memcpy(a + 2 * k, x + 2 * k, 2 * sizeof(double));

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define LEAF		16			/* points at most, unless they are equal */
-#define CHECKED		4096		/* points: a check for a node of so many */
+#define CHECKED		4096		/* points: checks for nodes of so many */
 
 /* ---- building ---- */
 
@@ -36,6 +36,8 @@ find_widest(const Building *b, uint32_t first, uint32_t last)
 		double		min = get_value(b, first, j);
 		double		max = min;
 
+		if (last - first > CHECKED)
+			b->work->check(b->work);
 		for (uint32_t i = first + 1; i < last; i++)
 		{
 			double		v = get_value(b, i, j);
@@ -68,6 +70,8 @@ halve(const Building *b, int column, uint32_t first, uint32_t last, uint32_t mid
 		int64_t		i = low;
 		int64_t		j = high;
 
+		if (high - low > CHECKED)
+			b->work->check(b->work);
 		do
 		{
 			while (get_value(b, (uint32_t) i, column) < pivot)
@@ -105,8 +109,6 @@ build_node(Building *b, uint32_t first, uint32_t last)
 	node->column = last - first <= LEAF ? -1 : find_widest(b, first, last);
 	if (node->column < 0)
 		return;
-	if (last - first > CHECKED)
-		b->work->check(b->work);
 	halve(b, node->column, first, last, middle);
 	node->split = get_value(b, middle, node->column);
 	build_node(b, first, middle);
@@ -131,7 +133,11 @@ sp_kd_build(SpKdTree *tree, const SpMatrix *points, SpWork *work)
 	build_node(&b, 0, (uint32_t) tree->n);
 	tree->x = work->allocate(work, tree->n * d * sizeof(double));
 	for (size_t i = 0; i < tree->n; i++)
+	{
+		if (i % CHECKED == 0)
+			work->check(work);
 		memcpy(tree->x + i * d, points->x + tree->order[i] * d, d * sizeof(double));
+	}
 }
 
 void

@@ -15,6 +15,7 @@
 #define CORRELATED		0.3		/* autocorrelation from which on there may be a season */
 #define PEAKS			16		/* of the periodogram that are looked at */
 #define SMALLEST		1e-8	/* amplitude, of the largest one */
+#define AT_ONCE			65536	/* amplitudes, between checks */
 
 /* ---- spectral_residual ---- */
 
@@ -46,11 +47,14 @@ leave_residual(double *z, size_t n, size_t filter, SpWork *work)
 
 	for (size_t k = 0; k < n; k++)
 		largest = fmax(largest, hypot(z[2 * k], z[2 * k + 1]));
+	work->check(work);
 	for (size_t k = 0; k < n; k++)
 	{
 		double		amplitude = hypot(z[2 * k], z[2 * k + 1]);
 		double		size;
 
+		if (k % AT_ONCE == 0)
+			work->check(work);
 		logs[k] = log(fmax(amplitude, largest * SMALLEST));
 		sum += logs[k];
 		if (k >= filter)
@@ -93,6 +97,7 @@ score(const void *params, const SpMatrix *points, double *scores, SpWork *work)
 	sp_fourier_inverse(z, m, work);
 	for (size_t i = 0; i < n; i++)
 		z[i] = hypot(z[2 * i], z[2 * i + 1]);
+	work->check(work);
 	for (size_t i = 0; i < n; i++)
 	{
 		size_t		window = (size_t) p->window < i + 1 ? (size_t) p->window : i + 1;
