@@ -49,10 +49,6 @@ SELECT streamproc.wait_for();
 INSERT INTO payment VALUES (5, 5000, '2026-01-01 00:00+00');
 SELECT streamproc.wait_for();
 SELECT payment_id FROM large ORDER BY 1;
--- Rules over a sliding window aren't enforceable.
-SELECT streamproc.create_window('last_hour', 'payment', kind => 'sliding', size => '1 hour', aggregates => ARRAY['count(*) AS n', 'sum(amount) AS total']);
-SELECT streamproc.create_detector('much', 'last_hour', method => 'rule', rules => ARRAY['total > 1000 AS much']);
-SELECT streamproc.enforce('much');
 SET client_min_messages = warning;
 SELECT streamproc.drop_stream('payment', cascade => true);
 SELECT streamproc.drop_stream('other', cascade => true);

@@ -3,7 +3,7 @@
  *	  A detector in a session: the worker's, on a stream without a clock, with one group, that of
  *	  the row at work.
  */
-#include "engine/detector.h"
+#include "engine/shield_internal.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -13,8 +13,6 @@
 #include "catalog/message.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
-#include "engine/history.h"
-#include "engine/shield.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/float.h"
@@ -23,25 +21,13 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-struct SpShield
-{
-	MemoryContext context;
-	MemoryContext row_context;	/* reset for each row */
-	SpStream   *stream;
-	SpDetector *detector;
-	SpShieldKey *keys;
-	SpGroup    *group;			/* holds the series at work; NULL: there is no state */
-	SpRowSet	rows;			/* the row at work */
-	SpEvaluated *evaluated;
-	SpOverride	override;		/* what is set for its key, where verdict refers to it */
-	SpVerdict	verdict;
-};
+#define MOST_ADDED		4096	/* bytes of a series' durable form beyond those in memory */
 
 /* ---- opening ---- */
 
-/* What the engine allocates goes with the shield. */
+/* What the engine allocates goes with the shield.  window: NULL, the detector reads the stream. */
 static void
-open_objects(SpShield *shield, SpStreamDef *stream, SpDetectorDef *def)
+open_objects(SpShield *shield, SpStreamDef *stream, SpWindowDef *window, SpDetectorDef *def)
 {
 	MemoryContext engine = sp_engine.context;
 
@@ -49,7 +35,13 @@ open_objects(SpShield *shield, SpStreamDef *stream, SpDetectorDef *def)
 	{
 		sp_engine.context = shield->context;
 		shield->stream = sp_registry_open_stream(stream);
-		shield->detector = sp_detector_open(def, shield->stream, NULL);
+		if (window != NULL)
+		{
+			shield->window = sp_window_open(window, shield->stream, NULL);
+			shield->window->expressions->in_session = true;
+		}
+		shield->detector = sp_detector_open(def, window != NULL ? NULL : shield->stream,
+											shield->window);
 		shield->detector->expressions->in_session = true;
 		shield->detector->groups.can_spill = false;
 		shield->detector->overrides.can_spill = false;
@@ -61,6 +53,19 @@ open_objects(SpShield *shield, SpStreamDef *stream, SpDetectorDef *def)
 	PG_END_TRY();
 }
 
+/* Whose expressions tell the key of a row, and which of them. */
+static const SpExpressions *
+key_expressions(const SpShield *shield)
+{
+	return shield->window != NULL ? shield->window->expressions : shield->detector->expressions;
+}
+
+static int
+first_key(const SpShield *shield)
+{
+	return shield->window != NULL ? 0 : shield->detector->first_key;
+}
+
 /* Equality of keys isn't that of a domain, whose constraints are a user's. */
 static void
 describe_keys(SpShield *shield)
@@ -70,10 +75,12 @@ describe_keys(SpShield *shield)
 	shield->keys = palloc(sizeof(SpShieldKey) * Max(1, d->def->nkeys));
 	for (int k = 0; k < d->def->nkeys; k++)
 	{
-		const SpExpression *e = d->evaluated[d->first_key + k];
+		int			i = first_key(shield) + k;
+		const SpExpression *e = shield->window != NULL ? shield->window->evaluated[i] :
+			d->evaluated[i];
 		SpShieldKey *key = &shield->keys[k];
 
-		key->name = d->expressions->names[d->first_key + k];
+		key->name = key_expressions(shield)->names[i];
 		key->type = getBaseType(e->type);
 		key->collation = exprCollation((Node *) e->expr);
 		key->typlen = e->typlen;
@@ -118,7 +125,7 @@ find_detector(const SpDefinitions *definitions, int32 id)
 }
 
 static SpStreamDef *
-find_stream_def(const SpDefinitions *definitions, const SpDetectorDef *def)
+find_stream_def(const SpDefinitions *definitions, Oid relid, const SpDetectorDef *def)
 {
 	ListCell   *lc;
 
@@ -126,13 +133,47 @@ find_stream_def(const SpDefinitions *definitions, const SpDetectorDef *def)
 	{
 		SpStreamDef *stream = lfirst(lc);
 
-		if (stream->o.relid == def->o.source)
+		if (stream->o.relid == relid)
 			return stream;
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("the source of detector %s is not a stream that can be used", def->o.name)));
+			 errmsg("the source of detector %s is not a stream, or a window of one, that can be used",
+					def->o.name)));
 	return NULL;
+}
+
+/* The sliding window that the detector reads, or NULL. */
+static SpWindowDef *
+find_window_def(const SpDefinitions *definitions, const SpDetectorDef *def)
+{
+	ListCell   *lc;
+
+	foreach(lc, definitions->windows)
+	{
+		SpWindowDef *window = lfirst(lc);
+
+		if (window->o.relid == def->o.source && window->window_kind == SP_WINDOW_SLIDING)
+			return window;
+	}
+	return NULL;
+}
+
+/* The window's key is locked, and with it what is known of the detector's: it must be the same. */
+static void
+check_keys(const SpShield *shield)
+{
+	const SpDetector *d = shield->detector;
+	bool		same = d->def->nkeys == shield->window->nkeys;
+
+	for (int k = 0; k < d->def->nkeys && same; k++)
+		same = d->evaluated[d->first_key + k]->attnum == 2 + k + 1;
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("detector %s can't be enforced: its keys are not those of window %s",
+						d->def->o.name, shield->window->def->o.name),
+				 errhint("Create it without keys, which then are the window's.")));
 }
 
 SpShield *
@@ -144,11 +185,15 @@ sp_shield_open(MemoryContext parent, int32 id)
 	SpShield   *shield = palloc0(sizeof(SpShield));
 	SpDefinitions *definitions = sp_definition_load();
 	SpDetectorDef *def = find_detector(definitions, id);
+	SpWindowDef *window = find_window_def(definitions, def);
 
 	shield->context = context;
 	shield->row_context = AllocSetContextCreate(context, "streamproc shield row",
 												ALLOCSET_SMALL_SIZES);
-	open_objects(shield, find_stream_def(definitions, def), def);
+	open_objects(shield, find_stream_def(definitions, window ? window->o.source : def->o.source, def),
+				 window, def);
+	if (window != NULL)
+		check_keys(shield);
 	describe_keys(shield);
 	if (shield->detector->keyed)
 		shield->group = add_group(shield->detector);
@@ -174,6 +219,12 @@ sp_shield_stream(const SpShield *shield)
 	return shield->stream->def;
 }
 
+const SpWindowDef *
+sp_shield_window(const SpShield *shield)
+{
+	return shield->window != NULL ? shield->window->def : NULL;
+}
+
 const SpMethod *
 sp_shield_method(const SpShield *shield)
 {
@@ -190,7 +241,17 @@ bool
 sp_shield_uses(const SpShield *shield, AttrNumber attnum)
 {
 	return attnum == shield->stream->def->time_attnum ||
-		bms_is_member(attnum, shield->detector->expressions->attributes);
+		bms_is_member(attnum, key_expressions(shield)->attributes);
+}
+
+bool
+sp_shield_is_made_of(const SpShield *shield, Oid relid)
+{
+	const SpObjectDef *d = &shield->detector->def->o;
+	const SpObjectDef *w = shield->window != NULL ? &shield->window->def->o : NULL;
+
+	return relid == d->relid || relid == d->expressions ||
+		(w != NULL && (relid == w->relid || relid == w->expressions));
 }
 
 const SpShieldKey *
@@ -198,6 +259,8 @@ sp_shield_key(const SpShield *shield, int k)
 {
 	return &shield->keys[k];
 }
+
+/* ---- states ---- */
 
 /*
  * What a fitted model says of a row doesn't depend on those before it, but where those give it
@@ -209,10 +272,86 @@ sp_shield_has_state(const SpShield *shield)
 	const SpDetector *d = shield->detector;
 	const SpKernel *kernel = d->method->judge.kernel;
 
+	if (shield->window != NULL)
+		return true;
 	if (kernel != NULL && kernel->is_fitted && d->def->cooldown_us == 0 &&
 		!sp_series_remembers(d->method))
 		return false;
 	return d->keyed;
+}
+
+/* Room for one. */
+static SpShieldState *
+make_state(const SpShield *shield)
+{
+	return palloc0(offsetof(SpShieldState, series) + sp_shield_series_size(shield));
+}
+
+SpShieldState *
+sp_shield_new_state(const SpShield *shield)
+{
+	SpShieldState *state = make_state(shield);
+
+	sp_trail_init(&state->trail);
+	if (sp_shield_has_series(shield))
+		sp_series_init(shield->detector->method, (SpSeries *) state->series);
+	return state;
+}
+
+SpShieldState *
+sp_shield_copy_state(const SpShield *shield, const SpShieldState *state)
+{
+	SpShieldState *copy = make_state(shield);
+
+	memcpy(copy->series, state->series, sp_shield_series_size(shield));
+	if (shield->window != NULL)
+		sp_trail_copy(shield->window, &copy->trail, &state->trail);
+	return copy;
+}
+
+void
+sp_shield_free_state(const SpShield *shield, SpShieldState *state)
+{
+	if (shield->window != NULL)
+		sp_trail_free(shield->window, &state->trail);
+	pfree(state);
+}
+
+Size
+sp_shield_state_bytes(const SpShield *shield, const SpShieldState *state)
+{
+	return offsetof(SpShieldState, series) + sp_shield_series_size(shield) +
+		(shield->window != NULL ? 2 * state->trail.bytes : 0);
+}
+
+void
+sp_shield_write_state(const SpShield *shield, const SpShieldState *state, StringInfo buf)
+{
+	if (sp_shield_has_series(shield))
+		sp_series_write(shield->detector->method, (SpSeries *) state->series, buf);
+	if (shield->window != NULL)
+		sp_trail_write(shield->window, &state->trail, buf);
+}
+
+Size
+sp_shield_most_state(const SpShield *shield)
+{
+	return sp_shield_series_size(shield) + MOST_ADDED + (shield->window != NULL ? SP_TRAIL_MOST : 0);
+}
+
+SpShieldState *
+sp_shield_read_state(const SpShield *shield, const char *data, Size size)
+{
+	SpShieldState *state = make_state(shield);
+	const char *end = data + size;
+
+	if (sp_shield_has_series(shield))
+		data = sp_series_read(shield->detector->method, (SpSeries *) state->series, data, end);
+	if (data == NULL || (shield->window == NULL && data != end))
+		return NULL;
+	if (shield->window != NULL)
+		sp_trail_read(shield->window, &state->trail, data, end - data);
+	return state;
 }
 
 /* ---- a row ---- */
@@ -236,27 +375,43 @@ sp_shield_set_row(SpShield *shield, const Datum *values, const bool *nulls)
 	sp_rowset_set_time(rows, 0, shield->stream);
 }
 
-bool
-sp_shield_evaluate(SpShield *shield)
+/* A detector's row. */
+static SpEvaluated *
+evaluate(SpDetector *d, const SpRowSet *rows)
 {
-	SpDetector *d = shield->detector;
+	SpEvaluated *ev;
 	SpUserContext user;
 
 	sp_user_enter(&user, d->expressions->owner, d->expressions->settings);
-	shield->evaluated = sp_expressions_evaluate_here(d->expressions, d->evaluated, d->nevaluated,
-													 &shield->rows);
+	ev = sp_expressions_evaluate_here(d->expressions, d->evaluated, d->nevaluated, rows);
 	sp_user_leave(&user, true);
-	return shield->evaluated->pass[0];
+	return ev;
+}
+
+bool
+sp_shield_evaluate(SpShield *shield)
+{
+	SpWindow   *w = shield->window;
+	SpUserContext user;
+
+	if (w == NULL)
+		shield->taken = shield->evaluated = evaluate(shield->detector, &shield->rows);
+	else
+	{
+		sp_user_enter(&user, w->expressions->owner, w->expressions->settings);
+		shield->taken = sp_expressions_evaluate_here(w->expressions, w->evaluated, w->nevaluated,
+													 &shield->rows);
+		sp_user_leave(&user, true);
+	}
+	return shield->taken->pass[0];
 }
 
 void
 sp_shield_get_key(const SpShield *shield, Datum *keys, bool *nulls)
 {
-	const SpDetector *d = shield->detector;
-
-	for (int k = 0; k < d->def->nkeys; k++)
+	for (int k = 0; k < shield->detector->def->nkeys; k++)
 	{
-		const NullableDatum *result = &shield->evaluated->result[d->first_key + k][0];
+		const NullableDatum *result = &shield->taken->result[first_key(shield) + k][0];
 
 		keys[k] = result->value;
 		nulls[k] = result->isnull;
@@ -288,35 +443,64 @@ sp_shield_take_override(SpShield *shield)
 	MemoryContextSwitchTo(old);
 }
 
+/* What the detector says of the row that it looks at; what it learns is not in the state yet. */
+static void
+judge(SpShield *shield, bool has_state)
+{
+	SpDetector *d = shield->detector;
+	SpVerdict  *v = &shield->verdict;
+
+	sp_detector_judge(d, shield->judged, shield->evaluated, 0, shield->group, v);
+	/* a session doesn't know the scores of all keys, nor any without a state */
+	if (d->method->calibrate == SP_CALIBRATE_DETECTOR ||
+		(!has_state && d->method->calibrate == SP_CALIBRATE_KEY))
+		v->finding.p_value = get_float8_nan();
+}
+
+/* The detector of a window looks at its answer, if it has one that is to be seen. */
+static void
+judge_answer(SpShield *shield, SpShieldState *state)
+{
+	shield->judged = &shield->answer;
+	if (!sp_shield_window_answer(shield, &state->trail) || shield->answer.n == 0)
+		return;
+	shield->evaluated = evaluate(shield->detector, &shield->answer);
+	if (shield->evaluated->pass[0])
+		judge(shield, true);
+}
+
 SpShieldSays
-sp_shield_judge(SpShield *shield, SpSeries *series)
+sp_shield_judge(SpShield *shield, SpShieldState *state)
 {
 	SpDetector *d = shield->detector;
 	SpVerdict  *v = &shield->verdict;
 	MemoryContext old = MemoryContextSwitchTo(shield->row_context);
-	Size		size = sp_series_size(d->method);
 
+	v->scored = false;
+	shield->judged = &shield->rows;
+	if (state != NULL)
+		sp_shield_take_series(shield, state);
+	else if (shield->group != NULL)
+		sp_series_init(d->method, sp_detector_series(d, shield->group));
 	if (shield->rows.no_time[0])
 		sp_output_dead(&d->output, &shield->rows, 0, "null_time", "22004",
 					   "the event time is null");
+	else if (shield->window != NULL)
+		judge_answer(shield, state);
 	else
-	{
-		if (series != NULL)
-			memcpy(sp_detector_series(d, shield->group), series, size);
-		else if (shield->group != NULL)
-			sp_series_init(d->method, sp_detector_series(d, shield->group));
-		sp_detector_judge(d, &shield->rows, shield->evaluated, 0, shield->group, v);
-		if (series != NULL)
-			memcpy(series, sp_detector_series(d, shield->group), size);
-		/* a session doesn't know the scores of all keys, nor any without a state */
-		if (d->method->calibrate == SP_CALIBRATE_DETECTOR ||
-			(series == NULL && d->method->calibrate == SP_CALIBRATE_KEY))
-			v->finding.p_value = get_float8_nan();
-	}
+		judge(shield, state != NULL);
 	MemoryContextSwitchTo(old);
 	if (d->output.ndead > 0)
 		return SP_SHIELD_FAILS;
 	return v->scored && v->finding.is_anomaly && !v->muted ? SP_SHIELD_FINDS : SP_SHIELD_PASSES;
+}
+
+void
+sp_shield_learn(SpShield *shield, SpShieldState *state)
+{
+	sp_shield_give_series(shield, state);
+	if (shield->window != NULL)
+		sp_shield_window_add(shield, &shield->rows, shield->taken, 0, &state->trail);
 }
 
 const char *
@@ -352,7 +536,7 @@ append_key(const SpShield *shield, StringInfo buf)
 	appendStringInfoString(buf, ") = (");
 	for (int k = 0; k < d->def->nkeys; k++)
 	{
-		const NullableDatum *result = &shield->evaluated->result[d->first_key + k][0];
+		const NullableDatum *result = &shield->taken->result[first_key(shield) + k][0];
 		Oid			output;
 		bool		is_varlena;
 
@@ -395,12 +579,14 @@ sp_shield_describe(const SpShield *shield)
 	initStringInfo(&buf);
 	sp_user_enter(&user, d->expressions->owner, d->expressions->settings);
 	append_key(shield, &buf);
-	sp_user_leave(&user, true);
 	appendStringInfo(&buf, "Method \"%s\": ", d->method->name);
 	foreach(lc, shield->verdict.alerts)
 		appendStringInfo(&buf, "%s%s", lc == list_head(shield->verdict.alerts) ? "" : "; ",
 						 (char *) lfirst(lc));
 	append_parts(shield, &buf);
+	if (shield->window != NULL)
+		sp_shield_window_describe(shield, &buf);
+	sp_user_leave(&user, true);
 	appendStringInfoChar(&buf, '.');
 	return buf.data;
 }
@@ -445,20 +631,20 @@ sp_shield_report(SpShield *shield, bool flush)
 	Size		size;
 
 	/* who repeats the message doesn't make another alert of it */
-	shield->rows.lsn = sp_shared_insert_end();
-	shield->rows.first_ordinal = SP_REPORT_ORDINAL |
+	shield->judged->lsn = sp_shared_insert_end();
+	shield->judged->first_ordinal = SP_REPORT_ORDINAL |
 		(int64) (pg_prng_uint64(&pg_global_prng_state) >> 2);
 	shield->verdict.in_cooldown = false;
-	sp_detector_add_result(d, &shield->rows, shield->evaluated, 0, &shield->verdict);
+	sp_detector_add_result(d, shield->judged, shield->evaluated, 0, &shield->verdict);
 	tuple = form_result(d, dlist_head_element(SpAlert, node, &d->output.alerts));
 	size = sizeof(SpMessage) + offset + tuple->t_len;
 	message = palloc0(size);
 	sp_message_init(message, SP_MESSAGE_REPORT, size, InvalidTransactionId);
 	report = (SpReport *) (message + 1);
 	report->detector = d->def->o.id;
-	report->source = d->def->o.source;
-	report->lsn = shield->rows.lsn;
-	report->ordinal = shield->rows.first_ordinal;
+	report->source = shield->stream->def->o.relid;
+	report->lsn = shield->judged->lsn;
+	report->ordinal = shield->judged->first_ordinal;
 	report->natts = d->natts;
 	report->tuple_size = tuple->t_len;
 	report->xid = GetTopTransactionIdIfAny();
@@ -484,39 +670,4 @@ sp_shield_get_finding(const SpShield *shield, Datum *values)
 	values[0] = alert->values[score];
 	values[1] = alert->values[score + 7];
 	values[2] = alert->values[score + 8];
-}
-
-/* ---- history ---- */
-
-/* SpHistoryTake */
-static bool
-take_rows(void *arg, SpRowSet *rows)
-{
-	sp_detector_apply(arg, rows);
-	return true;
-}
-
-void
-sp_shield_seed(SpShield *shield, SpShieldTake take, void *arg)
-{
-	SpDetector *d = shield->detector;
-	SpHistory	history = {.stream = shield->stream};
-	ListCell   *lc;
-
-	if (shield->group != NULL)
-		sp_group_remove(&d->groups, shield->group);
-	shield->group = NULL;
-	history.context = AllocSetContextCreate(shield->context, "streamproc rows",
-											ALLOCSET_DEFAULT_SIZES);
-	d->output.replaying = true; /* what it says is dropped */
-	sp_override_load(d);
-	sp_history_read(&history, SP_NO_WATERMARK, take_rows, d);
-	foreach(lc, sp_bucket_sorted_groups(&d->groups))
-	{
-		SpGroup    *group = lfirst(lc);
-
-		CHECK_FOR_INTERRUPTS();
-		take(arg, sp_group_keys(&d->groups, group), sp_group_nulls(&d->groups, group),
-			 sp_detector_series(d, group));
-	}
 }

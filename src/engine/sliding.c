@@ -169,9 +169,9 @@ remember(SpSliding *s, SpSlidingKey *key, int *index)
 	return leaf;
 }
 
-/* The result row. */
-static void
-fill_row(SpWindow *w, const SpRowSet *rows, const SpEvaluated *ev, int i, int64 start)
+/* s->values, the result row of row i, of s->results. */
+void
+sp_sliding_fill_row(SpWindow *w, const SpRowSet *rows, const SpEvaluated *ev, int i, int64 start)
 {
 	SpSliding  *s = w->sliding;
 	Datum	   *values = s->values;
@@ -256,7 +256,7 @@ take_row(SlidingWork *work, int i, int *sqlstate)
 	message = sp_sliding_answer(s, key, after, sqlstate);
 	if (message != NULL)
 		return message;
-	fill_row(w, work->rows, work->ev, i, start);
+	sp_sliding_fill_row(w, work->rows, work->ev, i, start);
 	passes = sp_having_passes_row(w, s->values, s->nulls, s->results + w->nshown,
 								  s->result_nulls + w->nshown);
 	if (passes && !work->waits)

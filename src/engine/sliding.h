@@ -188,11 +188,15 @@ sp_sliding_forget_states(SpSlidingNode *node)
 extern bool sp_sliding_window_of(SpWindow *w, int64 time, int64 *start, int64 *after);
 extern SpSlidingKey *sp_sliding_find_key(SpWindow *w, const SpEvaluated *ev, int i, Datum *keys,
 										 bool *nulls, uint32 *hash);
+extern void sp_sliding_fill_row(SpWindow *w, const SpRowSet *rows, const SpEvaluated *ev, int i,
+								int64 start);
 
 /* sliding_answer.c */
 extern void sp_sliding_bind(SpSliding *s);
 extern const char *sp_sliding_answer(SpSliding *s, SpSlidingKey *key, int64 after,
 									 int *sqlstate);
+extern const char *sp_sliding_answer_of(SpSliding *s, const SpSlidingEvent *events, int n,
+										int *sqlstate);
 extern void sp_sliding_follow(SpSliding *s, SpSlidingLeaf *leaf, int index);
 extern const char *sp_sliding_advance(SpSliding *s, int a, char *states,
 									  const SpSlidingEvent *events, int n, int *sqlstate);

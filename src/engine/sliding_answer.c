@@ -389,3 +389,36 @@ sp_sliding_answer(SpSliding *s, SpSlidingKey *key, int64 after, int *sqlstate)
 	release_answer(s);
 	return message;
 }
+
+/*
+ * The same over events that stand together, all those of its window but itself, and without a
+ * tree: from nothing, one by one.
+ */
+const char *
+sp_sliding_answer_of(SpSliding *s, const SpSlidingEvent *events, int n, int *sqlstate)
+{
+	SpWindow   *w = s->window;
+	const char *message = NULL;
+	int			a;
+
+	release_answer(s);
+	for (int m = 0; m < 3; m++)
+	{
+		if (!s->uses[m])
+			continue;
+		sp_sliding_init_states(s, m, s->states);
+		s->has_states[m] = !s->native;
+	}
+	for (a = 0; a < w->naggs && message == NULL; a++)
+	{
+		if (n > 0)
+			message = sp_sliding_advance(s, a, s->states, events, n, sqlstate);
+		if (message == NULL)
+			message = sp_sliding_advance(s, a, s->states, s->event, 1, sqlstate);
+	}
+	for (a = 0; a < w->naggs && message == NULL; a++)
+		s->results[a] = sp_aggregate_result(w->aggs[a], s->states + w->agg_offset[a],
+											&s->result_nulls[a]);
+	release_answer(s);
+	return message;
+}

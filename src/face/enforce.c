@@ -120,12 +120,12 @@ sp_enforce_is_heard(void)
 }
 
 static void
-insert_definition(const SpObject *detector, Oid states, Oid quarantine, char *action,
+insert_definition(const SpObject *detector, Oid source, Oid states, Oid quarantine, char *action,
 				  char *on_error)
 {
 	Oid			types[] = {INT4OID, REGCLASSOID, REGCLASSOID, REGCLASSOID, TEXTOID, TEXTOID};
 	Datum		values[] = {
-		Int32GetDatum(detector->id), ObjectIdGetDatum(detector->source), ObjectIdGetDatum(states),
+		Int32GetDatum(detector->id), ObjectIdGetDatum(source), ObjectIdGetDatum(states),
 		ObjectIdGetDatum(quarantine), CStringGetTextDatum(action), CStringGetTextDatum(on_error)
 	};
 	char		nulls[] = "      ";
@@ -171,7 +171,7 @@ find_function(void)
 
 /* It doesn't fire for what logical replication applies, which was judged where it came from. */
 static void
-create_trigger(const SpObject *detector)
+create_trigger(const SpObject *detector, Oid source)
 {
 	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
 	Oid			function = find_function();
@@ -183,12 +183,12 @@ create_trigger(const SpObject *detector)
 	stmt->events = TRIGGER_TYPE_INSERT;
 	stmt->row = true;
 	stmt->args = list_make1(makeString(psprintf("%d", detector->id)));
-	trigger = CreateTriggerFiringOn(stmt, NULL, detector->source, InvalidOid, InvalidOid, InvalidOid,
+	trigger = CreateTriggerFiringOn(stmt, NULL, source, InvalidOid, InvalidOid, InvalidOid,
 									function, InvalidOid, NULL, false, false,
 									TRIGGER_FIRES_ON_ORIGIN);
 	CommandCounterIncrement();
 	deleteDependencyRecordsFor(TriggerRelationId, trigger.objectId, false);
-	ObjectAddressSet(on, RelationRelationId, detector->source);
+	ObjectAddressSet(on, RelationRelationId, source);
 	recordDependencyOn(&trigger, &on, DEPENDENCY_AUTO);
 	ObjectAddressSet(on, RelationRelationId, detector->relid);
 	recordDependencyOn(&trigger, &on, DEPENDENCY_AUTO);
@@ -258,24 +258,42 @@ lock_detector(const SpObject *detector)
 				 errmsg("detector \"%s\" was dropped meanwhile", detector->name)));
 }
 
-/* A row comes in one by one only where there is a stream. */
+/* What all kinds of windows but one answer isn't known when a row comes in. */
 static void
-check_source(const SpObject *detector)
+refuse_window(const SpObject *detector, const SpObject *window, const char *reason)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("detector \"%s\" can't be enforced: it reads window \"%s\", %s", detector->name,
+					window->name, reason),
+			 errdetail("What such a window answers is known when its rows are in."),
+			 errhint("Let a rule read a sliding window of stream \"%s\", or a detector that stream "
+					 "itself; \"velocity\" counts and sums up within an interval.",
+					 get_rel_name(sp_lifecycle_stream(detector)->o.relid))));
+}
+
+/* The stream whose rows are judged: the detector's, or that of the sliding window it reads. */
+static Oid
+get_source(const SpObject *detector)
 {
 	SpObject	source;
+	SpObject	window;
 	AclResult	result;
 
-	if (!sp_object_find(detector->source, &source) || source.kind != SP_STREAM)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("detector \"%s\" can't be enforced: it reads a window", detector->name),
-				 errdetail("What a window answers is known when its rows are in, and which of them came too "
-						   "late: by the clock of all keys, which a session doesn't have."),
-				 errhint("Let a detector read stream \"%s\" itself; \"velocity\" counts and sums up "
-						 "within an interval.", get_rel_name(sp_lifecycle_stream(detector)->o.relid))));
-	result = pg_class_aclcheck(detector->source, GetUserId(), ACL_TRIGGER);
+	if (!sp_object_find(detector->source, &source))
+		elog(ERROR, "detector \"%s\" has no source", detector->name);
+	if (source.kind == SP_WINDOW)
+	{
+		window = source;
+		if (sp_lifecycle_window(&window)->window_kind != SP_WINDOW_SLIDING)
+			refuse_window(detector, &window, "which is not a sliding one");
+		if (!sp_object_find(window.source, &source) || source.kind != SP_STREAM)
+			refuse_window(detector, &window, "which reads another window");
+	}
+	result = pg_class_aclcheck(source.relid, GetUserId(), ACL_TRIGGER);
 	if (result != ACLCHECK_OK)
-		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(detector->source)), source.name);
+		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(source.relid)), source.name);
+	return source.relid;
 }
 
 /* Columns that are computed after the trigger. */
@@ -340,6 +358,33 @@ check_stream(const SpShield *shield)
 						 "dedup_key.")));
 }
 
+/* What a session can't know of a window, or of a detector on one. */
+static void
+check_window(const SpShield *shield)
+{
+	const SpDetectorDef *def = sp_shield_def(shield);
+	const SpWindowDef *window = sp_shield_window(shield);
+
+	if (window == NULL)
+		return;
+	if (sp_shield_method(shield)->judge.kernel != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("detector %s can't be enforced: its method is \"%s\"", def->o.name,
+						def->method),
+				 errdetail("Of the detectors that read a window, those of method \"rule\" can be."),
+				 errhint("Let the detector read stream %s itself.",
+						 sp_shield_stream(shield)->o.name)));
+	if (sp_shield_stream(shield)->on_update == SP_ON_UPDATE_RETRACT)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("detector %s can't be enforced: its stream has on_update \"retract\"",
+						def->o.name),
+				 errdetail("Window %s takes back what is updated or deleted; what is locked with a "
+						   "key doesn't know of that.", window->o.name),
+				 errhint("Create the stream with on_update => 'ignore' or 'error'.")));
+}
+
 /* ---- the verbs ---- */
 
 /* Nobody writes to the table, or to a partition, until we are done. */
@@ -351,6 +396,19 @@ lock_source(Oid relid)
 	LockRelationOid(relid, ShareRowExclusiveLock);
 }
 
+/* Is there history to begin with, and is it asked for? */
+static bool
+has_history(const SpShield *shield)
+{
+	const SpWindowDef *window = sp_shield_window(shield);
+
+	if (!sp_shield_def(shield)->backfill ||
+		sp_lifecycle_is_stream_table(sp_shield_stream(shield)->o.relid))
+		return false;
+	/* rows whose time is that of their commit don't tell it */
+	return window == NULL || (window->backfill && sp_shield_stream(shield)->time_attnum > 0);
+}
+
 /* The states as history leaves them, where it is asked for and there is one. */
 static Oid
 create_states(SpShield *shield, const SpObject *detector)
@@ -360,7 +418,7 @@ create_states(SpShield *shield, const SpObject *detector)
 	if (!sp_shield_has_state(shield))
 		return InvalidOid;
 	states = sp_shield_state_create(shield, detector->relid);
-	if (sp_shield_def(shield)->backfill && !sp_lifecycle_is_stream_table(detector->source))
+	if (has_history(shield))
 		sp_shield_state_seed(states, shield);
 	return states;
 }
@@ -375,17 +433,19 @@ sp_enforce(PG_FUNCTION_ARGS)
 	SpObject	detector;
 	SpShield   *shield;
 	SpQueryScope scope;
+	Oid			source;
 	Oid			states;
 	Oid			quarantine = InvalidOid;
 
 	action = sp_parameter_choice(fcinfo, ACTION, "action", actions);
 	on_error = sp_parameter_choice(fcinfo, ON_ERROR, "on_error", errors);
 	detector = get_detector(fcinfo);
-	check_source(&detector);
-	lock_source(detector.source);
+	source = get_source(&detector);
+	lock_source(source);
 	lock_detector(&detector);
 	shield = sp_shield_open(CurrentMemoryContext, detector.id);
 	check_stream(shield);
+	check_window(shield);
 	check_columns(shield);
 	check_method(shield);
 	(void) sp_enforce_end(detector.id);
@@ -397,8 +457,8 @@ sp_enforce(PG_FUNCTION_ARGS)
 	if (parse_action(action) == SP_ACTION_QUARANTINE)
 		quarantine = sp_quarantine_create(shield);
 	sp_shield_close(shield);
-	insert_definition(&detector, states, quarantine, action, on_error);
-	create_trigger(&detector);
+	insert_definition(&detector, source, states, quarantine, action, on_error);
+	create_trigger(&detector, source);
 	sp_message_control();
 	PG_RETURN_VOID();
 }
@@ -407,8 +467,10 @@ Datum
 sp_unenforce(PG_FUNCTION_ARGS)
 {
 	SpObject	detector = get_detector(fcinfo);
+	SpShieldDef def;
 
-	LockRelationOid(detector.source, AccessExclusiveLock);
+	if (sp_enforce_find(detector.id, &def))
+		LockRelationOid(def.source, AccessExclusiveLock);
 	lock_detector(&detector);
 	if (!sp_enforce_end(detector.id))
 		ereport(NOTICE,

@@ -58,7 +58,6 @@ typedef struct Known
 	Part	   *last;
 	Datum	   *values;			/* room for a row of the stream */
 	bool	   *nulls;
-	SpSeries   *scratch;
 } Known;
 
 static MemoryContext known_context = NULL;
@@ -80,8 +79,7 @@ note_relation(Datum arg, Oid relid)
 		ListCell   *pc;
 
 		if (!OidIsValid(relid) || relid == streams_relid || relid == k->def.source ||
-			relid == k->def.states || relid == sp_shield_def(k->shield)->o.relid ||
-			relid == sp_shield_def(k->shield)->o.expressions ||
+			relid == k->def.states || sp_shield_is_made_of(k->shield, relid) ||
 			sp_quarantine_is(k->quarantine, relid))
 			k->stale = any_stale = true;
 		foreach(pc, k->parts)
@@ -178,7 +176,6 @@ open_known(int32 id, Relation rel)
 	natts = sp_shield_desc(k->shield)->natts;
 	k->values = palloc(sizeof(Datum) * Max(1, natts));
 	k->nulls = palloc(sizeof(bool) * Max(1, natts));
-	k->scratch = palloc0(sp_series_size(sp_shield_method(k->shield)));
 	if (OidIsValid(def.states))
 		k->states = sp_shield_state_open(def.states, k->shield);
 	if (def.action == SP_ACTION_QUARANTINE)
@@ -320,14 +317,14 @@ is_learned(const Known *k, SpShieldSays says)
 	return says == SP_SHIELD_PASSES || k->def.action == SP_ACTION_FLAG;
 }
 
-/* Judge the row at work by the state in k->scratch, if there is any. */
+/* Judge the row at work by its key's state, if there is any. */
 static SpShieldSays
-judge_by_state(Known *k, Relation rel)
+judge_by_state(Known *k, Relation rel, SpShieldState *state)
 {
 	SpShieldSays says;
 
 	sp_shield_take_override(k->shield);
-	says = sp_shield_judge(k->shield, k->states != NULL ? k->scratch : NULL);
+	says = sp_shield_judge(k->shield, state);
 	if (says == SP_SHIELD_FAILS)
 		raise_problem(k, rel);
 	return says;
@@ -340,6 +337,7 @@ judge(Known *k, Relation rel, HeapTuple tuple)
 	Datum		keys[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 	SpShieldEntry *entry = NULL;
+	SpShieldState *state = NULL;
 	SpShieldSays says;
 
 	take_row(k, rel, tuple);
@@ -348,18 +346,18 @@ judge(Known *k, Relation rel, HeapTuple tuple)
 	if (k->states != NULL)
 	{
 		sp_shield_get_key(k->shield, keys, nulls);
-		entry = sp_shield_state_find(k->states, keys, nulls, k->scratch);
+		entry = sp_shield_state_find(k->states, keys, nulls, &state);
 	}
-	says = judge_by_state(k, rel);
+	says = judge_by_state(k, rel, state);
 	if (k->states != NULL && entry == NULL && is_learned(k, says) &&
-		!sp_shield_state_try(k->scratch))
+		!sp_shield_state_try(k->shield))
 	{
 		/* somebody was faster */
-		entry = sp_shield_state_lock(k->states, keys, nulls, k->scratch);
-		says = judge_by_state(k, rel);
+		entry = sp_shield_state_lock(k->states, keys, nulls, &state);
+		says = judge_by_state(k, rel, state);
 	}
 	if (entry != NULL && is_learned(k, says))
-		sp_shield_state_set(entry, k->scratch);
+		sp_shield_state_learn(entry, k->shield);
 	return says == SP_SHIELD_FINDS;
 }
 

@@ -52,7 +52,8 @@ struct SpShieldEntry
 	struct Undo *undo;			/* newest */
 	struct ImageSlot *images;	/* that have it */
 	SpShieldEntry *next;		/* of all, an older one */
-	SpSeries   *series;
+	SpShieldState *state;
+	Size		bytes;			/* of it, as held has them */
 };
 
 /* What an entry was before a subtransaction changed it. */
@@ -63,7 +64,8 @@ typedef struct Undo
 	SpShieldEntry *entry;
 	int			level;			/* nesting of the subtransaction */
 	bool		dirty;
-	SpSeries   *series;			/* NULL: there was no entry, and this is the oldest record */
+	SpShieldState *state;		/* NULL: there was no entry, and this is the oldest record */
+	Size		bytes;			/* of it */
 } Undo;
 
 /* The bytes of a key of a table. */
@@ -109,6 +111,7 @@ typedef struct Loose
 	const Datum *keys;
 	const bool *nulls;
 	ItemPointerData tid;
+	SpShieldState *state;
 } Loose;
 
 static Loose loose;
@@ -136,6 +139,7 @@ forget_all(void)
 	if (context != NULL)
 		MemoryContextDelete(context);
 	context = NULL;
+	loose.state = NULL;
 	entries = NULL;
 	undos = NULL;
 	held = 0;
@@ -203,8 +207,8 @@ pop_entry(void)
 	if (!entry->dead)
 		hide(entry);
 	entries = entry->next;
-	held -= OVERHEAD + sp_shield_table_size(entry->states);
-	pfree(entry->series);
+	held -= OVERHEAD + entry->bytes;
+	sp_shield_free_state(sp_shield_table_shield(entry->states), entry->state);
 	pfree(entry);
 }
 
@@ -215,10 +219,10 @@ static void
 free_undo(Undo *undo)
 {
 	undo->entry->undo = undo->older;
-	if (undo->series != NULL)
+	if (undo->state != NULL)
 	{
-		held -= sp_shield_table_size(undo->entry->states);
-		pfree(undo->series);
+		held -= undo->bytes;
+		sp_shield_free_state(sp_shield_table_shield(undo->entry->states), undo->state);
 	}
 	pfree(undo);
 }
@@ -227,7 +231,20 @@ free_undo(Undo *undo)
 static bool
 is_new_at(const SpShieldEntry *entry, int level)
 {
-	return entry->undo != NULL && entry->undo->series == NULL && entry->undo->level >= level;
+	return entry->undo != NULL && entry->undo->state == NULL && entry->undo->level >= level;
+}
+
+/* The entry becomes what it was. */
+static void
+swap_states(SpShieldEntry *entry, Undo *undo)
+{
+	SpShieldState *state = entry->state;
+	Size		bytes = entry->bytes;
+
+	entry->state = undo->state;
+	entry->bytes = undo->bytes;
+	undo->state = state;
+	undo->bytes = bytes;
 }
 
 /* What the subtransaction of that level has done is undone. */
@@ -240,14 +257,14 @@ undo_level(int level)
 		SpShieldEntry *entry = undo->entry;
 
 		undos = undo->next;
-		if (undo->series == NULL)
+		if (undo->state == NULL)
 		{
 			Assert(entry == entries);
 			pop_entry();
 			pfree(undo);
 			continue;
 		}
-		memcpy(entry->series, undo->series, sp_shield_table_size(entry->states));
+		swap_states(entry, undo);
 		entry->dirty = undo->dirty;
 		free_undo(undo);
 	}
@@ -279,7 +296,6 @@ static void
 keep(SpShieldEntry *entry, bool is_new)
 {
 	int			level = GetCurrentTransactionNestLevel();
-	Size		size = sp_shield_table_size(entry->states);
 	Undo	   *undo;
 
 	if (level == 1 || (entry->undo != NULL && entry->undo->level == level))
@@ -290,9 +306,12 @@ keep(SpShieldEntry *entry, bool is_new)
 	undo->dirty = entry->dirty;
 	if (!is_new)
 	{
-		held += size;
-		undo->series = MemoryContextAlloc(context, size);
-		memcpy(undo->series, entry->series, size);
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		undo->state = sp_shield_copy_state(sp_shield_table_shield(entry->states), entry->state);
+		undo->bytes = entry->bytes;
+		held += undo->bytes;
+		MemoryContextSwitchTo(old);
 	}
 	undo->older = entry->undo;
 	undo->next = undos;
@@ -308,7 +327,7 @@ write_entry(SpShieldWriting *writing, SpShieldEntry *entry)
 	ItemPointerData tid = entry->tid;	/* by which it is found: it stays */
 
 	if (entry->dirty && !entry->dead)
-		sp_shield_table_write(writing, entry->states, &tid, entry->series);
+		sp_shield_table_write(writing, entry->states, &tid, entry->state);
 }
 
 /* Write all that was changed, and forget it. */
@@ -333,7 +352,7 @@ forget_new(int level)
 	{
 		Undo	   *undo = *link;
 
-		if (undo->series != NULL)
+		if (undo->state != NULL)
 		{
 			link = &undo->next;
 			continue;
@@ -502,7 +521,7 @@ get_slot(SpShieldStates *states, const Datum *keys, const bool *nulls, bool make
 
 /* The entry of the row that was just locked. */
 static SpShieldEntry *
-get_entry(SpShieldStates *states, const ItemPointerData *tid, const SpSeries *series)
+get_entry(SpShieldStates *states, const ItemPointerData *tid, SpShieldState *state)
 {
 	SpShieldEntry *entry = MemoryContextAllocZero(context, sizeof(SpShieldEntry));
 	PlaceSlot  *slot;
@@ -516,14 +535,15 @@ get_entry(SpShieldStates *states, const ItemPointerData *tid, const SpSeries *se
 	if (found)
 	{
 		pfree(entry);
+		sp_shield_free_state(sp_shield_table_shield(states), state);
 		return slot->entry;
 	}
 	slot->entry = entry;
-	entry->series = MemoryContextAlloc(context, sp_shield_table_size(states));
-	memcpy(entry->series, series, sp_shield_table_size(states));
+	entry->state = state;
+	entry->bytes = sp_shield_state_bytes(sp_shield_table_shield(states), state);
+	held += OVERHEAD + entry->bytes;
 	entry->next = entries;
 	entries = entry;
-	held += OVERHEAD + sp_shield_table_size(states);
 	keep(entry, true);
 	return entry;
 }
@@ -543,72 +563,91 @@ is_known(const SpShieldStates *states, const ItemPointerData *tid)
 /* The key's bytes lead to the entry of its row, which is locked at tid. */
 static SpShieldEntry *
 enter(SpShieldStates *states, const Datum *keys, const bool *nulls, const ItemPointerData *tid,
-	  const SpSeries *series)
+	  SpShieldState *state)
 {
 	ImageSlot  *slot = get_slot(states, keys, nulls, true);
 
-	slot->entry = get_entry(states, tid, series);
+	slot->entry = get_entry(states, tid, state);
 	slot->next = slot->entry->images;
 	slot->entry->images = slot;
 	return slot->entry;
 }
 
+/* What was read of another key, or for another row, and wasn't written. */
+static void
+forget_loose(void)
+{
+	if (loose.state != NULL)
+		sp_shield_free_state(sp_shield_table_shield(loose.states), loose.state);
+	loose.state = NULL;
+}
+
 SpShieldEntry *
 sp_shield_state_find(SpShieldStates *states, const Datum *keys, const bool *nulls,
-					 SpSeries *series)
+					 SpShieldState **state)
 {
+	SpShieldEntry *entry;
 	ImageSlot  *slot;
 
 	begin();
-	loose.states = NULL;
+	forget_loose();
 	slot = get_slot(states, keys, nulls, false);
 	if (slot != NULL && slot->entry != NULL)
 	{
-		memcpy(series, slot->entry->series, sp_shield_table_size(states));
+		*state = slot->entry->state;
 		return slot->entry;
 	}
-	if (!sp_shield_table_read(states, keys, nulls, &loose.tid, series))
-		return sp_shield_state_lock(states, keys, nulls, series);
+	*state = sp_shield_table_read(states, keys, nulls, context, &loose.tid);
+	if (*state == NULL)
+		return sp_shield_state_lock(states, keys, nulls, state);
 	if (is_known(states, &loose.tid))
 	{
-		SpShieldEntry *entry = enter(states, keys, nulls, &loose.tid, series);
-
-		memcpy(series, entry->series, sp_shield_table_size(states));
+		entry = enter(states, keys, nulls, &loose.tid, *state);
+		*state = entry->state;
 		return entry;
 	}
 	loose.states = states;
 	loose.keys = keys;
 	loose.nulls = nulls;
+	loose.state = *state;
 	return NULL;
 }
 
 SpShieldEntry *
 sp_shield_state_lock(SpShieldStates *states, const Datum *keys, const bool *nulls,
-					 SpSeries *series)
+					 SpShieldState **state)
 {
 	ItemPointerData tid;
 	SpShieldEntry *entry;
 
-	sp_shield_table_lock(states, keys, nulls, &tid, series);
-	entry = enter(states, keys, nulls, &tid, series);
-	memcpy(series, entry->series, sp_shield_table_size(states));
+	forget_loose();
+	*state = sp_shield_table_lock(states, keys, nulls, context, &tid);
+	entry = enter(states, keys, nulls, &tid, *state);
+	*state = entry->state;
 	return entry;
 }
 
 bool
-sp_shield_state_try(const SpSeries *series)
+sp_shield_state_try(SpShield *shield)
 {
-	Assert(loose.states != NULL);
-	if (!sp_shield_table_try(loose.states, &loose.tid, series))
+	SpShieldState *state = loose.state;
+
+	Assert(state != NULL);
+	sp_shield_learn(shield, state);
+	if (!sp_shield_table_try(loose.states, &loose.tid, state))
 		return false;
-	(void) enter(loose.states, loose.keys, loose.nulls, &loose.tid, series);
+	loose.state = NULL;
+	(void) enter(loose.states, loose.keys, loose.nulls, &loose.tid, state);
 	return true;
 }
 
 void
-sp_shield_state_set(SpShieldEntry *entry, const SpSeries *series)
+sp_shield_state_learn(SpShieldEntry *entry, SpShield *shield)
 {
 	keep(entry, false);
-	memcpy(entry->series, series, sp_shield_table_size(entry->states));
+	sp_shield_learn(shield, entry->state);
+	held -= entry->bytes;
+	entry->bytes = sp_shield_state_bytes(shield, entry->state);
+	held += entry->bytes;
 	entry->dirty = true;
 }

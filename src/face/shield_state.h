@@ -28,18 +28,19 @@ extern SpShieldStates *sp_shield_state_open(Oid states, const SpShield *shield);
 extern void sp_shield_state_close(SpShieldStates *states);
 
 /*
- * The key's state as it stands.  NULL: as it was committed, not locked by this transaction; then
- * sp_shield_state_try() makes it another one, with the same keys, or, where somebody has changed
- * it since, returns false: it is to be locked, and looked at again.
+ * The key's state as it stands, valid until the next one is asked for.  NULL: as it was committed,
+ * not locked by this transaction; then sp_shield_state_try() lets it learn of the row that the
+ * shield has judged with it, with the same keys, or, where somebody has changed it since, returns
+ * false: it is to be locked, and looked at again.
  */
 extern SpShieldEntry *sp_shield_state_find(SpShieldStates *states, const Datum *keys,
-										   const bool *nulls, SpSeries *series);
-extern bool sp_shield_state_try(const SpSeries *series);
+										   const bool *nulls, SpShieldState **state);
+extern bool sp_shield_state_try(SpShield *shield);
 extern SpShieldEntry *sp_shield_state_lock(SpShieldStates *states, const Datum *keys,
-										   const bool *nulls, SpSeries *series);
+										   const bool *nulls, SpShieldState **state);
 
-/* It is this from now on. */
-extern void sp_shield_state_set(SpShieldEntry *entry, const SpSeries *series);
+/* It learns of the row that the shield has judged with it. */
+extern void sp_shield_state_learn(SpShieldEntry *entry, SpShield *shield);
 
 /* Many keys in memory are written now, where that can be. */
 extern void sp_shield_state_relax(void);

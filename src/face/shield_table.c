@@ -36,13 +36,12 @@
 #include "face/shield_table.h"
 
 #define MOST_KEY_BYTES	256		/* of a row beside its state; with more its page is pruned later */
-#define MOST_ADDED		4096	/* bytes of the durable form beyond those in memory */
 
 struct SpShieldStates
 {
 	Oid			relid;
 	char	   *name;			/* quoted, of the table */
-	const SpMethod *method;
+	const SpShield *shield;
 	int			nkeys;
 	const SpShieldKey **keys;
 	SPIPlanPtr	insert_plan;
@@ -190,7 +189,7 @@ unpack(const char *data, Size length, uint64 *words, Size n)
 
 /* Its size, then its words, the last one filled up with zeros, in runs. */
 static Datum
-form_state(const SpMethod *method, const SpSeries *series)
+form_state(const SpShield *shield, const SpShieldState *from)
 {
 	static const uint64 zero = 0;
 	StringInfoData state;
@@ -198,7 +197,7 @@ form_state(const SpMethod *method, const SpSeries *series)
 	uint32		size;
 
 	initStringInfo(&state);
-	sp_series_write(method, series, &state);
+	sp_shield_write_state(shield, from, &state);
 	size = state.len;
 	appendBinaryStringInfo(&state, (const char *) &zero, sizeof(zero));
 	initStringInfo(&buf);
@@ -212,7 +211,7 @@ form_state(const SpMethod *method, const SpSeries *series)
 
 /* SpShieldTake */
 static void
-write_history(void *arg, const Datum *keys, const bool *nulls, const SpSeries *series)
+write_history(void *arg, const Datum *keys, const bool *nulls, const SpShieldState *state)
 {
 	Filling    *filling = arg;
 	MemoryContext old = MemoryContextSwitchTo(filling->row_context);
@@ -231,7 +230,7 @@ write_history(void *arg, const Datum *keys, const bool *nulls, const SpSeries *s
 		slot->tts_values[k] = keys[k];
 		slot->tts_isnull[k] = nulls[k];
 	}
-	slot->tts_values[Max(1, nkeys)] = form_state(sp_shield_method(filling->shield), series);
+	slot->tts_values[Max(1, nkeys)] = form_state(filling->shield, state);
 	slot->tts_isnull[Max(1, nkeys)] = false;
 	ExecStoreVirtualTuple(slot);
 	sp_writer_insert(filling->writer);
@@ -270,7 +269,7 @@ sp_shield_state_open(Oid relid, const SpShield *shield)
 
 	states->relid = relid;
 	states->name = sp_relation_quote(relid);
-	states->method = sp_shield_method(shield);
+	states->shield = shield;
 	states->nkeys = sp_shield_def(shield)->nkeys;
 	states->keys = palloc(sizeof(SpShieldKey *) * Max(1, states->nkeys));
 	for (int k = 0; k < states->nkeys; k++)
@@ -285,16 +284,16 @@ sp_shield_state_close(SpShieldStates *states)
 		SPI_freeplan(states->insert_plan);
 }
 
+const SpShield *
+sp_shield_table_shield(const SpShieldStates *states)
+{
+	return states->shield;
+}
+
 Oid
 sp_shield_table_relid(const SpShieldStates *states)
 {
 	return states->relid;
-}
-
-Size
-sp_shield_table_size(const SpShieldStates *states)
-{
-	return sp_series_size(states->method);
 }
 
 void
@@ -363,7 +362,6 @@ insert_row(SpShieldStates *states, const Datum *keys, const bool *nulls)
 {
 	Datum		values[INDEX_MAX_KEYS + 1];
 	char		markers[INDEX_MAX_KEYS + 1];
-	SpSeries   *series = palloc(sp_series_size(states->method));
 	SpUserContext user;
 	int			result;
 
@@ -372,8 +370,7 @@ insert_row(SpShieldStates *states, const Datum *keys, const bool *nulls)
 		values[k] = keys[k];
 		markers[k] = nulls[k] ? 'n' : ' ';
 	}
-	sp_series_init(states->method, series);
-	values[states->nkeys] = form_state(states->method, series);
+	values[states->nkeys] = form_state(states->shield, sp_shield_new_state(states->shield));
 	markers[states->nkeys] = ' ';
 	sp_user_enter(&user, BOOTSTRAP_SUPERUSERID, NIL);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -397,21 +394,24 @@ damaged(const SpShieldStates *states)
 			 errhint("Call streamproc.enforce() again, which builds it anew from the table's rows.")));
 }
 
-/* False: it isn't a state of this method. */
-static bool
-read_state(const SpShieldStates *states, const char *data, Size length, SpSeries *series)
+/* NULL: it isn't a state of this detector. */
+static SpShieldState *
+read_state(const SpShieldStates *states, const char *data, Size length)
 {
+	SpShieldState *state = NULL;
 	uint32		size;
 	char	   *all;
 
 	if (length < sizeof(size))
-		return false;
+		return NULL;
 	memcpy(&size, data, sizeof(size));
-	if (size > sp_series_size(states->method) + MOST_ADDED)
-		return false;
+	if (size > sp_shield_most_state(states->shield))
+		return NULL;
 	all = palloc(sizeof(uint64) * (count_words(size) + 1));
-	return unpack(data + sizeof(size), length - sizeof(size), (uint64 *) all, count_words(size)) &&
-		sp_series_read(states->method, series, all, all + size) == all + size;
+	if (unpack(data + sizeof(size), length - sizeof(size), (uint64 *) all, count_words(size)))
+		state = sp_shield_read_state(states->shield, all, size);
+	pfree(all);
+	return state;
 }
 
 /* The first columns, which have the keys: without a key, "only". */
@@ -430,26 +430,33 @@ get_columns(const SpShieldStates *states, const Datum *keys, const bool *nulls, 
 	return states->nkeys;
 }
 
-/* The state of the row in the slot, after n columns of key. */
-static void
-get_state(const SpShieldStates *states, TupleTableSlot *slot, int n, SpSeries *series)
+/* The state of the row in the slot, after n columns of key, into that context. */
+static SpShieldState *
+get_state(const SpShieldStates *states, TupleTableSlot *slot, int n, MemoryContext context)
 {
 	bool		no_state;
-	bytea	   *state = DatumGetByteaPP(slot_getattr(slot, n + 1, &no_state));
+	bytea	   *stored = DatumGetByteaPP(slot_getattr(slot, n + 1, &no_state));
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SpShieldState *state = NULL;
 
-	if (no_state || !read_state(states, VARDATA_ANY(state), VARSIZE_ANY_EXHDR(state), series))
+	if (!no_state)
+		state = read_state(states, VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored));
+	MemoryContextSwitchTo(old);
+	if (state == NULL)
 		damaged(states);
+	return state;
 }
 
-bool
+SpShieldState *
 sp_shield_table_read(SpShieldStates *states, const Datum *keys, const bool *nulls,
-					 ItemPointer tid, SpSeries *series)
+					 MemoryContext context, ItemPointer tid)
 {
 	Relation	rel = table_open(states->relid, RowExclusiveLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
 	int			n = get_columns(states, keys, nulls, values, isnull);
+	SpShieldState *state = NULL;
 	bool		found;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -458,29 +465,31 @@ sp_shield_table_read(SpShieldStates *states, const Datum *keys, const bool *null
 	if (found)
 	{
 		*tid = slot->tts_tid;
-		get_state(states, slot, n, series);
+		state = get_state(states, slot, n, context);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
-	return found;
+	return state;
 }
 
-void
+SpShieldState *
 sp_shield_table_lock(SpShieldStates *states, const Datum *keys, const bool *nulls,
-					 ItemPointer tid, SpSeries *series)
+					 MemoryContext context, ItemPointer tid)
 {
 	Relation	rel = table_open(states->relid, RowExclusiveLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
 	int			n = get_columns(states, keys, nulls, values, isnull);
+	SpShieldState *state;
 
 	while (!sp_lookup_and_lock(rel, n, values, isnull, slot))
 		insert_row(states, keys, nulls);
 	*tid = slot->tts_tid;
-	get_state(states, slot, n, series);
+	state = get_state(states, slot, n, context);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
+	return state;
 }
 
 /* ---- writing ---- */
@@ -510,9 +519,10 @@ open_table(const SpShieldStates *states, Relation rel)
 
 /* Put a state in the place of the one at tid, which becomes where it is then; false: there is none. */
 static bool
-replace_state(const SpShieldStates *states, SpTable *table, ItemPointer tid, const SpSeries *series)
+replace_state(const SpShieldStates *states, SpTable *table, ItemPointer tid,
+			  const SpShieldState *from)
 {
-	Datum		state = form_state(states->method, series);
+	Datum		state = form_state(states->shield, from);
 	bool		done;
 
 	sp_table_set_room(table, MAXALIGN(VARSIZE(DatumGetPointer(state)) + MOST_KEY_BYTES));
@@ -522,10 +532,10 @@ replace_state(const SpShieldStates *states, SpTable *table, ItemPointer tid, con
 }
 
 bool
-sp_shield_table_try(SpShieldStates *states, ItemPointer tid, const SpSeries *series)
+sp_shield_table_try(SpShieldStates *states, ItemPointer tid, const SpShieldState *state)
 {
 	SpTable    *table = open_table(states, table_open(states->relid, RowExclusiveLock));
-	bool		done = replace_state(states, table, tid, series);
+	bool		done = replace_state(states, table, tid, state);
 
 	/* its next command, which sees the row, begins: another key may be the same */
 	sp_table_close(table);
@@ -556,11 +566,11 @@ get_table(SpShieldWriting *writing, SpShieldStates *states)
 
 void
 sp_shield_table_write(SpShieldWriting *writing, SpShieldStates *states, ItemPointer tid,
-					  const SpSeries *series)
+					  const SpShieldState *state)
 {
 	SpTable    *table = get_table(writing, states);
 
-	if (table != NULL && !replace_state(states, table, tid, series))
+	if (table != NULL && !replace_state(states, table, tid, state))
 		elog(ERROR, "a state in table %s is gone though it was locked", states->name);
 }
 
