@@ -48,6 +48,20 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO payment SELECT i, CASE i % 3 WHEN 0 THEN 9 WHEN 1 THEN 9.0 ELSE 10 END, '2026-01-01 00:00+00' FROM generate_series(90, 99) i;
 INSERT INTO payment SELECT i, CASE i % 3 WHEN 0 THEN 9.00 WHEN 1 THEN 9 ELSE 10.0 END, '2026-01-01 00:00+00' FROM generate_series(100, 109) i;
 COMMIT;
+-- Amid a transaction the session learns anew what the shield is; where its states are stays known.
+DO $$
+BEGIN
+	FOR i IN 110 .. 149 LOOP
+		BEGIN
+			INSERT INTO payment VALUES (i, (ARRAY['11', '11.0', '12', '12.00', '13'])[i % 5 + 1]::numeric, '2026-01-01 00:00+00');
+			EXECUTE format('CREATE OR REPLACE FUNCTION nothing() RETURNS int RETURN %s', i);
+			IF i % 7 = 0 THEN
+				RAISE 'taken back' USING errcode = 'UTEST';
+			END IF;
+		EXCEPTION WHEN SQLSTATE 'UTEST' THEN NULL;
+		END;
+	END LOOP;
+END $$;
 -- The same by plain SQL: those of 62 to 68 and 80 to 85 that were taken back left out, the first three of each key are in.
 SELECT customer::int AS customer, array_agg(id ORDER BY id) AS ids FROM payment GROUP BY 1 ORDER BY 1;
 WITH offered (id, customer) AS (
@@ -56,7 +70,8 @@ WITH offered (id, customer) AS (
 	UNION ALL VALUES (41, 5), (42, 6)
 	UNION ALL SELECT i, (ARRAY[5, 5, 6, 6])[i % 4 + 1] FROM generate_series(43, 60) i
 	UNION ALL VALUES (61, 7), (65, 7), (68, 7), (69, 7), (70, 7), (71, 7), (83, 8), (86, 8), (87, 8), (88, 8)
-	UNION ALL SELECT i, CASE i % 3 WHEN 2 THEN 10 ELSE 9 END FROM generate_series(90, 109) i),
+	UNION ALL SELECT i, CASE i % 3 WHEN 2 THEN 10 ELSE 9 END FROM generate_series(90, 109) i
+	UNION ALL SELECT i, (ARRAY[11, 11, 12, 12, 13])[i % 5 + 1] FROM generate_series(110, 149) i WHERE i % 7 <> 0),
 numbered AS (SELECT *, row_number() OVER (PARTITION BY customer ORDER BY id) AS n FROM offered)
 SELECT count(*) FILTER (WHERE n <= 3 AND p.id IS NULL) AS missing, count(*) FILTER (WHERE n > 3 AND p.id IS NOT NULL) AS too_many,
 	count(*) FILTER (WHERE n > 3 AND q.id IS NULL) AS not_put_aside, count(*) FILTER (WHERE n > 3) AS put_aside

@@ -84,12 +84,16 @@ typedef struct ImageSlot
 	struct ImageSlot *next;		/* of the same entry */
 } ImageSlot;
 
-/* A row of a table. */
+/* A row of a table.  Without padding: as the key of a hash table it is bytes. */
 typedef struct Place
 {
 	Oid			relid;
-	ItemPointerData tid;
+	BlockNumber block;
+	uint32		offset;
 } Place;
+
+StaticAssertDecl(sizeof(Place) == sizeof(Oid) + sizeof(BlockNumber) + sizeof(uint32),
+				 "a place is to be hashed, and compared, byte by byte");
 
 typedef struct PlaceSlot
 {
@@ -170,13 +174,12 @@ sp_shield_state_is_idle(void)
 }
 
 static Place
-place_of(const SpShieldEntry *entry)
+place_of(const SpShieldStates *states, const ItemPointerData *tid)
 {
-	Place		place;
+	Place		place = {.relid = sp_shield_table_relid(states)};
 
-	memset(&place, 0, sizeof(place));
-	place.relid = sp_shield_table_relid(entry->states);
-	place.tid = entry->tid;
+	place.block = ItemPointerGetBlockNumber(tid);
+	place.offset = ItemPointerGetOffsetNumber(tid);
 	return place;
 }
 
@@ -184,7 +187,7 @@ place_of(const SpShieldEntry *entry)
 static void
 hide(SpShieldEntry *entry)
 {
-	Place		place = place_of(entry);
+	Place		place = place_of(entry->states, &entry->tid);
 
 	hash_search(places, &place, HASH_REMOVE, NULL);
 	while (entry->images != NULL)
@@ -530,7 +533,7 @@ get_entry(SpShieldStates *states, const ItemPointerData *tid, SpShieldState *sta
 
 	entry->states = states;
 	entry->tid = *tid;
-	place = place_of(entry);
+	place = place_of(entry->states, &entry->tid);
 	slot = hash_search(places, &place, HASH_ENTER, &found);
 	if (found)
 	{
@@ -552,11 +555,8 @@ get_entry(SpShieldStates *states, const ItemPointerData *tid, SpShieldState *sta
 static bool
 is_known(const SpShieldStates *states, const ItemPointerData *tid)
 {
-	Place		place;
+	Place		place = place_of(states, tid);
 
-	memset(&place, 0, sizeof(place));
-	place.relid = sp_shield_table_relid(states);
-	place.tid = *tid;
 	return hash_search(places, &place, HASH_FIND, NULL) != NULL;
 }
 
