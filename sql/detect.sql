@@ -32,6 +32,58 @@ SELECT * FROM same('matrix_profile', '{amount}', 'streamproc.matrix_profile(amou
 SELECT count(*) AS rows, count(*) FILTER (WHERE d.score IS DISTINCT FROM w.score) AS differences FROM streamproc.detect('payment_rest', 'isolation_forest', '{amount, hour}') d
 FULL JOIN (SELECT ctid, streamproc.isolation_forest(amount, hour) OVER (ORDER BY ctid) AS score FROM payment_rest) w ON d.tid = w.ctid;
 
+-- So they are in partitions, however the server has them sorted or read.
+CREATE TABLE mixed (part int, v float8);
+INSERT INTO mixed SELECT nullif(hashint4(i) % 5, 4), hashint4(i * 7) % 100 FROM generate_series(1, 20000) i;
+CREATE FUNCTION disordered() RETURNS TABLE (rows bigint, differences bigint) BEGIN ATOMIC
+	SELECT count(*), count(*) FILTER (WHERE d.score IS DISTINCT FROM w.score OR d.key IS DISTINCT FROM w.key)
+	FROM streamproc.detect('mixed', 'isolation_forest', '{v}', '{part}', params => '{"sample_size": 32}') d
+	FULL JOIN (SELECT ctid, jsonb_build_object('part', part) AS key,
+		streamproc.isolation_forest(ARRAY[v], 100, 32) OVER (PARTITION BY part ORDER BY ctid) AS score FROM mixed) w ON d.tid = w.ctid;
+END;
+SELECT * FROM disordered();
+SET work_mem = '64kB';
+SELECT * FROM disordered();
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SELECT * FROM disordered();
+RESET work_mem;
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+SELECT count(*) AS rows, count(*) FILTER (WHERE d.score IS DISTINCT FROM w.score) AS differences
+FROM streamproc.detect('payment', 'isolation_forest', '{amount, hour}', params => '{"sample_size": 32}') d
+FULL JOIN (SELECT tableoid, ctid, streamproc.isolation_forest(ARRAY[amount, hour]::float8[], 100, 32) OVER (ORDER BY tableoid, ctid) AS score FROM payment) w
+ON d.tableoid = w.tableoid AND d.tid = w.ctid;
+
+-- What order_by says is of the table, whatever features are called.
+CREATE TABLE trend (i int PRIMARY KEY, v float8);
+INSERT INTO trend SELECT i, hashint4(i) % 100 + CASE WHEN i % 24 = 0 THEN 50 ELSE 0 END FROM generate_series(1, 300) i;
+SELECT count(*) AS rows, count(*) FILTER (WHERE d.score IS DISTINCT FROM w.score) AS differences
+FROM streamproc.detect('trend', 'matrix_profile', ARRAY['(v::int % 7) AS i'], order_by => 'i DESC', params => '{"m": 12}') d
+FULL JOIN (SELECT ctid, streamproc.matrix_profile((v::int % 7)::float8, 12) OVER (ORDER BY i DESC) AS score FROM trend) w ON d.tid = w.ctid;
+
+-- Keys are what jsonb_build_object() makes of them; equal values of a partition each stay as they are.
+CREATE DOMAIN odd AS int CHECK (VALUE % 2 = 1);
+CREATE TYPE pair AS (a int, b text);
+CREATE TABLE keyed (a int2, b int8, c numeric, d text, e bool, f timestamptz, g float8, h jsonb, i odd, j pair, k int[], l uuid, m varchar, n "char",
+	v float8, PRIMARY KEY (a, b, c, d, e, f, g, h, i, j, k, l, m, n));
+INSERT INTO keyed VALUES
+	(1, -5, 'NaN', 'é "q" \', true, '2026-01-01', 'Infinity', '{"x": [1, {"y": null}]}', 3, (1, 'x'), '{1,NULL}', '00000000-0000-0000-0000-000000000001', 'm', 'n', 1),
+	(-2, 9223372036854775807, 1.50, '', false, '-infinity', '-0', '"s"', 5, (NULL, 'y'), '{}', '00000000-0000-0000-0000-000000000002', repeat('long', 2000), 'n', 2),
+	(0, 0, 1.5, 'd', false, '2026-01-01 12:00:00.5+03', 1e-300, '[]', 7, (NULL, NULL), '{{1},{2}}', '00000000-0000-0000-0000-000000000003', '', 'n', 3);
+SELECT count(*) AS rows, count(*) FILTER (WHERE d.key::text IS DISTINCT FROM jsonb_build_object('a', a, 'b', b, 'c', c, 'd', t.d, 'e', e, 'f', f, 'g', g, 'h', h,
+	'i', i, 'j', j, 'k', k, 'l', l, 'm', m, 'n', n)::text) AS differences
+FROM streamproc.detect('keyed', 'zscore', '{v}') d FULL JOIN keyed t ON d.tid = t.ctid;
+CREATE TABLE almost (p numeric, q text, v float8);
+INSERT INTO almost SELECT (ARRAY['1.0', '1.00', '2', NULL, 'NaN'])[1 + i % 5]::numeric, (ARRAY['x', NULL])[1 + i % 2], i FROM generate_series(1, 100) i;
+SELECT count(*) AS rows, count(*) FILTER (WHERE d.key::text IS DISTINCT FROM jsonb_build_object('p', p, 'q', q)::text) AS keys,
+	count(*) FILTER (WHERE abs(d.score - w.score) > 1e-12 OR (d.score IS NULL) <> (w.score IS NULL)) AS differences
+FROM streamproc.detect('almost', 'zscore', '{v}', '{p, q}') d
+FULL JOIN (SELECT ctid, p, q, abs(v - avg(v) OVER part) / stddev(v) OVER part AS score FROM almost WINDOW part AS (PARTITION BY p, q)) w
+ON d.tid = w.ctid;
+
 -- Anomalies: by the method's own threshold, or so many of each partition; where there is neither nobody knows.
 SELECT key, round(score::numeric, 1) AS score, explanation FROM streamproc.detect('payment', 'modified_zscore', '{amount}') WHERE is_anomaly;
 SELECT key->>'region' AS region, count(*), count(score), count(*) FILTER (WHERE is_anomaly) AS anomalies,

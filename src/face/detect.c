@@ -337,7 +337,7 @@ sp_detect(PG_FUNCTION_ARGS)
 	read_method(fcinfo, &call);
 	read_query(fcinfo, &call);
 	call.points = sp_detect_points_open(call.kernel, call.params, read_contamination(fcinfo, call.kernel),
-										list_names(call.query.features));
+										list_names(call.query.features), call.query.order != NIL);
 	InitMaterializedSRF(fcinfo, 0);
 	create_into(fcinfo, &call);
 	sp_detect_progress_begin(call.query.relation, method, estimate_rows(call.query.relation));

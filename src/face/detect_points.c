@@ -23,9 +23,11 @@
 #include "engine/batch_work.h"
 #include "face/detect_points.h"
 #include "kernel/batch/order.h"
+#include "kernel/batch/sort.h"
 
 #define FENCE			1.5		/* interquartile ranges */
 #define FIRST_ROOM		1024
+#define ROWS_AT_ONCE	1024	/* between looks at whether the query is cancelled */
 
 typedef struct Row
 {
@@ -36,6 +38,9 @@ typedef struct Row
 	int64		point;			/* -1: it isn't one */
 } Row;
 
+/* To put a row where it belongs: it among others, in both places, and its number, twice. */
+#define ORDER_BYTES(d)	(sizeof(Row) + sizeof(double) * (d) + 2 * sizeof(SpKeyed))
+
 struct SpDetectPoints
 {
 	const SpBatchKernel *kernel;
@@ -43,6 +48,7 @@ struct SpDetectPoints
 	double		contamination;
 	List	   *names;
 	int			d;
+	bool		in_order;		/* rows come in the order in which they are to be scored */
 	MemoryContext context;		/* of the partition; all below lives there */
 	int64		room;
 	int64		nrows;
@@ -50,11 +56,12 @@ struct SpDetectPoints
 	double	   *x;				/* [room * d] */
 	size_t		n;				/* points */
 	double		key_bytes;
+	bool		is_disordered;	/* a row stands before one that came before it */
 };
 
 SpDetectPoints *
 sp_detect_points_open(const SpBatchKernel *kernel, const void *params, double contamination,
-					  List *names)
+					  List *names, bool in_order)
 {
 	SpDetectPoints *p = palloc0(sizeof(SpDetectPoints));
 
@@ -63,6 +70,7 @@ sp_detect_points_open(const SpBatchKernel *kernel, const void *params, double co
 	p->contamination = contamination;
 	p->names = names;
 	p->d = list_length(names);
+	p->in_order = in_order;
 	p->context = AllocSetContextCreate(CurrentMemoryContext, "streamproc detect",
 									   ALLOCSET_DEFAULT_SIZES);
 	return p;
@@ -78,6 +86,19 @@ reset(SpDetectPoints *p)
 	p->room = p->nrows = 0;
 	p->n = 0;
 	p->key_bytes = 0;
+	p->is_disordered = false;
+}
+
+/* An error where what so many rows take, with what scores the points, isn't allowed. */
+static void
+check_memory(const SpDetectPoints *p, int64 room, double n)
+{
+	double		work = p->kernel->memory(p->params, n, p->d);
+	double		order = p->is_disordered ? (double) p->nrows * ORDER_BYTES(p->d) : 0;
+
+	sp_batch_work_limit(p->kernel->name, p->key_bytes +
+						(double) room * (sizeof(Row) + sizeof(double) * (p->d + 1)) +
+						Max(work, order));
 }
 
 /* Room for more rows, if all that it takes to score so many is allowed. */
@@ -86,9 +107,7 @@ grow(SpDetectPoints *p)
 {
 	int64		room = p->room == 0 ? FIRST_ROOM : p->room + p->room / 2;
 
-	sp_batch_work_limit(p->kernel->name, p->key_bytes +
-						(double) room * (sizeof(Row) + sizeof(double) * (p->d + 1)) +
-						p->kernel->memory(p->params, (double) p->nrows, p->d));
+	check_memory(p, room, (double) p->nrows);
 	if (p->room == 0)
 	{
 		p->rows = MemoryContextAllocHuge(p->context, sizeof(Row) * room);
@@ -100,6 +119,27 @@ grow(SpDetectPoints *p)
 		p->x = repalloc_huge(p->x, sizeof(double) * room * p->d);
 	}
 	p->room = room;
+}
+
+/* A key that lasts as long as the partition. */
+static Datum
+keep_key(SpDetectPoints *p, Datum key)
+{
+	MemoryContext old = MemoryContextSwitchTo(p->context);
+	Datum		kept = PointerGetDatum(PG_DETOAST_DATUM_COPY(key));
+
+	p->key_bytes += (double) GetMemoryChunkSpace(DatumGetPointer(kept));
+	MemoryContextSwitchTo(old);
+	return kept;
+}
+
+/* Does a row stand before another one? */
+static bool
+stands_before(const Row *row, const Row *other)
+{
+	if (row->tableoid != other->tableoid)
+		return row->tableoid < other->tableoid;
+	return ItemPointerCompare((ItemPointer) &row->tid, (ItemPointer) &other->tid) < 0;
 }
 
 void
@@ -117,13 +157,9 @@ sp_detect_points_add(SpDetectPoints *p, const SpDetectRow *row)
 	r->has_key = row->has_key;
 	r->point = -1;
 	if (row->has_key)
-	{
-		MemoryContext old = MemoryContextSwitchTo(p->context);
-
-		r->key = PointerGetDatum(PG_DETOAST_DATUM_COPY(row->key));
-		p->key_bytes += (double) GetMemoryChunkSpace(DatumGetPointer(r->key));
-		MemoryContextSwitchTo(old);
-	}
+		r->key = row->same_key ? r[-1].key : keep_key(p, row->key);
+	if (!p->in_order && !p->is_disordered && p->nrows > 1)
+		p->is_disordered = stands_before(r, r - 1);
 	memcpy(x, row->features, sizeof(double) * p->d);
 	if (row->is_whole && sp_batch_work_accept(x, p->d))
 		r->point = (int64) p->n++;
@@ -133,6 +169,67 @@ int64
 sp_detect_points_count(const SpDetectPoints *p)
 {
 	return p->nrows;
+}
+
+/* ---- order ---- */
+
+/* Rows, and their points, in the order of keyed. */
+static void
+rearrange(SpDetectPoints *p, const SpKeyed *keyed)
+{
+	Row		   *rows = MemoryContextAllocHuge(p->context, sizeof(Row) * p->room);
+	double	   *x = MemoryContextAllocHuge(p->context, sizeof(double) * p->room * p->d);
+	int64		n = 0;
+
+	for (int64 i = 0; i < p->nrows; i++)
+	{
+		Row		   *r = &rows[i];
+
+		if (i % ROWS_AT_ONCE == 0)
+			CHECK_FOR_INTERRUPTS();
+		*r = p->rows[keyed[i].number];
+		if (r->point < 0)
+			continue;
+		memcpy(x + n * p->d, p->x + r->point * p->d, sizeof(double) * p->d);
+		r->point = n++;
+	}
+	pfree(p->rows);
+	pfree(p->x);
+	p->rows = rows;
+	p->x = x;
+}
+
+/*
+ * As rows stand in the table: by table, then by place.  What the scores of methods that choose by
+ * chance are, and which of two equal values comes first, doesn't depend on how the query is run.
+ */
+static void
+put_in_order(SpDetectPoints *p)
+{
+	SpKeyed    *keyed;
+	SpBatchWork work;
+
+	if (p->nrows > UINT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a partition has more than %u rows", UINT32_MAX),
+				 errhint("Detect in smaller partitions.")));
+	sp_batch_work_begin(&work, p->kernel->name);
+	keyed = work.work.allocate(&work.work, sizeof(SpKeyed) * p->nrows);
+	for (int64 i = 0; i < p->nrows; i++)
+	{
+		const ItemPointerData *tid = &p->rows[i].tid;
+
+		keyed[i].number = (uint32) i;
+		keyed[i].key = (uint64) ItemPointerGetBlockNumber(tid) << 16 |
+			ItemPointerGetOffsetNumber(tid);
+	}
+	sp_sort(keyed, p->nrows, &work.work);
+	for (int64 i = 0; i < p->nrows; i++)
+		keyed[i].key = p->rows[keyed[i].number].tableoid;
+	sp_sort(keyed, p->nrows, &work.work);
+	rearrange(p, keyed);
+	sp_batch_work_end(&work);
 }
 
 /* ---- thresholds ---- */
@@ -261,9 +358,7 @@ score_points(const SpDetectPoints *p)
 
 	if (p->n == 0)
 		return scores;
-	sp_batch_work_limit(p->kernel->name, p->key_bytes +
-						(double) p->room * (sizeof(Row) + sizeof(double) * (p->d + 1)) +
-						p->kernel->memory(p->params, (double) p->n, p->d));
+	check_memory(p, p->room, (double) p->n);
 	sp_batch_work_begin(&work, p->kernel->name);
 	p->kernel->score(p->params, &matrix, scores, &work.work);
 	sp_batch_work_end(&work);
@@ -286,7 +381,7 @@ show_rows(const SpDetectPoints *p, const double *scores, double threshold, SpDet
 		const Row  *r = &p->rows[i];
 		SpDetected	row = {r->tableoid, r->tid, r->has_key, r->key, get_float8_nan()};
 
-		if (i % 1024 == 0)
+		if (i % ROWS_AT_ONCE == 0)
 			CHECK_FOR_INTERRUPTS();
 		if (r->point >= 0)
 			row.score = scores[r->point];
@@ -308,8 +403,11 @@ void
 sp_detect_points_show(SpDetectPoints *p, SpDetectShow show, void *arg)
 {
 	MemoryContext old = MemoryContextSwitchTo(p->context);
-	double	   *scores = score_points(p);
+	double	   *scores;
 
+	if (p->is_disordered)
+		put_in_order(p);
+	scores = score_points(p);
 	show_rows(p, scores, find_threshold(p, scores), show, arg);
 	MemoryContextSwitchTo(old);
 	reset(p);

@@ -29,10 +29,12 @@ typedef void (*SpDetectShow) (void *arg, const SpDetected *row);
 
 /*
  * In the current memory context.  contamination: what part of the rows with a score are anomalies,
- * at most; NaN: those above the kernel's own threshold.  names: of the features.
+ * at most; NaN: those above the kernel's own threshold.  names: of the features.  in_order: rows are
+ * scored in the order in which they come; else as they stand in the table.
  */
 extern SpDetectPoints *sp_detect_points_open(const SpBatchKernel *kernel, const void *params,
-											 double contamination, List *names);
+											 double contamination, List *names,
+											 bool in_order);
 
 /* Add a row of the partition. */
 extern void sp_detect_points_add(SpDetectPoints *points, const SpDetectRow *row);

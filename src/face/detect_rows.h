@@ -18,7 +18,8 @@ typedef struct SpDetectQuery
 	Oid			relation;
 	List	   *features;		/* of SpClause: SP_CLAUSE_ONCE_NUMBER */
 	List	   *partition;		/* of SpClause: SP_CLAUSE_ONCE_KEY */
-	List	   *order;			/* of SortBy; rows of the same rank come as they stand in the table */
+	List	   *order;			/* of SortBy; rows of the same rank come as they stand in the table;
+								 * NIL: a partition's rows come in any order */
 	SpClause   *filter;			/* NULL: all rows */
 } SpDetectQuery;
 
@@ -27,6 +28,7 @@ typedef struct SpDetectRow
 	Oid			tableoid;
 	ItemPointerData tid;
 	bool		has_key;
+	bool		same_key;		/* it has the key of the row before; then that isn't said again */
 	Datum		key;			/* jsonb: of the primary key, and what partitions are made by */
 	bool		begins;			/* it is the first one of its partition */
 	bool		is_whole;		/* no feature is null */
