@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #define MOST_ADDED		4096	/* bytes of a series' durable form beyond those in memory */
+#define MOST_AHEAD		100		/* later windows that are looked at */
 
 /* ---- opening ---- */
 
@@ -43,6 +44,9 @@ open_objects(SpShield *shield, SpStreamDef *stream, SpWindowDef *window, SpDetec
 		shield->detector = sp_detector_open(def, window != NULL ? NULL : shield->stream,
 											shield->window);
 		shield->detector->expressions->in_session = true;
+		shield->method = palloc(sizeof(SpMethod));
+		*shield->method = *shield->detector->method;
+		shield->detector->method = shield->method;
 		shield->detector->groups.can_spill = false;
 		shield->detector->overrides.can_spill = false;
 	}
@@ -443,6 +447,21 @@ sp_shield_take_override(SpShield *shield)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * Is the row's time by the clock, or hardly older than its transaction?  Rows of several sessions
+ * get in as they get hold of their key, which is not in the order of such times.
+ */
+static bool
+is_of_the_present(const SpShield *shield)
+{
+	const SpStreamDef *def = shield->stream->def;
+	TimestampTz start = GetCurrentTransactionStartTimestamp();
+
+	return !shield->rows.no_time[0] && shield->rows.time[0] >=
+		sp_clock_behind(sp_time_from_utc(start, def->time_type, shield->stream->zone),
+						def->watermark_us);
+}
+
 /* What the detector says of the row that it looks at; what it learns is not in the state yet. */
 static void
 judge(SpShield *shield, bool has_state)
@@ -459,14 +478,43 @@ judge(SpShield *shield, bool has_state)
 
 /* The detector of a window looks at its answer, if it has one that is to be seen. */
 static void
-judge_answer(SpShield *shield, SpShieldState *state)
+judge_answer(SpShield *shield, const SpShieldState *state)
 {
-	shield->judged = &shield->answer;
-	if (!sp_shield_window_answer(shield, &state->trail) || shield->answer.n == 0)
+	shield->verdict.scored = false;
+	if (shield->answer.n == 0)
 		return;
+	sp_shield_take_series(shield, state);
 	shield->evaluated = evaluate(shield->detector, &shield->answer);
 	if (shield->evaluated->pass[0])
 		judge(shield, true);
+}
+
+/* Is there an alert? */
+static inline bool
+finds(const SpVerdict *v)
+{
+	return v->scored && v->finding.is_anomaly && !v->muted;
+}
+
+/* It also looks at the answers to the events after a row of the present. */
+static void
+judge_answers(SpShield *shield, SpShieldState *state)
+{
+	int64		upto = PG_INT64_MAX;
+
+	shield->judged = &shield->answer;
+	if (!sp_shield_window_answer(shield, &state->trail))
+		return;
+	judge_answer(shield, state);
+	if (!is_of_the_present(shield))
+		return;
+	for (int i = 0; i < MOST_AHEAD && !finds(&shield->verdict); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!sp_shield_window_answer_later(shield, &state->trail, &upto))
+			return;
+		judge_answer(shield, state);
+	}
 }
 
 SpShieldSays
@@ -486,13 +534,16 @@ sp_shield_judge(SpShield *shield, SpShieldState *state)
 		sp_output_dead(&d->output, &shield->rows, 0, "null_time", "22004",
 					   "the event time is null");
 	else if (shield->window != NULL)
-		judge_answer(shield, state);
+		judge_answers(shield, state);
 	else
+	{
+		shield->method->judge.setup.looks_ahead = is_of_the_present(shield);
 		judge(shield, state != NULL);
+	}
 	MemoryContextSwitchTo(old);
 	if (d->output.ndead > 0)
 		return SP_SHIELD_FAILS;
-	return v->scored && v->finding.is_anomaly && !v->muted ? SP_SHIELD_FINDS : SP_SHIELD_PASSES;
+	return finds(v) ? SP_SHIELD_FINDS : SP_SHIELD_PASSES;
 }
 
 void

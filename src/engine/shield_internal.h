@@ -20,6 +20,7 @@ struct SpShield
 	SpStream   *stream;
 	SpWindow   *window;			/* sliding, that the detector reads; NULL: it reads the stream */
 	SpDetector *detector;
+	SpMethod   *method;			/* the detector's */
 	SpShieldKey *keys;
 	SpGroup    *group;			/* holds the series at work; NULL: there are none */
 
@@ -73,11 +74,20 @@ sp_shield_give_series(SpShield *shield, SpShieldState *state)
 
 /* shield_window.c: the row at work, of which the window has taken what it evaluates */
 extern bool sp_shield_window_answer(SpShield *shield, SpTrail *trail);
+
+/*
+ * The same with the window of a later event, in which the row would be.  Taken is the latest until
+ * *upto, PG_INT64_MAX at first; *upto is then before it.  False: there is none, or no answer.
+ */
+extern bool sp_shield_window_answer_later(SpShield *shield, const SpTrail *trail, int64 *upto);
 extern void sp_shield_window_describe(const SpShield *shield, StringInfo buf);
 
-/* The same of row i of history: to shield->answer, false if it can't be; and to the trail. */
+/*
+ * The same of row i of history, with the window that ends then: to shield->answer, false if it can't
+ * be; and to the trail.
+ */
 extern bool sp_shield_window_compute(SpShield *shield, const SpRowSet *rows, const SpEvaluated *ev,
-									 int i, const SpTrail *trail);
+									 int i, int64 end, const SpTrail *trail);
 extern void sp_shield_window_add(SpShield *shield, const SpRowSet *rows, const SpEvaluated *ev, int i,
 								 SpTrail *trail);
 

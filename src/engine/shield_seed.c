@@ -88,7 +88,8 @@ judge_row(void *arg)
 	SpShield   *shield = work->shield;
 	SpDetector *d = shield->detector;
 
-	if (!sp_shield_window_compute(shield, work->rows, work->ev, work->i, &work->state->trail))
+	if (!sp_shield_window_compute(shield, work->rows, work->ev, work->i,
+								  work->rows->time[work->i], &work->state->trail))
 		return;
 	work->answered = true;
 	if (shield->answer.n == 0)

@@ -80,10 +80,13 @@ begin_answer(SpShield *shield, const SpRowSet *rows)
 	answer->backfill = rows->backfill;
 }
 
-/* Answer row i, of whose key that is known: shield->answer.  False: it can't be answered. */
+/*
+ * Answer row i, of whose key that is known, with the window that ends then: shield->answer.  False: it
+ * can't be answered.
+ */
 bool
 sp_shield_window_compute(SpShield *shield, const SpRowSet *rows, const SpEvaluated *ev, int i,
-						 const SpTrail *trail)
+						 int64 end, const SpTrail *trail)
 {
 	SpWindow   *w = shield->window;
 	SpSliding  *s = w->sliding;
@@ -91,14 +94,17 @@ sp_shield_window_compute(SpShield *shield, const SpRowSet *rows, const SpEvaluat
 	const char *message;
 	int			sqlstate = 0;
 	int64		start;
+	int64		other_start;
 	int64		after;
 	int			n;
 	Owner		owner;
 
 	begin_answer(shield, rows);
 	(void) sp_sliding_window_of(w, rows->time[i], &start, &after);
+	if (end != rows->time[i])
+		(void) sp_sliding_window_of(w, end, &other_start, &after);
 	take_event(w, rows, ev, i);
-	n = sp_trail_find(w, trail, after, rows->time[i], &events);
+	n = sp_trail_find(w, trail, after, end, &events);
 	become_owner(&owner, w);
 	message = sp_sliding_answer_of(s, events, n, &sqlstate);
 	if (message == NULL)
@@ -160,7 +166,26 @@ sp_shield_window_answer(SpShield *shield, SpTrail *trail)
 {
 	sp_trail_settle(shield->window, trail, U64FromFullTransactionId(GetTopFullTransactionId()));
 	return admit(shield) &&
-		sp_shield_window_compute(shield, &shield->rows, shield->taken, 0, trail);
+		sp_shield_window_compute(shield, &shield->rows, shield->taken, 0, shield->rows.time[0],
+								 trail);
+}
+
+/* The row at work in the window of a later event: see shield_internal.h. */
+bool
+sp_shield_window_answer_later(SpShield *shield, const SpTrail *trail, int64 *upto)
+{
+	const SpWindow *w = shield->window;
+	int64		time = shield->rows.time[0];
+	int64		last = sp_clock_add(time, w->def->size_us - (w->def->closed ? 0 : 1));
+	const SpSlidingEvent *events;
+	const SpSlidingEvent *latest;
+	int			n = sp_trail_find(w, trail, time, Min(*upto, last), &events);
+
+	if (n <= 0)
+		return false;
+	latest = (const SpSlidingEvent *) ((const char *) events + w->sliding->event_size * (n - 1));
+	*upto = latest->time - 1;
+	return sp_shield_window_compute(shield, &shield->rows, shield->taken, 0, latest->time, trail);
 }
 
 /* A value as text, of which nobody wants to read more than a line. */

@@ -269,6 +269,61 @@ test_params(void)
 	check(sp_kernel_velocity.conflict(&params, 1) != NULL);
 }
 
+/* The most that an interval holds that ends with event n or a later one that came before, and has n. */
+static double
+find_most(int n, const SpVelocityParams *params)
+{
+	double		most = 0.0;
+
+	for (int e = 0; e <= n; e++)
+	{
+		double		sum = 0.0;
+		int			count = 0;
+
+		if (times[e] < times[n] || times[e] - params->interval >= times[n])
+			continue;
+		for (int i = 0; i <= n; i++)
+		{
+			if (times[i] <= times[e] && times[i] > times[e] - params->interval)
+			{
+				count++;
+				sum += values[i];
+			}
+		}
+		most = fmax(most, fmax((double) count / params->events, sum / params->sum));
+	}
+	return most;
+}
+
+/* Looking ahead: late events count in the intervals of those after them. */
+static void
+test_ahead(void)
+{
+	SpVelocityParams params = limits(5, 3000.0, 50, 1000);
+	Series		s = open_series(&sp_kernel_velocity, &params, SP_DIRECTION_BOTH);
+	uint64_t	random = 23;
+	int64_t		time = 0;
+	int			more = 0;
+
+	s.setup.looks_ahead = true;
+	for (int i = 0; i < N / 4; i++)
+	{
+		double		score;
+
+		time += (int64_t) (next_random(&random) % 3);
+		times[i] = time - (next_random(&random) % 3 == 0 ? (int64_t) (next_random(&random) % 90) : 0);
+		values[i] = (double) (next_random(&random) % 1000) - 100;
+		score = score_at(&s, times[i], values[i]).score;
+		check(score == find_most(i, &params));
+		s.setup.looks_ahead = false;
+		more += score > score_at(&s, times[i], values[i]).score ? 1 : 0;
+		s.setup.looks_ahead = true;
+		check(learn_at(&s, times[i], values[i]));
+	}
+	check(more > N / 40);
+	close_series(&s);
+}
+
 int
 main(void)
 {
@@ -287,6 +342,7 @@ main(void)
 	test_fraud_rule();
 	test_sum();
 	test_future();
+	test_ahead();
 	params = limits(5, 1000.0, 10 * MINUTE, 40);
 	check_damaged(&sp_kernel_velocity, &params, 100, 3000);
 	params = limits(5, NAN, 10 * MINUTE, 40);

@@ -59,6 +59,7 @@ typedef struct SpSetup
 	int32_t		escape;			/* so many anomalies in a row are what is usual now; 0: never */
 	bool		explain_all;	/* explain every score, also those that are not above it */
 	bool		is_fine;		/* sparse scores shall tell apart also what would be 0 */
+	bool		looks_ahead;	/* intervals that end with later points count, too; see velocity.h */
 } SpSetup;
 
 typedef struct SpScore

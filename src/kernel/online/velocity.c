@@ -102,13 +102,13 @@ count_until(const SpVelocity *s, const SpVelocityParams *params, int64_t time)
 	return low;
 }
 
-/* What the interval of a point holds. */
+/* What the interval up to that time holds, with a point that is in it. */
 static Held
-compute_held(const SpVelocity *s, const SpSetup *setup, const SpPoint *point)
+compute_held(const SpVelocity *s, const SpSetup *setup, const SpPoint *point, int64_t time)
 {
 	const SpVelocityParams *params = setup->params;
-	int			end = count_until(s, params, point->time);
-	int			begin = count_until(s, params, sp_times_back(point->time, params->interval));
+	int			end = count_until(s, params, time);
+	int			begin = count_until(s, params, sp_times_back(time, params->interval));
 	Held		held = {1.0, 0.0};
 
 	if (begin < end)
@@ -119,6 +119,29 @@ compute_held(const SpVelocity *s, const SpSetup *setup, const SpPoint *point)
 		held.sum += get_sums(s, params)[get_slot(s, params, i)];
 	held.sum += point->x[0];
 	return held;
+}
+
+/* What the interval of a point holds; looking ahead, the most that any holds in which it is. */
+static Held
+compute_most(const SpVelocity *s, const SpSetup *setup, const SpPoint *point)
+{
+	const SpVelocityParams *params = setup->params;
+	Held		most = compute_held(s, setup, point, point->time);
+	int			first;
+	int			end;
+
+	if (!setup->looks_ahead)
+		return most;
+	first = count_until(s, params, point->time);
+	end = count_until(s, params, sp_times_forth(point->time, params->interval - 1));
+	for (int i = end - 1; i >= first && i >= end - SP_VELOCITY_AHEAD; i--)
+	{
+		Held		held = compute_held(s, setup, point, s->times[get_slot(s, params, i)]);
+
+		most.count = fmax(most.count, held.count);
+		most.sum = fmax(most.sum, held.sum);
+	}
+	return most;
 }
 
 /* Let an entry stand for others, too; false: the sum would be infinite. */
@@ -233,7 +256,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 	  SpExplanation *why)
 {
 	const SpVelocityParams *params = setup->params;
-	Held		held = compute_held(state, setup, point);
+	Held		held = compute_most(state, setup, point);
 	double		events = 0.0;
 	double		sum = 0.0;
 

@@ -16,6 +16,11 @@
  * is above `sum`.  There is a score from the first event on.  The upper bound is the value with
  * which the sum would reach its limit.
  *
+ * Where the setup looks ahead, count and sum are the highest of all intervals in which the point is
+ * and that end with it or with an event after it that was learned already (the SP_VELOCITY_AHEAD
+ * latest ones): so where all points above the threshold are refused there never is an interval with
+ * more, in whatever order they come.
+ *
  * Bounded: `max_events` entries, in order of time, and of arrival where times are equal.  When an
  * event comes and they are full, the oldest is dropped if it is out of that event's interval; else
  * the youngest if it is more than an interval ahead of the event; else the two oldest (the event
@@ -32,6 +37,7 @@
 
 #define SP_VELOCITY_THRESHOLD	1.0
 #define SP_VELOCITY_EVENTS		5	/* where neither limit is given */
+#define SP_VELOCITY_AHEAD		100
 
 typedef struct SpVelocityParams
 {
