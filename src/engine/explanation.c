@@ -226,6 +226,8 @@ sp_explanation_make(const SpDetector *d, Oid time_type, const SpVerdict *v)
 	append_contributions(d, v, &buf);
 	if (v->why != NULL)
 		append_expected(d, v, &buf);
+	else
+		appendStringInfoString(&buf, ", \"expected\": {}, \"nearest_normal\": {}");
 	if (d->method->judge.setup.explain_all)
 		append_judgement(d, time_type, v, &buf);
 	appendStringInfoChar(&buf, '}');

@@ -10,7 +10,7 @@
  *	 "nearest_normal": {feature: x, ...}}		the value, moved to the next bound; null: there is none
  *
  * The only feature of a method that takes a value is called "value".  What isn't known is null;
- * the last two are left out for rules, and where nothing is known.
+ * the last two have nothing in them for rules, and where nothing is known.
  *
  * Where the method explains all scores, not only those above the threshold (SpSetup.explain_all),
  * the row is judged in words, too:
