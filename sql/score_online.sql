@@ -11,6 +11,9 @@ SELECT method, takes, has_direction, default_threshold, state_bytes > 0 AS has_s
 WHERE method IN ('rule', 'ewma') ORDER BY method;
 SELECT parameter, type, default_value, range FROM streamproc.method_parameters WHERE method = 'ewma';
 SELECT count(*) AS without_words FROM streamproc.methods WHERE summary IS NULL OR (reference IS NULL AND method <> 'rule');
+SELECT array_agg(method) FILTER (WHERE parameters = '{}') AS without_parameters,
+	sum((SELECT count(*) FROM jsonb_object_keys(parameters))) = (SELECT count(*) FROM streamproc.method_parameters) AS has_all FROM streamproc.methods;
+SELECT jsonb_pretty(parameters->'alpha') FROM streamproc.methods WHERE method = 'ewma';
 SELECT count(*) AS undocumented FROM streamproc.method_parameters WHERE meaning IS NULL OR range IS NULL OR default_value IS NULL;
 
 -- The stream and the query agree to the last bit, for every method that takes a value, however it is used (p_value where it is told

@@ -15,12 +15,17 @@ RETURNS SETOF record
 LANGUAGE C STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'sp_list_method_parameters';
 
-CREATE VIEW streamproc.methods AS SELECT * FROM streamproc.list_methods();
 CREATE VIEW streamproc.method_parameters AS SELECT * FROM streamproc.list_method_parameters();
+CREATE VIEW streamproc.methods AS
+	SELECT m.*, (
+		SELECT coalesce(jsonb_object_agg(p.parameter, jsonb_build_object('type', p.type, 'default', p.default_value,
+			'range', p.range, 'meaning', p.meaning)), '{}')
+		FROM streamproc.method_parameters p WHERE p.method = m.method) AS parameters
+	FROM streamproc.list_methods() m;
 
 GRANT SELECT ON streamproc.methods, streamproc.method_parameters TO PUBLIC;
 
-COMMENT ON FUNCTION streamproc.list_methods() IS 'the rows of streamproc.methods';
+COMMENT ON FUNCTION streamproc.list_methods() IS 'the rows of streamproc.methods, without parameters';
 COMMENT ON FUNCTION streamproc.list_method_parameters() IS 'the rows of streamproc.method_parameters';
 COMMENT ON VIEW streamproc.methods IS
 	'methods of create_detector() and, but for those in micro-batches, score_online(): what they take and do; state_bytes of a key, all that is kept of it, with the defaults, for one value or 4 features';
@@ -33,6 +38,7 @@ COMMENT ON COLUMN streamproc.methods.uses_time IS 'it looks at event times: para
 COMMENT ON COLUMN streamproc.methods.default_threshold IS 'threshold where none is given, with the default parameters; NULL: it must be given, or alerts_per_day';
 COMMENT ON COLUMN streamproc.methods.state_bytes IS 'bytes kept of a key, with the default parameters, for one value or 4 features';
 COMMENT ON COLUMN streamproc.methods.reference IS 'where the method is published';
+COMMENT ON COLUMN streamproc.methods.parameters IS 'what params may contain, by name: type, default, range, meaning, as in streamproc.method_parameters';
 COMMENT ON COLUMN streamproc.method_parameters.method IS 'name of the method';
 COMMENT ON COLUMN streamproc.method_parameters.parameter IS 'key in params';
 COMMENT ON COLUMN streamproc.method_parameters.type IS 'type of its value in the jsonb; an interval is text';
