@@ -66,6 +66,16 @@ SELECT streamproc.score_online('sorcery', ts, value) OVER () FROM reading LIMIT 
 SELECT streamproc.score_online('rule', ts, value) OVER () FROM reading LIMIT 1;
 SELECT streamproc.score_online(NULL, ts, value) OVER () FROM reading LIMIT 1;
 \set VERBOSITY default
+-- a method that there isn't: the hint has each that there is, and no other
+DO $$
+DECLARE hint text;
+BEGIN
+	PERFORM streamproc.score_online('ewmaa', ts, value) OVER () FROM reading LIMIT 1;
+EXCEPTION WHEN invalid_parameter_value THEN
+	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+	RAISE NOTICE 'named: %', regexp_split_to_array(substring(hint FROM 'There is (.*);'), ', ')
+		= (SELECT array_agg(method) FROM streamproc.methods WHERE method <> 'rule' AND takes NOT LIKE '%micro-batches');
+END $$;
 SELECT streamproc.score_online('ewma', ts, value, '{"beta": 1}') OVER () FROM reading LIMIT 1;
 SELECT streamproc.score_online('ewma', ts, value, NULL) OVER () FROM reading LIMIT 1;
 SELECT streamproc.score_online('ewma', ts, value, jsonb_build_object('warmup', id + 9)) OVER (ORDER BY id) FROM reading;

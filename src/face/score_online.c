@@ -25,6 +25,7 @@
 #include "windowapi.h"
 
 #include "base/compat.h"
+#include "engine/micro_method.h"
 #include "engine/series.h"
 #include "face/window_option.h"
 
@@ -180,6 +181,21 @@ count_features(FunctionCallInfo fcinfo, const char *name, const SpKernel *kernel
 	return n;
 }
 
+/* The methods that it has, separated by commas. */
+static char *
+list_methods(void)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (const SpKernel *const *k = sp_micro_kernels(); *k != NULL; k++)
+	{
+		if ((*k)->batch == NULL)
+			appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", (*k)->name);
+	}
+	return list.data;
+}
+
 /* The method as the arguments say. */
 static SpMethod *
 open_method(FunctionCallInfo fcinfo, bool is_array)
@@ -201,7 +217,8 @@ open_method(FunctionCallInfo fcinfo, bool is_array)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for parameter \"method\": %s",
 						name != NULL ? psprintf("\"%s\"", name) : "NULL"),
-				 errhint("There is %s; rules need no function in SQL.", sp_method_names())));
+				 errhint("There is %s; rules need no function in SQL, and methods that score rows "
+						 "together have functions of their own.", list_methods())));
 	if (kernel->batch != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
