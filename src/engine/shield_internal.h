@@ -2,7 +2,8 @@
  * shield_internal.h
  *	  What the files of a detector in a session share.
  *
- *	shield.c			opening; a row, and what is said of it
+ *	shield.c			opening, states, what is told of a row
+ *	shield_judge.c		what the detector says of a row
  *	shield_window.c		detectors of a sliding window: its answer to the row
  *	shield_seed.c		states that history leaves behind
  */
@@ -41,6 +42,13 @@ struct SpShieldState
 };
 
 StaticAssertDecl(offsetof(SpShieldState, series) % 8 == 0, "a series is aligned");
+
+/* Where the key is in what is evaluated of a row. */
+static inline int
+sp_shield_first_key(const SpShield *shield)
+{
+	return shield->window != NULL ? 0 : shield->detector->first_key;
+}
 
 /* Does each key have a series? */
 static inline bool
