@@ -58,6 +58,30 @@ find_farthest(const bool *left, double *r)
 	return farthest;
 }
 
+/* Values that are beyond all sums of squares hide none of the others. */
+static void
+test_masked(void)
+{
+	static const double huge[] = {0, 1e7, -1e9, 1e12, 1e150};
+	EsdParams	ten = {0.05, TESTED};
+	double		x[N + 1];
+	double	   *plain = score_points(&sp_batch_generalized_esd, &ten, rosner, N, 1);
+
+	memcpy(x, rosner, sizeof(rosner));
+	for (int i = 1; i < 5; i++)
+	{
+		double	   *scores;
+
+		x[N] = huge[i];
+		scores = score_points(&sp_batch_generalized_esd, &(EsdParams) {0.05, TESTED + 1}, x, N + 1, 1);
+		for (int j = 0; j < N; j++)
+			check_near(scores[j], plain[j], 1e-12);
+		check(scores[N] > 1);
+		free(scores);
+	}
+	free(plain);
+}
+
 int
 main(void)
 {
@@ -69,6 +93,7 @@ main(void)
 	double	   *grubbs = score_points(&sp_batch_grubbs, &alpha, rosner, N, 1);
 	bool		left[N];
 
+	test_masked();
 	memset(left, true, sizeof(left));
 	for (int i = 0; i < TESTED; i++)
 	{

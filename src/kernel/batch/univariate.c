@@ -15,6 +15,7 @@
 #define NORMAL_MAD			1.482602218505602	/* deviation / MAD of a normal distribution */
 #define NORMAL_MEAN_AD		1.2533141373155003	/* deviation / mean absolute deviation of one */
 #define MAX_OUTLIERS		1000000
+#define MOST_CANCELLED		1e-3	/* of a sum, before it is added up again */
 
 /* Distances from a center, in units. */
 static void
@@ -144,12 +145,27 @@ typedef struct Rest
 	double		origin;			/* sums are of differences from it */
 	double		sum;
 	double		squares;
+	double		added;			/* squares when they were added up */
 } Rest;
 
 static inline double
 get_value(const Rest *r, size_t place)
 {
 	return r->x[r->sorted[place].number] - r->origin;
+}
+
+/* Add up what is left, as differences from one in its middle. */
+static void
+add_rest(Rest *r)
+{
+	r->origin = r->x[r->sorted[r->first + (r->last - r->first) / 2].number];
+	r->sum = r->squares = 0;
+	for (size_t i = r->first; i <= r->last; i++)
+	{
+		r->sum += get_value(r, i);
+		r->squares += get_value(r, i) * get_value(r, i);
+	}
+	r->added = r->squares;
 }
 
 /* Mean (less the origin) and deviation of what is left. */
@@ -164,7 +180,10 @@ describe_rest(const Rest *r, double *mean)
 	return variance > 0 ? sqrt(variance) : 0;
 }
 
-/* Take the farthest away: its place and how far it is. */
+/*
+ * Take the farthest away: its place and how far it is.  Where hardly anything of the sums is left
+ * they have cancelled, and are added up again.
+ */
 static size_t
 take_farthest(Rest *r, double mean, double *distance)
 {
@@ -176,6 +195,8 @@ take_farthest(Rest *r, double mean, double *distance)
 	*distance = low > high ? low : high;
 	r->sum -= x;
 	r->squares -= x * x;
+	if (!(r->squares > MOST_CANCELLED * r->added))
+		add_rest(r);
 	return place;
 }
 
@@ -203,18 +224,14 @@ score_esd(const void *params, const SpMatrix *points, double *scores, SpWork *wo
 	size_t		most = n < 3 ? 0 : n - 2 < (size_t) p->max_outliers ? n - 2 :
 		(size_t) p->max_outliers;
 	size_t	   *taken = work->allocate(work, most * sizeof(size_t));
-	Rest		r = {sorted, points->x, 0, n - 1, points->x[sorted[n / 2].number], 0, 0};
+	Rest		r = {.sorted = sorted, .x = points->x, .last = n - 1};
 	double		mean = 0;
 	double		deviation;
 	double		least = 0;
 	size_t		ntaken = 0;
 
-	for (size_t i = 0; i < n; i++)
-	{
-		r.sum += get_value(&r, i);
-		r.squares += get_value(&r, i) * get_value(&r, i);
-		scores[i] = 0;
-	}
+	memset(scores, 0, n * sizeof(double));
+	add_rest(&r);
 	while (ntaken < most)
 	{
 		double		rest = (double) (n - ntaken);
