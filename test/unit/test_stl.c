@@ -142,11 +142,48 @@ test_score(void)
 	end_lending(&l);
 }
 
+/* What rounding leaves of a series that is nothing but season and trend is no anomaly; a spike in it is. */
+static void
+test_rounding(void)
+{
+	static const int periods[] = {4, 7, 10, 24};
+	enum
+	{
+		LONG = 2000
+	};
+	static double y[LONG];
+	static double season[LONG];
+	static double trend[LONG];
+	static double scores[LONG];
+	SpStl		stl;
+
+	for (int round = 0; round < 32; round++)
+	{
+		int			period = periods[round % 4];
+		bool		repeats = (round / 4) % 2 == 1;
+		bool		has_spike = round / 16 == 1;
+		Lending		l;
+
+		for (int i = 0; i < LONG; i++)
+			y[i] = repeats ? i % period * 0.1 : 0.1;
+		y[LONG / 2] += has_spike ? 1 : 0;
+		sp_stl_defaults(&stl, period, 7, (round / 8) % 2 == 1);
+		begin_lending(&l);
+		sp_stl(&stl, y, LONG, season, trend, &l.work);
+		sp_stl_score(y, season, trend, LONG, scores, &l.work);
+		end_lending(&l);
+		for (int i = 0; i < LONG && !has_spike; i++)
+			check(scores[i] < 3);
+		check(scores[LONG / 2] > 3 || !has_spike);
+	}
+}
+
 int
 main(void)
 {
 	test_table();
 	test_jumps();
 	test_score();
+	test_rounding();
 	return failures > 0;
 }

@@ -147,6 +147,7 @@ get_distance(Direction direction, double x, double median)
 /* Values and their order, and what was taken away. */
 typedef struct Testing
 {
+	double		noise;			/* the least unit */
 	const SpKeyed *order;
 	Sorted		sorted;
 	size_t	   *taken;
@@ -159,7 +160,7 @@ test_farthest(Testing *t, const EsdParams *p, double *scores)
 {
 	Sorted	   *s = &t->sorted;
 	double		median = get_median(s);
-	double		unit = get_mad(s, median) * NORMAL_MAD;
+	double		unit = fmax(get_mad(s, median) * NORMAL_MAD, t->noise);
 	double		low = get_distance((Direction) p->direction, s->x[s->first], median);
 	double		high = get_distance((Direction) p->direction, s->x[s->first + s->n - 1], median);
 	size_t		place = low > high ? s->first : s->first + s->n - 1;
@@ -179,7 +180,7 @@ settle(const Testing *t, const EsdParams *p, double *scores)
 {
 	const Sorted *s = &t->sorted;
 	double		median = get_median(s);
-	double		unit = get_mad(s, median) * NORMAL_MAD * get_critical(p, s->n);
+	double		unit = fmax(get_mad(s, median) * NORMAL_MAD, t->noise) * get_critical(p, s->n);
 	double		least = 0;
 
 	for (size_t i = t->ntaken; i > 0; i--)
@@ -213,6 +214,7 @@ score_esd(const void *params, const SpMatrix *points, double *scores, SpWork *wo
 		return;
 	order = work->allocate(work, n * sizeof(SpKeyed));
 	x = work->allocate(work, n * sizeof(double));
+	t.noise = sp_stl_noise(points->x, n);
 	remove_season(points->x, n, p->period, x, work);
 	for (size_t i = 0; i < n; i++)
 	{

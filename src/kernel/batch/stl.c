@@ -6,12 +6,14 @@
  */
 #include "kernel/batch/stl.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "kernel/batch/order.h"
 
 #define NORMAL_MAD	1.482602218505602	/* deviation / MAD of a normal distribution */
+#define ROUNDING	1024		/* steps of it that season and trend may be off, more in long series */
 
 /* A smoothing by loess. */
 typedef struct Loess
@@ -28,6 +30,7 @@ typedef struct Decomposing
 	const SpStl *stl;
 	const double *y;
 	ptrdiff_t	n;
+	double		noise;			/* see sp_stl_noise() */
 	double	   *season;			/* [n] */
 	double	   *trend;			/* [n] */
 	double	   *robustness;		/* [n]; NULL: all are 1 */
@@ -231,8 +234,22 @@ iterate(Decomposing *s)
 	smooth(&trend, s->detrended, n, s->robustness, s->trend, s->work);
 }
 
-/* Weights by how far values are from season and trend. */
-static void
+double
+sp_stl_noise(const double *y, size_t n)
+{
+	double		sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += fabs(y[i]);
+	return sum / (double) n * DBL_EPSILON * (ROUNDING + sqrt((double) n));
+}
+
+/*
+ * Weights by how far values are from season and trend; false: most of them are there but for
+ * rounding, which says nothing of how far is far.  By it alone even the neighbours of an outlier
+ * would count for nothing, and then the outlier would be all that its season is made of.
+ */
+static bool
 weigh(Decomposing *s, double *robustness)
 {
 	double		limit;
@@ -240,6 +257,8 @@ weigh(Decomposing *s, double *robustness)
 	for (ptrdiff_t i = 0; i < s->n; i++)
 		s->detrended[i] = robustness[i] = fabs(s->y[i] - s->season[i] - s->trend[i]);
 	limit = 6 * sp_order_quantile(s->detrended, (size_t) s->n, 0.5, s->work);
+	if (!(limit > s->noise))
+		return false;
 	for (ptrdiff_t i = 0; i < s->n; i++)
 	{
 		double		r = robustness[i];
@@ -252,6 +271,7 @@ weigh(Decomposing *s, double *robustness)
 			robustness[i] = 0;
 	}
 	s->robustness = robustness;
+	return true;
 }
 
 static int32_t
@@ -296,14 +316,14 @@ sp_stl(const SpStl *stl, const double *y, size_t n, double *season, double *tren
 	s.smoothed = s.subseries + longest;
 	s.subweights = s.smoothed + longest;
 	s.work = work;
+	s.noise = sp_stl_noise(y, n);
 	memset(trend, 0, n * sizeof(double));
 	for (int outer = 0;; outer++)
 	{
 		for (int inner = 0; inner < stl->inner; inner++)
 			iterate(&s);
-		if (outer >= stl->outer)
+		if (outer >= stl->outer || !weigh(&s, robustness))
 			break;
-		weigh(&s, robustness);
 	}
 	work->release(work, memory);
 }
@@ -313,6 +333,7 @@ sp_stl_score(const double *y, const double *season, const double *trend, size_t 
 			 double *scores, SpWork *work)
 {
 	double	   *scratch = work->allocate(work, n * sizeof(double));
+	double		noise = sp_stl_noise(y, n);
 	double		unit;
 	SpColumn	c;
 
@@ -320,6 +341,7 @@ sp_stl_score(const double *y, const double *season, const double *trend, size_t 
 		scores[i] = scratch[i] = fabs(y[i] - season[i] - trend[i]);
 	sp_order_describe_values(scratch, n, &c, work);
 	unit = c.median > 1e-9 * c.deviation ? c.median * NORMAL_MAD : c.deviation;
+	unit = fmax(unit, noise);
 	for (size_t i = 0; i < n; i++)
 		scores[i] = unit > 0 ? scores[i] / unit : 0;
 	work->release(work, scratch);

@@ -26,7 +26,7 @@ typedef struct SpStl
 	int32_t		seasonal_degree;	/* of loess, 0 or 1: of the season's subseries */
 	int32_t		degree;			/* of the others */
 	int32_t		inner;			/* iterations */
-	int32_t		outer;			/* with weights that leave out what is far off; 0: none */
+	int32_t		outer;			/* with weights that leave out what is far off, at most; 0: none */
 } SpStl;
 
 /*
@@ -40,9 +40,12 @@ extern void sp_stl_defaults(SpStl *stl, int32_t period, int32_t seasonal, bool r
 extern void sp_stl(const SpStl *stl, const double *y, size_t n, double *season, double *trend,
 				   SpWork *work);
 
+/* What rounding alone may leave of values of this size, though season and trend are all of them. */
+extern double sp_stl_noise(const double *y, size_t n);
+
 /*
  * How far each value is from season and trend, in units of the median absolute residual / 0.6745;
- * in deviations of these where that is next to nothing.
+ * in deviations of these where that is next to nothing, and in none that rounding may be.
  */
 extern void sp_stl_score(const double *y, const double *season, const double *trend, size_t n,
 						 double *scores, SpWork *work);
