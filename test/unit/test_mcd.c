@@ -126,8 +126,8 @@ test_robust(void)
 		double		b = p[0] - 2 * p[1] + 0.5 * p[2] - 100;
 
 		p[2] = 1000 * p[2] + p[0];
-		p[0] = a;
-		p[1] = b;
+		p[0] = a * 1e12;
+		p[1] = b * 1e-9;
 	}
 	turned = score_points(&sp_batch_mcd, &seed, x, N, D);
 	for (int i = 0; i < N; i++)

@@ -247,7 +247,7 @@ estimate_mahalanobis(const void *params, double n, int d)
 {
 	(void) params;
 	(void) n;
-	return (2.0 * d * d + 4.0 * d) * sizeof(double) + 1e4;
+	return (2.0 * d * d + 6.0 * d) * sizeof(double) + 1e4;
 }
 
 static double

@@ -275,11 +275,33 @@ sp_eigen_covariance(const SpMatrix *points, const bool *chosen, double *means,
 	work->release(work, centered);
 }
 
+/* Make of a covariance the correlation, and of its diagonal the deviations; returns log(det / det). */
+static double
+correlate(double *covariance, int d, double *deviations)
+{
+	double		determinant = 0;
+
+	for (int j = 0; j < d; j++)
+	{
+		double		variance = covariance[(size_t) j * (size_t) d + (size_t) j];
+
+		deviations[j] = variance > DBL_MIN ? sqrt(variance) : 1;
+		determinant += 2 * log(deviations[j]);
+	}
+	for (int j = 0; j < d; j++)
+	{
+		for (int k = 0; k < d; k++)
+			covariance[(size_t) j * (size_t) d + (size_t) k] /= deviations[j] * deviations[k];
+	}
+	return determinant;
+}
+
 double
 sp_eigen_whiten(double *covariance, int d, int *rank, SpWork *work)
 {
-	double	   *values = work->allocate(work, (size_t) d * sizeof(double));
-	double		determinant = 0;
+	double	   *values = work->allocate(work, 2 * (size_t) d * sizeof(double));
+	double	   *deviations = values + d;
+	double		determinant = correlate(covariance, d, deviations);
 
 	sp_eigen_symmetric(covariance, d, values, work);
 	for (*rank = 0; *rank < d && values[*rank] > DBL_EPSILON * (double) d * values[0]; ++*rank)
@@ -288,7 +310,7 @@ sp_eigen_whiten(double *covariance, int d, int *rank, SpWork *work)
 
 		determinant += log(values[*rank]);
 		for (int k = 0; k < d; k++)
-			row[k] /= sqrt(values[*rank]);
+			row[k] /= sqrt(values[*rank]) * deviations[k];
 	}
 	work->release(work, values);
 	return determinant;
