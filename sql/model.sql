@@ -160,6 +160,7 @@ SELECT (r).n = count(v) AS n, (r).min = min(v) AS min, (r).max = max(v) AS max, 
 	(r).mad = (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(f[1] - q[2])) FROM point) AS mad
 FROM (SELECT f[1] AS v FROM point) p, (SELECT streamproc.robust_stats(f[1]) AS r, percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY f[1]) AS q FROM point) s GROUP BY r, q;
 SELECT part, (streamproc.robust_stats(v)).* FROM (VALUES (1, 1.0), (1, 2), (1, 4), (1, 'NaN'), (1, NULL), (2, 5), (3, NULL)) x (part, v) GROUP BY part ORDER BY part;
+SELECT (streamproc.robust_stats(v)).* FROM (VALUES (-1e300::float8), (1e300), (3e300), (5), ('-Infinity')) x (v);
 SELECT streamproc.robust_stats(v) IS NULL AS of_nothing FROM (SELECT 1.0 AS v WHERE false) x;
 
 -- What isn't possible is told.

@@ -15,6 +15,8 @@
 #include "face/training.h"
 #include "kernel/batch/order.h"
 
+#define SHRINK	0x1p-600		/* of numbers whose squares would be infinite; exact, but for the tiniest */
+
 PG_FUNCTION_INFO_V1(sp_robust_stats_step);
 PG_FUNCTION_INFO_V1(sp_robust_stats_final);
 
@@ -50,10 +52,26 @@ sp_robust_stats_step(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 	{
 		training->row[0] = PG_GETARG_FLOAT8(1);
-		if (sp_batch_work_accept(training->row, 1))
+		if (isfinite(training->row[0]))
 			sp_training_add(training, context);
 	}
 	PG_RETURN_POINTER(training);
+}
+
+/* Copy numbers, and shrink them if one is so large that it takes that; returns what grows them again. */
+static double
+copy_values(double *to, const double *from, size_t n)
+{
+	double		largest = 0;
+
+	memcpy(to, from, sizeof(double) * n);
+	for (size_t i = 0; i < n; i++)
+		largest = fmax(largest, fabs(to[i]));
+	if (largest <= SP_BATCH_MAX)
+		return 1;
+	for (size_t i = 0; i < n; i++)
+		to[i] *= SHRINK;
+	return 1 / SHRINK;
 }
 
 /* The median of the distances from the median; x is used up. */
@@ -76,6 +94,7 @@ sp_robust_stats_final(PG_FUNCTION_ARGS)
 	SpColumn	c;
 	SpBatchWork work;
 	double	   *x;
+	double		grow;
 	size_t		n;
 
 	if (training == NULL || training->gather.n == 0)
@@ -86,17 +105,17 @@ sp_robust_stats_final(PG_FUNCTION_ARGS)
 	sp_training_check_memory(training, n);
 	sp_batch_work_begin(&work, training->name);
 	x = work.work.allocate(&work.work, sizeof(double) * n);
-	memcpy(x, training->gather.x, sizeof(double) * n);
+	grow = copy_values(x, training->gather.x, n);
 	sp_order_describe_values(x, n, &c, &work.work);
 	values[N] = Int64GetDatum((int64) n);
-	values[MIN_VALUE] = Float8GetDatum(c.min);
-	values[Q1] = Float8GetDatum(c.q1);
-	values[MEDIAN] = Float8GetDatum(c.median);
-	values[Q3] = Float8GetDatum(c.q3);
-	values[MAX_VALUE] = Float8GetDatum(c.max);
-	values[MAD] = Float8GetDatum(find_mad(x, n, c.median, &work.work));
-	values[MEAN] = Float8GetDatum(c.mean);
-	values[DEVIATION] = Float8GetDatum(c.deviation);
+	values[MIN_VALUE] = Float8GetDatum(c.min * grow);
+	values[Q1] = Float8GetDatum(c.q1 * grow);
+	values[MEDIAN] = Float8GetDatum(c.median * grow);
+	values[Q3] = Float8GetDatum(c.q3 * grow);
+	values[MAX_VALUE] = Float8GetDatum(c.max * grow);
+	values[MAD] = Float8GetDatum(find_mad(x, n, c.median, &work.work) * grow);
+	values[MEAN] = Float8GetDatum(c.mean * grow);
+	values[DEVIATION] = Float8GetDatum(c.deviation * grow);
 	sp_batch_work_end(&work);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
