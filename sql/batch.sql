@@ -33,6 +33,8 @@ INSERT INTO rosner (v) SELECT * FROM unnest('{-0.25, 0.68, 0.94, 1.15, 1.20, 1.2
 	1.65, 1.69, 1.70, 1.76, 1.77, 1.81, 1.91, 1.94, 1.96, 1.99, 2.06, 2.09, 2.10, 2.14, 2.15, 2.23, 2.24, 2.26, 2.35, 2.37, 2.40,
 	2.47, 2.54, 2.62, 2.64, 2.90, 2.92, 2.92, 2.93, 3.21, 3.26, 3.30, 3.59, 3.68, 4.30, 4.64, 5.34, 5.42, 6.01}'::float8[]);
 SELECT v FROM (SELECT v, streamproc.generalized_esd(v, 10, 0.05) OVER () AS score FROM rosner) s WHERE score > 1 ORDER BY v;
+-- One that is beyond all of them hides none.
+SELECT v FROM (SELECT v, streamproc.generalized_esd(v, 11, 0.05) OVER () AS score FROM (SELECT v FROM rosner UNION ALL VALUES (1e12)) r) s WHERE score > 1 ORDER BY v;
 SELECT round((3.118906 / 3.158794)::numeric, 5) AS published, round(score::numeric, 5) AS ours
 FROM (SELECT v, streamproc.grubbs(v) OVER () AS score FROM rosner) s WHERE v = 6.01;
 
@@ -47,6 +49,16 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE a IS DISTINCT FROM b) AS arrays_
 	streamproc.auto_score(ARRAY[x, y, z]) OVER () AS a, streamproc.auto_score(x, y, z) OVER () AS b FROM point) s;
 SELECT count(*) AS rows, count(*) FILTER (WHERE a IS DISTINCT FROM b) AS arrays_and_columns_differ FROM (SELECT
 	streamproc.ecod(ARRAY[x, y, z]) OVER () AS a, streamproc.ecod(x, y, z) OVER () AS b FROM point) s;
+-- One column is enough, of any type that is a number.
+SELECT count(*) AS rows, count(*) FILTER (WHERE (e, c, p, m) IS DISTINCT FROM (es, cs, ps, ms)) AS arrays_and_columns_differ FROM (SELECT
+	streamproc.ecod(ARRAY[id::float8]) OVER () AS e, streamproc.copod(ARRAY[id::float8]) OVER () AS c,
+	streamproc.pca_score(ARRAY[id::float8]) OVER () AS p, streamproc.mahalanobis(ARRAY[id::float8]) OVER () AS m,
+	streamproc.ecod(id) OVER () AS es, streamproc.copod(id::numeric) OVER () AS cs, streamproc.pca_score(id::real) OVER () AS ps,
+	streamproc.mahalanobis(id::bigint) OVER () AS ms FROM point) s;
+-- Units don't matter: bytes beside a part of 1.
+SELECT count(*) AS rows, count(*) FILTER (WHERE abs(a - b) > 1e-9 * (1 + a)) AS mahalanobis, count(*) FILTER (WHERE abs(c - d) > 1e-9 * (1 + c)) AS mcd
+FROM (SELECT streamproc.mahalanobis(x, y, z) OVER () AS a, streamproc.mahalanobis(x * 1e12, y, z / 1e9) OVER () AS b,
+	streamproc.mcd(x, y, z) OVER () AS c, streamproc.mcd(x * 1e12, y, z / 1e9) OVER () AS d FROM point) s;
 
 SELECT count(*) AS rows, count(*) FILTER (WHERE a IS DISTINCT FROM b) AS arrays_and_columns_differ,
 	count(*) FILTER (WHERE a IS DISTINCT FROM c) > 0 AS cuts_differ FROM (SELECT

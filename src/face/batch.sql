@@ -164,6 +164,14 @@ AS 'MODULE_PATHNAME', 'sp_batch_window';
 COMMENT ON FUNCTION streamproc.ecod(float8[]) IS
 	'how far in the tail of its column each feature is, summed';
 
+CREATE FUNCTION streamproc.ecod(feature float8)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.ecod(float8) IS
+	'how far in the tail of its column each feature is, summed';
+
 CREATE FUNCTION streamproc.ecod(feature float8, VARIADIC others float8[])
 RETURNS float8
 LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
@@ -178,6 +186,14 @@ LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
 AS 'MODULE_PATHNAME', 'sp_batch_window';
 
 COMMENT ON FUNCTION streamproc.copod(float8[]) IS
+	'how far in the tail of its column each feature is, on the side to which it is skewed, summed';
+
+CREATE FUNCTION streamproc.copod(feature float8)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.copod(float8) IS
 	'how far in the tail of its column each feature is, on the side to which it is skewed, summed';
 
 CREATE FUNCTION streamproc.copod(feature float8, VARIADIC others float8[])
@@ -212,6 +228,14 @@ AS 'MODULE_PATHNAME', 'sp_batch_window';
 COMMENT ON FUNCTION streamproc.pca_score(float8[]) IS
 	'distances from the principal components, those of little variance counting most';
 
+CREATE FUNCTION streamproc.pca_score(feature float8)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.pca_score(float8) IS
+	'distances from the principal components, those of little variance counting most';
+
 CREATE FUNCTION streamproc.pca_score(feature float8, VARIADIC others float8[])
 RETURNS float8
 LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
@@ -226,6 +250,14 @@ LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
 AS 'MODULE_PATHNAME', 'sp_batch_window';
 
 COMMENT ON FUNCTION streamproc.mahalanobis(float8[]) IS
+	'the squared distance from the mean, in units of the covariance';
+
+CREATE FUNCTION streamproc.mahalanobis(feature float8)
+RETURNS float8
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT WINDOW
+AS 'MODULE_PATHNAME', 'sp_batch_window';
+
+COMMENT ON FUNCTION streamproc.mahalanobis(float8) IS
 	'the squared distance from the mean, in units of the covariance';
 
 CREATE FUNCTION streamproc.mahalanobis(feature float8, VARIADIC others float8[])

@@ -8,7 +8,7 @@
  * of a partition.  Features are a
  * float8[] or, VARIADIC, columns, of which the server makes one; then no parameters can be given.
  * Kernels for one column take a float8.  Where there are no parameters columns are one and the
- * VARIADIC others, for two functions can't both have nothing but a float8[].
+ * VARIADIC others, if any, for two functions can't both have nothing but a float8[].
  *
  * A row with a feature that is NULL, NaN or infinite has no score, and the others' don't depend
  * on it.
@@ -40,6 +40,7 @@ typedef struct Detector
 	const SpBatchKernel *kernel;
 	void	   *params;			/* of the partition at work */
 	bool		has_first;		/* the first feature is an argument of its own */
+	bool		is_alone;		/* and the only one */
 	int			noptions;		/* arguments behind the features: the kernel's parameters */
 	SpOptionScope *scopes;		/* [noptions] */
 	void	   *again;			/* as params: those of a row, where they may change; or NULL */
@@ -199,6 +200,7 @@ bind_params(FunctionCallInfo fcinfo, Detector *detector)
 	sp_batch_defaults(detector->kernel, detector->params);
 	detector->has_first = detector->kernel->max_columns != 1 &&
 		get_fn_expr_argtype(fcinfo->flinfo, 0) == FLOAT8OID;
+	detector->is_alone = detector->has_first && PG_NARGS() == 1;
 	detector->noptions = detector->has_first ? 0 : PG_NARGS() - 1;
 	detector->scopes = palloc(sizeof(SpOptionScope) * Max(detector->noptions, 1));
 	for (int i = 0; i < detector->noptions; i++)
@@ -304,6 +306,8 @@ read_point(WindowObject window, Reading *r, int64 row)
 		add_value(r, row, DatumGetFloat8(value));
 	else if (!r->detector->has_first)
 		add_point(r, row, NULL, value);
+	else if (r->detector->is_alone)
+		add_value(r, row, DatumGetFloat8(value));
 	else if (get_argument(window, 1, row, &others))
 	{
 		first = DatumGetFloat8(value);
