@@ -34,7 +34,7 @@ score_mahalanobis(const void *params, const SpMatrix *points, double *scores, Sp
 			work->check(work);
 	}
 	sp_gather_covariance(sums, points->d, (double) points->n, sums);
-	(void) sp_eigen_distances(points, means, sums, scores, work);
+	(void) sp_eigen_distances(points, means, sums, NULL, scores, work);
 	work->release(work, means);
 }
 

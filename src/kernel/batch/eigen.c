@@ -275,33 +275,33 @@ sp_eigen_covariance(const SpMatrix *points, const bool *chosen, double *means,
 	work->release(work, centered);
 }
 
-/* Make of a covariance the correlation, and of its diagonal the deviations; returns log(det / det). */
+/* Put a covariance in units, by default the columns' deviations; returns the logarithm of their square. */
 static double
-correlate(double *covariance, int d, double *deviations)
+change_units(double *covariance, int d, const double *given, double *units)
 {
-	double		determinant = 0;
+	double		squared = 0;
 
 	for (int j = 0; j < d; j++)
 	{
 		double		variance = covariance[(size_t) j * (size_t) d + (size_t) j];
 
-		deviations[j] = variance > DBL_MIN ? sqrt(variance) : 1;
-		determinant += 2 * log(deviations[j]);
+		units[j] = given != NULL ? given[j] : variance > DBL_MIN ? sqrt(variance) : 1;
+		squared += 2 * log(units[j]);
 	}
 	for (int j = 0; j < d; j++)
 	{
 		for (int k = 0; k < d; k++)
-			covariance[(size_t) j * (size_t) d + (size_t) k] /= deviations[j] * deviations[k];
+			covariance[(size_t) j * (size_t) d + (size_t) k] /= units[j] * units[k];
 	}
-	return determinant;
+	return squared;
 }
 
 double
-sp_eigen_whiten(double *covariance, int d, int *rank, SpWork *work)
+sp_eigen_whiten(double *covariance, int d, const double *given, int *rank, SpWork *work)
 {
 	double	   *values = work->allocate(work, 2 * (size_t) d * sizeof(double));
-	double	   *deviations = values + d;
-	double		determinant = correlate(covariance, d, deviations);
+	double	   *units = values + d;
+	double		determinant = change_units(covariance, d, given, units);
 
 	sp_eigen_symmetric(covariance, d, values, work);
 	for (*rank = 0; *rank < d && values[*rank] > DBL_EPSILON * (double) d * values[0]; ++*rank)
@@ -310,7 +310,7 @@ sp_eigen_whiten(double *covariance, int d, int *rank, SpWork *work)
 
 		determinant += log(values[*rank]);
 		for (int k = 0; k < d; k++)
-			row[k] /= sqrt(values[*rank]) * deviations[k];
+			row[k] /= sqrt(values[*rank]) * units[k];
 	}
 	work->release(work, values);
 	return determinant;
@@ -338,12 +338,12 @@ sp_eigen_distance(const double *means, const double *rows, int rank, int d, cons
 
 double
 sp_eigen_distances(const SpMatrix *points, const double *means, double *covariance,
-				   double *distances, SpWork *work)
+				   const double *units, double *distances, SpWork *work)
 {
 	size_t		d = (size_t) points->d;
 	double	   *centered = work->allocate(work, d * sizeof(double));
 	int			rank;
-	double		determinant = sp_eigen_whiten(covariance, points->d, &rank, work);
+	double		determinant = sp_eigen_whiten(covariance, points->d, units, &rank, work);
 
 	for (size_t i = 0; i < points->n; i++)
 	{

@@ -20,18 +20,21 @@ extern void sp_eigen_covariance(const SpMatrix *points, const bool *chosen, doub
 
 /*
  * Make of a covariance rows, as many as its rank, on which what is projected has variance 1: the
- * eigenvectors in units of their deviation.  Those with hardly any variance
- * (sp_eigen_symmetric()'s rounding) are left out, as a pseudo-inverse does.  Returns the logarithm
- * of the determinant, without those.
+ * eigenvectors in units of their deviation.  Columns are in units [d], by default (NULL) their
+ * deviations: else one of small numbers would have hardly any variance beside one of large ones.
+ * Those with hardly any (sp_eigen_symmetric()'s rounding) are left out, as a pseudo-inverse does.
+ * Returns the logarithm of the determinant, without those; such are comparable if their units are
+ * the same.
  */
-extern double sp_eigen_whiten(double *covariance, int d, int *rank, SpWork *work);
+extern double sp_eigen_whiten(double *covariance, int d, const double *units, int *rank,
+							  SpWork *work);
 
 /* The squared Mahalanobis distance of a point; centered: room for d numbers, x - means then. */
 extern double sp_eigen_distance(const double *means, const double *rows, int rank, int d,
 								const double *x, double *centered);
 
-/* Those of points, by a covariance that is used up; the determinant of sp_eigen_whiten(). */
+/* Those of points, by a covariance that is used up; units and determinant are sp_eigen_whiten()'s. */
 extern double sp_eigen_distances(const SpMatrix *points, const double *means, double *covariance,
-								 double *distances, SpWork *work);
+								 const double *units, double *distances, SpWork *work);
 
 #endif

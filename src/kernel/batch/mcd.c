@@ -46,6 +46,7 @@ typedef struct Looking
 	double	   *scratch;		/* [n] */
 	bool	   *chosen;			/* [n] */
 	double	   *matrix;			/* [d * d] */
+	const double *units;		/* [d] the same for all */
 	SpWork	   *work;
 } Looking;
 
@@ -56,7 +57,7 @@ get_size(int d)
 }
 
 static void
-begin(Looking *l, const SpMatrix *points, double part, SpWork *work)
+begin(Looking *l, const SpMatrix *points, double part, const double *units, SpWork *work)
 {
 	l->points = *points;
 	l->h = (size_t) ceil(part * (double) points->n);
@@ -65,6 +66,7 @@ begin(Looking *l, const SpMatrix *points, double part, SpWork *work)
 	l->scratch = l->distances + points->n;
 	l->chosen = work->allocate(work, points->n * sizeof(bool));
 	l->matrix = work->allocate(work, (size_t) points->d * (size_t) points->d * sizeof(double));
+	l->units = units;
 	l->work = work;
 }
 
@@ -83,7 +85,7 @@ measure(Looking *l, const double *means)
 	size_t		d = (size_t) l->points.d;
 
 	memcpy(l->matrix, means + d, d * d * sizeof(double));
-	return sp_eigen_distances(&l->points, means, l->matrix, l->distances, l->work);
+	return sp_eigen_distances(&l->points, means, l->matrix, l->units, l->distances, l->work);
 }
 
 /* Choose the h nearest; of those at the h-th distance the first. */
@@ -198,9 +200,32 @@ take_sample(const SpMatrix *points, size_t m, SpRandom *random, SpWork *work)
 	return taken;
 }
 
+/* Units of the columns, on which outliers have no bearing. */
+static double *
+find_units(const SpMatrix *sample, SpWork *work)
+{
+	double	   *units = work->allocate(work, (size_t) sample->d * sizeof(double));
+	double	   *scratch = work->allocate(work, sample->n * sizeof(double));
+
+	for (int j = 0; j < sample->d; j++)
+	{
+		SpColumn	c;
+
+		sp_order_describe(sample, j, scratch, &c, work);
+		units[j] = c.q3 - c.q1;
+		if (!(units[j] > 0))
+			units[j] = c.deviation;
+		if (!(units[j] > 0))
+			units[j] = 1;
+	}
+	work->release(work, scratch);
+	return units;
+}
+
 /* The best of many starts in small samples, then in all of these together. */
 static Solution *
-find_candidates(const SpMatrix *sample, double part, int *n, SpRandom *random, SpWork *work)
+find_candidates(const SpMatrix *sample, double part, const double *units, int *n, SpRandom *random,
+				SpWork *work)
 {
 	int			nsamples = (int) (sample->n / SAMPLE) < 1 ? 1 : (int) (sample->n / SAMPLE);
 	Solution   *found = make_solutions(KEPT * SAMPLES, sample->d, work);
@@ -215,7 +240,7 @@ find_candidates(const SpMatrix *sample, double part, int *n, SpRandom *random, S
 		sample->n * (size_t) (s + 1) / (size_t) nsamples - first, sample->d};
 		int			here = 0;
 
-		begin(&l, &points, part, work);
+		begin(&l, &points, part, units, work);
 		/* where all points are chosen, one start is as good as all */
 		for (int i = 0; i < (part < 1 ? STARTS / nsamples : 1); i++)
 		{
@@ -228,7 +253,7 @@ find_candidates(const SpMatrix *sample, double part, int *n, SpRandom *random, S
 		end(&l);
 	}
 	*n = 0;
-	begin(&l, sample, part, work);
+	begin(&l, sample, part, units, work);
 	for (int i = 0; i < nfound; i++)
 	{
 		memcpy(best[*n].means, found[i].means, get_size(sample->d));
@@ -266,13 +291,14 @@ find_covariance(const void *params, const SpMatrix *points, SpWork *work)
 	SpMatrix	sample = take_sample(points, points->n < SAMPLE * SAMPLES ? points->n :
 									 SAMPLE * SAMPLES, &random, work);
 	double	   *final = work->allocate(work, get_size(points->d));
+	double	   *units = find_units(&sample, work);
 	int			n;
-	Solution   *candidates = find_candidates(&sample, part, &n, &random, work);
+	Solution   *candidates = find_candidates(&sample, part, units, &n, &random, work);
 	Solution   *best = make_solutions(1, points->d, work);
 	int			nbest = 0;
 	Looking		l;
 
-	begin(&l, points, part, work);
+	begin(&l, points, part, units, work);
 	for (int i = 0; i < n; i++)
 	{
 		memcpy(best[nbest].means, candidates[i].means, get_size(points->d));
@@ -290,7 +316,7 @@ score(const void *params, const SpMatrix *points, double *scores, SpWork *work)
 {
 	double	   *means = find_covariance(params, points, work);
 
-	(void) sp_eigen_distances(points, means, means + points->d, scores, work);
+	(void) sp_eigen_distances(points, means, means + points->d, NULL, scores, work);
 	work->release(work, means);
 }
 
@@ -315,7 +341,7 @@ estimate_memory(const void *params, double n, int d)
 {
 	(void) params;
 	return n * (2 * sizeof(double) + 1) + (KEPT * (SAMPLES + 1) + 8.0) * (double) get_size(d) +
-		SAMPLE * SAMPLES * (d + 4.0) * sizeof(double) + 1e5;
+		SAMPLE * SAMPLES * (d + 5.0) * sizeof(double) + 3.0 * d * sizeof(double) + 1e5;
 }
 
 const SpBatchKernel sp_batch_mcd = {

@@ -34,7 +34,7 @@ sp_whiten_model_make(const double *means, double *covariance, int d, SpWork *wor
 	Body	   *body;
 	double	   *to;
 
-	(void) sp_eigen_whiten(covariance, d, &rank, work);
+	(void) sp_eigen_whiten(covariance, d, NULL, &rank, work);
 	*size = get_size(d, rank);
 	body = work->allocate(work, *size);
 	body->rank = rank;
