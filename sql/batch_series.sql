@@ -22,6 +22,34 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE observed IS DISTINCT FROM v) AS 
 FROM d JOIN series USING (i) JOIN w USING (i), m;
 SELECT array_agg(i ORDER BY i) AS off FROM streamproc.stl_decompose(v(), 12, robust => false, seasonal => 13, threshold => 6) WHERE is_anomaly;
 
+-- A row without a value keeps its place: what is on the line between the values of its phase next to it stands in for it, or, where
+-- there is no season, what is on that between its neighbours. It has no score itself.
+CREATE TABLE gappy AS SELECT i, CASE WHEN i IN (1, 30, 100, 112, 240) THEN NULL WHEN i IN (101, 181) THEN 'NaN' WHEN i = 60 THEN '-Infinity' ELSE v END AS v FROM series;
+CREATE FUNCTION filled(step int) RETURNS TABLE (i int, v float8, is_gap bool) BEGIN ATOMIC
+	SELECT g.i, CASE WHEN abs(g.v) < 'Infinity' THEN g.v WHEN a.v IS NULL THEN b.v WHEN b.v IS NULL THEN a.v
+		ELSE a.v + (b.v - a.v) * ((g.i - a.i) / step) / ((b.i - a.i) / step) END, NOT coalesce(abs(g.v) < 'Infinity', false)
+	FROM gappy g
+	LEFT JOIN LATERAL (SELECT n.i, n.v FROM gappy n WHERE n.i < g.i AND (g.i - n.i) % step = 0 AND abs(n.v) < 'Infinity' ORDER BY n.i DESC LIMIT 1) a ON true
+	LEFT JOIN LATERAL (SELECT n.i, n.v FROM gappy n WHERE n.i > g.i AND (n.i - g.i) % step = 0 AND abs(n.v) < 'Infinity' ORDER BY n.i LIMIT 1) b ON true;
+END;
+WITH g AS (SELECT i, streamproc.stl_residual(v, 12) OVER w AS stl, streamproc.seasonal_esd(v, 12) OVER w AS esd, streamproc.matrix_profile(v, 8) OVER w AS profile,
+	streamproc.spectral_residual(v) OVER w AS spectrum FROM gappy WINDOW w AS (ORDER BY i)),
+s AS (SELECT i, is_gap, streamproc.stl_residual(v, 12) OVER w AS stl, streamproc.seasonal_esd(v, 12) OVER w AS esd FROM filled(12) WINDOW w AS (ORDER BY i)),
+l AS (SELECT i, streamproc.matrix_profile(v, 8) OVER w AS profile, streamproc.spectral_residual(v) OVER w AS spectrum FROM filled(1) WINDOW w AS (ORDER BY i))
+SELECT count(*) AS rows, count(*) FILTER (WHERE is_gap) AS gaps, count(*) FILTER (WHERE num_nulls(g.stl, g.esd, g.profile, g.spectrum) <> 4 AND is_gap) AS scored,
+	count(*) FILTER (WHERE NOT is_gap AND (abs(g.stl - s.stl) > 1e-9 OR (g.stl IS NULL) <> (s.stl IS NULL))) AS stl, count(*) FILTER (WHERE NOT is_gap AND (abs(g.esd - s.esd) > 1e-9 OR (g.esd IS NULL) <> (s.esd IS NULL))) AS esd,
+	count(*) FILTER (WHERE NOT is_gap AND (abs(g.profile - l.profile) > 1e-9 OR (g.profile IS NULL) <> (l.profile IS NULL))) AS profile,
+	count(*) FILTER (WHERE NOT is_gap AND (abs(g.spectrum - l.spectrum) > 1e-9 OR (g.spectrum IS NULL) <> (l.spectrum IS NULL))) AS spectrum,
+	array_agg(i ORDER BY i) FILTER (WHERE g.stl > 8) AS off
+FROM g JOIN s USING (i) JOIN l USING (i);
+SELECT method, count(*) AS rows, count(*) FILTER (WHERE d.score IS DISTINCT FROM w.score) AS differences
+FROM (VALUES ('stl_residual', '{"period": 12}'::jsonb), ('seasonal_esd', '{"period": 12}'), ('matrix_profile', '{"m": 8}'), ('spectral_residual', '{}')) m (method, params),
+	LATERAL streamproc.detect('gappy', method, '{v}', order_by => 'i', params => params) d
+JOIN LATERAL (SELECT ctid, CASE method WHEN 'stl_residual' THEN streamproc.stl_residual(v, 12) OVER w WHEN 'seasonal_esd' THEN streamproc.seasonal_esd(v, 12) OVER w
+	WHEN 'matrix_profile' THEN streamproc.matrix_profile(v, 8) OVER w ELSE streamproc.spectral_residual(v) OVER w END AS score FROM gappy WINDOW w AS (ORDER BY i)) w
+ON d.tid = w.ctid GROUP BY 1 ORDER BY 1;
+SELECT count(*), count(score) FROM (SELECT streamproc.stl_residual(NULL::float8, 2) OVER () AS score FROM generate_series(1, 9)) s;
+
 -- The nearest stretch of each, by z-scores of its values, that begins more than ceil(m / 4) away.
 CREATE TABLE beat AS SELECT i, sin(i * 0.7) + (hashint4(i) % 100) / 500.0 + CASE WHEN i BETWEEN 61 AND 66 THEN (i % 3) ELSE 0 END AS v
 FROM generate_series(1, 120) i;

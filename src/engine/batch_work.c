@@ -23,7 +23,7 @@ sp_batch_work_limit(const char *method, double bytes)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("%s() would take about %.0f MB, and may take %.0f MB", method,
-						bytes / 1048576, allowed_memory() / 1048576),
+						ceil(bytes / 1048576), allowed_memory() / 1048576),
 				 errhint("Raise streamproc.max_batch_memory, or detect in partitions.")));
 }
 

@@ -11,7 +11,7 @@
  * VARIADIC others, if any, for two functions can't both have nothing but a float8[].
  *
  * A row with a feature that is NULL, NaN or infinite has no score, and the others' don't depend
- * on it.
+ * on it; but in a series it keeps its place, and something stands in for it.
  */
 #include "postgres.h"
 
@@ -30,6 +30,7 @@
 #include "engine/batch_work.h"
 #include "engine/param.h"
 #include "face/window_option.h"
+#include "kernel/batch/gap.h"
 #include "kernel/batch/kernels.h"
 
 #define ROWS_AT_ONCE	64		/* whose arguments are in memory */
@@ -62,7 +63,8 @@ typedef struct Reading
 	int64		nrows;
 	SpMatrix	points;
 	double	   *x;				/* those of points, room for nrows of them */
-	int64	   *row_of;			/* [n] */
+	int64	   *row_of;			/* [n]; -1: a gap, whose value is NaN */
+	int64		ngaps;
 } Reading;
 
 PG_FUNCTION_INFO_V1(sp_batch_window);
@@ -281,15 +283,24 @@ add_point(Reading *r, int64 row, const double *first, Datum value)
 	}
 }
 
-/* The value of a row. */
+/* The value of a row; NaN: it has none. */
 static void
 add_value(Reading *r, int64 row, double value)
 {
+	size_t		i;
+
 	if (r->points.d == 0)
 		begin_points(r, 1);
-	r->x[r->points.n] = value;
-	if (sp_batch_work_accept(&r->x[r->points.n], 1))
+	i = r->points.n;
+	r->x[i] = value;
+	if (sp_batch_work_accept(&r->x[i], 1))
 		r->row_of[r->points.n++] = row;
+	else if (r->detector->kernel->period != NULL)
+	{
+		r->x[i] = get_float8_nan();
+		r->row_of[r->points.n++] = -1;
+		r->ngaps++;
+	}
 }
 
 /* A row of the partition, if it has all features. */
@@ -299,11 +310,12 @@ read_point(WindowObject window, Reading *r, int64 row)
 	Datum		value;
 	Datum		others;
 	double		first;
+	bool		is_there = get_argument(window, 0, row, &value);
 
-	if (!get_argument(window, 0, row, &value))
-		return;
 	if (r->detector->kernel->max_columns == 1)
-		add_value(r, row, DatumGetFloat8(value));
+		add_value(r, row, is_there ? DatumGetFloat8(value) : get_float8_nan());
+	else if (!is_there)
+		return;
 	else if (!r->detector->has_first)
 		add_point(r, row, NULL, value);
 	else if (r->detector->is_alone)
@@ -340,6 +352,21 @@ read_points(WindowObject window, Reading *r)
 
 /* ---- scores ---- */
 
+/* Score a series in which rows lack a value: all rows are points. */
+static void
+score_with_gaps(const Reading *r, double *scores, SpWork *work)
+{
+	const SpBatchKernel *kernel = r->detector->kernel;
+
+	if (sp_gap_fill(r->x, r->points.n, kernel->period(r->detector->params), work))
+		kernel->score(r->detector->params, &r->points, scores, work);
+	for (size_t i = 0; i < r->points.n; i++)
+	{
+		if (r->row_of[i] < 0)
+			scores[i] = get_float8_nan();
+	}
+}
+
 /* Score the points, and note each row's. */
 static void
 score_points(const Reading *r, Partition *partition)
@@ -355,7 +382,10 @@ score_points(const Reading *r, Partition *partition)
 	sp_batch_work_begin(&work, r->detector->kernel->name);
 	scores = r->points.n == r->nrows ? partition->scores :
 		work.work.allocate(&work.work, sizeof(double) * r->points.n);
-	r->detector->kernel->score(r->detector->params, &r->points, scores, &work.work);
+	if (r->ngaps > 0)
+		score_with_gaps(r, scores, &work.work);
+	else
+		r->detector->kernel->score(r->detector->params, &r->points, scores, &work.work);
 	for (size_t i = 0; scores != partition->scores && i < r->points.n; i++)
 		partition->scores[r->row_of[i]] = scores[i];
 	sp_batch_work_end(&work);

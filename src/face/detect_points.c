@@ -22,6 +22,7 @@
 #include "base/json.h"
 #include "engine/batch_work.h"
 #include "face/detect_points.h"
+#include "kernel/batch/gap.h"
 #include "kernel/batch/order.h"
 #include "kernel/batch/sort.h"
 
@@ -54,7 +55,8 @@ struct SpDetectPoints
 	int64		nrows;
 	Row		   *rows;			/* [room] */
 	double	   *x;				/* [room * d] */
-	size_t		n;				/* points */
+	size_t		n;				/* points, gaps of a series among them */
+	int64		ngaps;			/* rows that aren't points, where each keeps its place */
 	double		key_bytes;
 	bool		is_disordered;	/* a row stands before one that came before it */
 };
@@ -85,6 +87,7 @@ reset(SpDetectPoints *p)
 	p->x = NULL;
 	p->room = p->nrows = 0;
 	p->n = 0;
+	p->ngaps = 0;
 	p->key_bytes = 0;
 	p->is_disordered = false;
 }
@@ -163,6 +166,12 @@ sp_detect_points_add(SpDetectPoints *p, const SpDetectRow *row)
 	memcpy(x, row->features, sizeof(double) * p->d);
 	if (row->is_whole && sp_batch_work_accept(x, p->d))
 		r->point = (int64) p->n++;
+	else if (p->kernel->period != NULL)
+	{
+		*x = get_float8_nan();
+		p->n++;
+		p->ngaps++;
+	}
 }
 
 int64
@@ -348,6 +357,21 @@ explain_point(const SpDetectPoints *p, const SpColumn *columns, const double *x)
 
 /* ---- a partition ---- */
 
+/* Score a series in which rows lack a value: all rows are points. */
+static void
+score_with_gaps(const SpDetectPoints *p, const SpMatrix *matrix, double *scores, SpWork *work)
+{
+	bool		any = sp_gap_fill(p->x, p->n, p->kernel->period(p->params), work);
+
+	if (any)
+		p->kernel->score(p->params, matrix, scores, work);
+	for (int64 i = 0; i < p->nrows; i++)
+	{
+		if (!any || p->rows[i].point < 0)
+			scores[i] = get_float8_nan();
+	}
+}
+
 /* Score the points: [n]. */
 static double *
 score_points(const SpDetectPoints *p)
@@ -360,7 +384,10 @@ score_points(const SpDetectPoints *p)
 		return scores;
 	check_memory(p, p->room, (double) p->n);
 	sp_batch_work_begin(&work, p->kernel->name);
-	p->kernel->score(p->params, &matrix, scores, &work.work);
+	if (p->ngaps > 0)
+		score_with_gaps(p, &matrix, scores, &work.work);
+	else
+		p->kernel->score(p->params, &matrix, scores, &work.work);
 	sp_batch_work_end(&work);
 	settle_scores(p, scores);
 	return scores;

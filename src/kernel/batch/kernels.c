@@ -72,6 +72,13 @@ sp_batch_find(const char *name)
 	return NULL;
 }
 
+size_t
+sp_batch_straight(const void *params)
+{
+	(void) params;
+	return 1;
+}
+
 /* Fill in the defaults of a kernel's table. */
 void
 sp_batch_defaults(const SpBatchKernel *kernel, void *params)

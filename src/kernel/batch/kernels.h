@@ -18,6 +18,12 @@ typedef struct SpBatchKernel
 	bool		is_label;		/* its scores are numbers of groups */
 	bool		is_series;		/* the points' order counts: it is that of time */
 
+	/*
+	 * Of series in which a row without a value keeps its place: how far apart those are that stand in
+	 * for it, see gap.h.  NULL: such rows are left out.
+	 */
+	size_t		(*period) (const void *params);
+
 	/* where those who published it draw the line: above it is an outlier */
 	bool		has_threshold;
 	double		threshold;
@@ -51,6 +57,9 @@ extern const SpBatchKernel *sp_batch_find(const char *name);
 
 /* Those that take one point after the other, as online ones do, by what batch ones made; likewise. */
 extern const SpKernel *const sp_batch_point_kernels[];
+
+/* SpBatchKernel's period where there is no season: the values next to a gap. */
+extern size_t sp_batch_straight(const void *params);
 
 /* The defaults. */
 extern void sp_batch_defaults(const SpBatchKernel *kernel, void *params);

@@ -297,6 +297,7 @@ const SpBatchKernel sp_batch_matrix_profile = {
 	.reference = "C.-C. M. Yeh and others, Matrix profile I, ICDM 2016",
 	.max_columns = 1,
 	.is_series = true,
+	.period = sp_batch_straight,
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(Params),

@@ -310,6 +310,18 @@ estimate_residual(const void *params, double n, int d)
 	return estimate_stl(n, ((const ResidualParams *) params)->period) + 2 * n * sizeof(double) + 1e4;
 }
 
+static size_t
+get_esd_period(const void *params)
+{
+	return (size_t) ((const EsdParams *) params)->period;
+}
+
+static size_t
+get_residual_period(const void *params)
+{
+	return (size_t) ((const ResidualParams *) params)->period;
+}
+
 const SpBatchKernel sp_batch_seasonal_esd = {
 	.name = "seasonal_esd",
 	.summary = "distance from what season and median say over its critical value, one row after the "
@@ -317,6 +329,7 @@ const SpBatchKernel sp_batch_seasonal_esd = {
 	.reference = "J. Hochenbaum, O. S. Vallis, A. Kejariwal, arXiv:1704.07706, 2017",
 	.max_columns = 1,
 	.is_series = true,
+	.period = get_esd_period,
 	.has_threshold = true,
 	.threshold = 1,
 	.nparams = sizeof(esd_table) / sizeof(esd_table[0]),
@@ -332,6 +345,7 @@ const SpBatchKernel sp_batch_stl_residual = {
 	.reference = "R. B. Cleveland, W. S. Cleveland, J. E. McRae, I. Terpenning, STL, 1990",
 	.max_columns = 1,
 	.is_series = true,
+	.period = get_residual_period,
 	.nparams = sizeof(residual_table) / sizeof(residual_table[0]),
 	.param_table = residual_table,
 	.params_size = sizeof(ResidualParams),

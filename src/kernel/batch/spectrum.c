@@ -271,6 +271,7 @@ const SpBatchKernel sp_batch_spectral_residual = {
 	.reference = "H. Ren and others, Time-series anomaly detection service at Microsoft, KDD 2019",
 	.max_columns = 1,
 	.is_series = true,
+	.period = sp_batch_straight,
 	.nparams = sizeof(param_table) / sizeof(param_table[0]),
 	.param_table = param_table,
 	.params_size = sizeof(Params),
