@@ -119,6 +119,8 @@ SELECT * FROM streamproc.detect('payment', 'magic', '{amount}');
 \set VERBOSITY default
 SELECT * FROM streamproc.detect('payment', 'zscore', '{amount, hour}');
 SELECT * FROM streamproc.detect('payment', 'lof', '{}');
+SELECT * FROM streamproc.detect('payment', 'lof', '{amount, hour, amount}');
+SELECT * FROM streamproc.detect('payment', 'lof', '{amount}', '{region AS part, hour AS part}');
 SELECT * FROM streamproc.detect('payment', 'lof', '{region}');
 SELECT * FROM streamproc.detect('payment', 'lof', '{nothing}');
 SELECT * FROM streamproc.detect('payment', 'lof', ARRAY['amount); DROP TABLE payment; --']);

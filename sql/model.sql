@@ -175,6 +175,7 @@ SELECT streamproc.hbos_train(CASE WHEN id < 10 THEN f ELSE f[1:2] END ORDER BY i
 SELECT streamproc.hbos_train('{}'::float8[]) IS NULL FROM point;
 SELECT streamproc.score(model, '{1,2}'::float8[]) FROM model WHERE method = 'hbos' LIMIT 1;
 SELECT streamproc.score(model, 1) FROM model WHERE method = 'hbos' LIMIT 1;
+SELECT streamproc.explain(model, '{1,2,3}', '{x,y,x}') FROM model WHERE method = 'hbos' LIMIT 1;
 SELECT streamproc.explain(model, '{1,2,3}', '{x,y}') FROM model WHERE method = 'hbos' LIMIT 1;
 SET streamproc.max_batch_memory = '1MB';
 SELECT streamproc.ecod_train(ARRAY[i, i]) IS NULL FROM generate_series(1, 100000) i;

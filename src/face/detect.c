@@ -168,6 +168,7 @@ read_contamination(FunctionCallInfo fcinfo, const SpBatchKernel *kernel)
 static void
 read_query(FunctionCallInfo fcinfo, Call *call)
 {
+	static const char *const none[] = {NULL};
 	SpDetectQuery *q = &call->query;
 	char	   *order = sp_parameter_text(fcinfo, ORDER_BY, "order_by");
 	char	   *filter = sp_parameter_text(fcinfo, FILTER, "filter");
@@ -186,6 +187,8 @@ read_query(FunctionCallInfo fcinfo, Call *call)
 	q->partition = sp_clause_parse_list(SP_CLAUSE_ONCE_KEY, "partition_by",
 										sp_parameter_strings(fcinfo, PARTITION_BY, "partition_by"),
 										q->relation);
+	sp_clause_check_names(q->features, none);
+	sp_clause_check_names(q->partition, none);
 	if (order == NULL && call->kernel->is_series)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -258,6 +258,14 @@ read_names(Datum value, int d)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("the name of feature %d is NULL", i + 1)));
 		names[i] = TextDatumGetCString(elements[i]);
+		for (int j = 0; j < i; j++)
+		{
+			if (strcmp(names[i], names[j]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_OBJECT),
+						 errmsg("name \"%s\" is used twice", names[i]),
+						 errhint("Each feature's contribution has the feature's name.")));
+		}
 	}
 	return names;
 }
