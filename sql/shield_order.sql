@@ -11,7 +11,7 @@ CREATE TABLE summed (LIKE counted);
 CREATE TABLE slid (LIKE counted);
 CREATE TABLE closed (LIKE counted);
 CREATE TABLE undated (LIKE counted);
-SELECT streamproc.create_stream(t, time_column => CASE WHEN t <> 'undated' THEN 'ts' END::name, watermark => '30 seconds', idle_timeout => '1 day')
+SELECT streamproc.create_stream(t, time_column => CASE WHEN t <> 'undated' THEN 'ts' END::name, watermark => '10 minutes', idle_timeout => '1 day')
 FROM unnest(ARRAY['counted', 'summed', 'slid', 'closed', 'undated']) t;
 SELECT streamproc.create_detector('on_' || t, t, 'velocity', keys => ARRAY['k'], params => '{"events": 5, "interval": "2 seconds"}')
 FROM unnest(ARRAY['counted', 'undated']) t;
