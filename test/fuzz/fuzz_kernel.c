@@ -207,6 +207,7 @@ open_online(FuzzInput *in, Online *o, const SpKernel *kernel)
 		SP_DIRECTION_BOTH;
 	o->setup.explain_all = take_below(in, 2) == 1;
 	o->setup.is_fine = o->setup.explain_all;
+	o->setup.looks_ahead = o->setup.explain_all;
 	o->size = sp_online_state_size(kernel, o->params, o->setup.n);
 	if ((kernel->conflict != NULL && kernel->conflict(o->params, o->setup.n) != NULL) ||
 		o->size > MAX_STATE)

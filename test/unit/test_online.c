@@ -68,6 +68,7 @@ open_run(Run *run, const SpKernel *kernel, bool by_chance, uint64_t *random)
 		SP_DIRECTION_BOTH;
 	run->setup.explain_all = next_random(random) % 2 == 0;
 	run->setup.is_fine = next_random(random) % 2 == 0;
+	run->setup.looks_ahead = next_random(random) % 2 == 0;
 	sp_online_defaults(kernel, run->params);
 	for (int i = 0; by_chance && i < kernel->nparams; i++)
 		choose_param(&kernel->param_table[i], run->params, random);
