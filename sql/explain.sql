@@ -46,6 +46,14 @@ END $$;
 SELECT d.name, rows > 12 AS many, flagged > 0 AS some, unequal, unexplained, not_as_written, abnormal, differ_by_time FROM detector d, look(name)
 WHERE rows <= 12 OR unequal + unexplained + not_as_written + abnormal + differ_by_time > 0 OR name IN ('d_ewma', 'd_records', 'd_mahalanobis') ORDER BY 1;
 
+-- A value that changes the level of adwin's window: with the nearest normal one in its place it would not have.
+WITH change AS (SELECT id, sensor, event_time, value, expected, (explanation #>> '{nearest_normal,value}')::float8 AS normal FROM d_adwin WHERE is_anomaly)
+SELECT count(*) > 5 AS several, count(*) FILTER (WHERE normal NOT BETWEEN least(value, expected) AND greatest(value, expected)
+	OR normal = value) AS outside, count(*) FILTER (WHERE was.is_anomaly IS DISTINCT FROM true) AS unlike, count(*) FILTER (WHERE again.is_anomaly IS DISTINCT FROM false) AS still
+FROM change c, LATERAL (SELECT (s).is_anomaly FROM (SELECT ts, streamproc.score_online('adwin', ts, value) OVER (ORDER BY id) AS s FROM reading WHERE sensor = c.sensor) r
+	WHERE ts = c.event_time) was, LATERAL (SELECT (s).is_anomaly FROM (SELECT ts, streamproc.score_online('adwin', ts, CASE WHEN ts = c.event_time THEN c.normal ELSE value END)
+	OVER (ORDER BY id) AS s FROM reading WHERE sensor = c.sensor) r WHERE ts = c.event_time) again WHERE c.normal IS NOT NULL;
+
 -- Contributions sum up to the score, of whatever row.
 SELECT d.name, max(abs((e ->> 'score')::float8 - (SELECT sum(value::float8) FROM jsonb_each_text(e -> 'contributions')))) < 1e-9 AS sums_up
 FROM (VALUES ('d_ewma'), ('d_mad'), ('d_cusum'), ('d_half_space_trees'), ('d_mahalanobis'), ('d_random_cut_forest'), ('d_records')) d (name),

@@ -46,9 +46,12 @@ append_expected(const SpDetector *d, const SpVerdict *v, StringInfo buf)
 		double		expected = v->why->expected[f];
 		double		lower = v->why->lower[f];
 		double		upper = v->why->upper[f];
+		double		normal = v->why->nearest[f];
 
-		if (isnan(expected) && isnan(lower) && isnan(upper))
+		if (isnan(expected) && isnan(lower) && isnan(upper) && isnan(normal))
 			continue;
+		if (isnan(normal) && !(isnan(lower) && isnan(upper)))
+			normal = v->x[f] < lower ? lower : v->x[f] > upper ? upper : v->x[f];
 		append_name(buf, feature_name(d, f), !any);
 		appendStringInfoChar(buf, '{');
 		sp_json_append_number(buf, "value", expected);
@@ -59,8 +62,7 @@ append_expected(const SpDetector *d, const SpVerdict *v, StringInfo buf)
 		appendStringInfoChar(buf, '}');
 		if (any)
 			appendStringInfoString(&nearest, ", ");
-		sp_json_append_number(&nearest, feature_name(d, f), isnan(lower) && isnan(upper) ? NAN :
-					  v->x[f] < lower ? lower : v->x[f] > upper ? upper : v->x[f]);
+		sp_json_append_number(&nearest, feature_name(d, f), normal);
 		any = true;
 	}
 	appendStringInfo(buf, "}, \"nearest_normal\": {%s}", nearest.data);

@@ -7,7 +7,10 @@
  *	{"method": name,
  *	 "contributions": {part: amount, ...},				by feature, rule, or what the method looks at
  *	 "expected": {feature: {"value": x, "lower": x, "upper": x}, ...},
- *	 "nearest_normal": {feature: x, ...}}		the value, moved to the next bound; null: there is none
+ *	 "nearest_normal": {feature: x, ...}}		null: none is known
+ *
+ * nearest_normal is the nearest point, of all features together, that the kernel knows to be normal
+ * (SpExplanation.nearest), or else the value moved to its next bound.
  *
  * The only feature of a method that takes a value is called "value".  What isn't known is null;
  * the last two have nothing in them for rules, and where nothing is known.

@@ -237,6 +237,10 @@ test_together(void)
 	result = score_features(&s, x, &why);
 	check(result.score > s.setup.threshold);
 	check(why.parts[0].amount > 0.2 * result.score && why.parts[1].amount > 0.2 * result.score);
+
+	/* to where the two are together, though not in the middle */
+	check(fabs(why.nearest[0] - why.nearest[1]) < 12 && fabs(why.nearest[0] + why.nearest[1]) > 6);
+	check(!(score_features(&s, why.nearest, NULL).score > s.setup.threshold));
 	check_near(why.parts[0].amount + why.parts[1].amount, result.score, 1e-9);
 	close_series(&s);
 }

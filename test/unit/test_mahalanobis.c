@@ -140,6 +140,63 @@ test_recursion(int n, double alpha, double ridge, double offset)
 	free(x);
 }
 
+/* The nearest normal point is where brute force, on the way from the mean, reaches the threshold. */
+static void
+test_nearest(int n, double alpha, double offset)
+{
+	enum
+	{
+		N = 150
+	};
+	double	   *x = malloc(sizeof(double) * (N + 60) * n);
+	uint64_t	random = 29;
+	Series		s;
+	int			flagged = 0;
+
+	s = open_default(n);
+	chosen.alpha = alpha;
+	for (int i = 0; i < N + 60; i++)
+	{
+		double	   *point = x + i * n;
+		double		common = next_normal(&random);
+		SpExplanation why;
+		long double mean[MAX_N],
+					var[MAX_N];
+		double		low = 0,
+					high = 1;
+
+		for (int k = 0; k < n; k++)
+			point[k] = offset + (k + 1) * (next_normal(&random) + 2 * common);
+		if (i >= N)
+			point[i % n] += 100 * next_uniform(&random) - 50;
+		if (i < N)
+			check(learn_features(&s, point));
+		else if (score_features(&s, point, &why).score > THRESHOLD)
+		{
+			flagged++;
+			weigh(x, n, N, alpha, mean, var);
+			for (int step = 0; step < 60; step++)
+			{
+				double		y[MAX_N];
+
+				for (int k = 0; k < n; k++)
+					y[k] = (double) (mean[k] + (low + high) / 2 * (point[k] - mean[k]));
+				if (brute_force(x, n, N, &chosen, y) > THRESHOLD)
+					high = (low + high) / 2;
+				else
+					low = (low + high) / 2;
+			}
+			for (int k = 0; k < n; k++)
+				check_near(why.nearest[k], (double) (mean[k] + low * (point[k] - mean[k])),
+						   1e-9 * (1 + fabs(offset) + fabs(point[k])));
+			check(!(score_features(&s, why.nearest, NULL).score > THRESHOLD));
+		}
+	}
+	check(flagged > 20);
+	close_series(&s);
+	free(x);
+}
+
 /* ---- what it finds ---- */
 
 /* A normal series of n features that have much in common is above z as rarely as it should be. */
@@ -277,6 +334,7 @@ test_degenerate(void)
 	result = score_features(&s, x, &why);
 	check(result.score == SP_SCORE_MAX);
 	check(why.parts[0].amount == result.score && why.parts[1].amount == 0.0);
+	check(why.nearest[0] == 0.1 && why.nearest[1] == 100 && why.nearest[4] == 300 && why.nearest[5] == 0.0);
 	check_near(why.lower[0], 0.1, 1e-15);
 	check_near(why.upper[0], 0.1, 1e-15);
 	x[0] = 0.1 + 1e-17;
@@ -465,6 +523,9 @@ main(void)
 	test_recursion(2, 0.1, 1e-2, 100);
 	test_recursion(5, 0.01, 1e-4, -10);
 	test_recursion(7, 0.001, 1.0, 0);
+	test_nearest(1, 0.01, 0);
+	test_nearest(4, 0.05, -7);
+	test_nearest(6, 0.02, 1e4);
 	test_calibration(1, 0.04, 0.05);
 	test_calibration(8, 0.04, 0.05);
 	test_calibration(40, 0.03, 0.05);

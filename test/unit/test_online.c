@@ -20,6 +20,8 @@ typedef struct Run
 	size_t		size;
 	void	   *params;
 	void	   *state;
+	int			flagged;
+	int			found;			/* of those, for how many a normal point */
 } Run;
 
 /* A parameter of the table by chance, small rather than large. */
@@ -57,6 +59,7 @@ choose_param(const SpParam *p, void *params, uint64_t *random)
 static bool
 open_run(Run *run, const SpKernel *kernel, bool by_chance, uint64_t *random)
 {
+	run->flagged = run->found = 0;
 	run->kernel = kernel;
 	run->params = calloc(1, kernel->params_size + 1);
 	run->setup.params = run->params;
@@ -171,6 +174,34 @@ check_score(const Run *run, const SpScore *score, const SpExplanation *why)
 		check_near(sum, score->score, 1e-9 * (1 + fabs(score->score)));
 }
 
+/*
+ * A row with the nearest normal point in its place isn't above the threshold; one that is normal is
+ * itself the nearest one.
+ */
+static void
+check_nearest(Run *run, const SpPoint *point, const SpScore *score, const SpExplanation *why)
+{
+	bool		is_flagged = score->score > run->setup.threshold;
+	SpPoint		moved = *point;
+	SpScore		found;
+
+	if (!score->ready || !(is_flagged || run->setup.explain_all))
+		return;
+	run->flagged += is_flagged;
+	for (int f = 0; f < run->setup.n; f++)
+	{
+		check(isfinite(why->nearest[f]) == isfinite(why->nearest[0]));
+		if (!is_flagged && isfinite(why->nearest[f]))
+			check(why->nearest[f] == point->x[f]);
+	}
+	if (run->setup.n == 0 || isnan(why->nearest[0]))
+		return;
+	run->found += is_flagged;
+	moved.x = why->nearest;
+	run->kernel->score(run->state, &run->setup, &moved, &found, NULL);
+	check(found.ready && !(found.score > run->setup.threshold));
+}
+
 static bool
 same_score(const SpScore *a, const SpScore *b)
 {
@@ -197,6 +228,7 @@ advance(Run *run, const SpPoint *point, void *copy)
 	kernel->score(run->state, &run->setup, point, &score, &why);
 	check(memcmp(copy, run->state, run->size) == 0);
 	check_score(run, &score, &why);
+	check_nearest(run, point, &score, &why);
 	run->setup.explain_all = !run->setup.explain_all;
 	kernel->score(run->state, &run->setup, point, &again, NULL);
 	run->setup.explain_all = !run->setup.explain_all;
@@ -234,6 +266,14 @@ restore(Run *run)
 	free(written);
 }
 
+/* Does it say more than the bounds of each feature? */
+static bool
+finds_nearest(const SpKernel *kernel)
+{
+	return kernel == sp_online_find("adwin") || kernel == sp_online_find("mahalanobis") ||
+		kernel == sp_online_find("half_space_trees") || kernel == sp_online_find("random_cut_forest");
+}
+
 /* A series through a kernel; every so often it is restarted, a point is passed over. */
 static void
 run_series(const SpKernel *kernel, int character, int n, bool by_chance, uint64_t *random)
@@ -263,6 +303,8 @@ run_series(const SpKernel *kernel, int character, int n, bool by_chance, uint64_
 			check(kernel->is_sound(run.state, &run.setup));
 	}
 	check(sp_online_needed(kernel, run.params, run.setup.n) >= 0);
+	if (character == 0 && !by_chance && finds_nearest(kernel))
+		check(run.flagged > 0 && 2 * run.found > run.flagged);
 	free(copy);
 	close_run(&run);
 }

@@ -10,8 +10,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/online/nearest.h"
+
 /* Squares stay below, so that none of a part is infinite. */
 #define MAX_SQUARES (DBL_MAX / 16)
+/* Values that are tried to find a normal one: to some 12 digits of how far it is to the mean. */
+#define NEAREST_STEPS	40
+
 #define FINE_OCTAVES 16.0		/* below 0, of a ratio */
 
 /* The window with a point. */
@@ -194,9 +199,54 @@ insert(SpAdwin *s, const SpAdwinParams *params, double x)
 
 /* ---- calls ---- */
 
+/* The score of a window that is long enough. */
+static double
+get_score(const Window *w, const SpSetup *setup)
+{
+	double		score = setup->direction == SP_DIRECTION_HIGH ? w->rise :
+		setup->direction == SP_DIRECTION_LOW ? w->fall : fmax(w->rise, w->fall);
+
+	return !setup->is_fine ? score :
+		sp_online_fine_score(score > 0.0 ? score : FINE_OCTAVES * score);
+}
+
+/* A model to look for normal values in. */
+typedef struct Normality
+{
+	const SpAdwin *state;
+	const SpSetup *setup;
+} Normality;
+
+static bool
+is_normal(const void *model, const double *x)
+{
+	const SpAdwin *s = ((const Normality *) model)->state;
+	const SpSetup *setup = ((const Normality *) model)->setup;
+	Window		w = compute_window(s, setup->params, find_oldest(s, 0), x[0]);
+
+	return !(get_score(&w, setup) > setup->threshold);
+}
+
+/* The value, instead of this one, with which there would be no change. */
+static void
+find_nearest(const SpAdwin *s, const Window *w, const SpSetup *setup, double x, double score,
+			 SpExplanation *why)
+{
+	Normality	normality = {s, setup};
+	SpFrame		frame = {w->before, fmax(fabs(0.5 * x - 0.5 * w->before), DBL_MIN)};
+	SpNearest	search = {is_normal, &normality, 1, NEAREST_STEPS, &frame, NULL, 0};
+	double		nearest;
+
+	if (!(score > setup->threshold))
+		why->nearest[0] = x;
+	else if (isfinite(w->before) && sp_nearest_find(&search, &x, &nearest))
+		why->nearest[0] = nearest;
+}
+
 /* Say what a window with its point means. */
 static void
-fill_score(const Window *w, const SpSetup *setup, SpScore *result, SpExplanation *why)
+fill_score(const SpAdwin *s, const Window *w, const SpSetup *setup, double x, SpScore *result,
+		   SpExplanation *why)
 {
 	const SpAdwinParams *params = setup->params;
 
@@ -206,17 +256,14 @@ fill_score(const Window *w, const SpSetup *setup, SpScore *result, SpExplanation
 	if (!(w->n > params->warmup))
 		return;
 	result->ready = true;
-	result->score = setup->direction == SP_DIRECTION_HIGH ? w->rise :
-		setup->direction == SP_DIRECTION_LOW ? w->fall : fmax(w->rise, w->fall);
-	if (setup->is_fine)
-		result->score = sp_online_fine_score(result->score > 0.0 ? result->score :
-											 FINE_OCTAVES * result->score);
+	result->score = get_score(w, setup);
 	if (!sp_online_explains(setup, result, why))
 		return;
 	sp_online_clear_explanation(why, 1);
 	why->nparts = 1;
 	why->parts[0] = (SpPart){NULL, 0, result->score};
 	why->expected[0] = result->expected;
+	find_nearest(s, w, setup, x, result->score, why);
 }
 
 /* The score that is a change: with a budget of alerts the method's own, whatever is an alert. */
@@ -252,7 +299,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 {
 	Window		w = compute_window(state, setup->params, find_oldest(state, 0), point->x[0]);
 
-	fill_score(&w, setup, result, why);
+	fill_score(state, &w, setup, point->x[0], result, why);
 }
 
 static bool
@@ -267,7 +314,7 @@ step(void *state, const SpSetup *setup, const SpPoint *point, SpScore *result, S
 {
 	Window		w = compute_window(state, setup->params, find_oldest(state, 0), point->x[0]);
 
-	fill_score(&w, setup, result, why);
+	fill_score(state, &w, setup, point->x[0], result, why);
 	return learn_window(state, setup, point->x[0], w);
 }
 

@@ -26,6 +26,11 @@
  * Fine scores, for a budget of alerts, are 0.001 higher, and where they would be below 0 they are
  * 0.001 * 2^(16 score).  What the budget flags doesn't cut the window then: only a score above 1.
  *
+ * expected is the mean of the window without the point.  nearest is the value on the way there with
+ * which there would be no change (nearest.h).  There are no lower and upper: a value far
+ * out widens the deviation by more than it moves a mean, so that what is normal of the point is no
+ * interval.
+ *
  * A value beyond SP_MAX_LEARNED can't be learned.
  */
 #ifndef SP_ADWIN_H

@@ -15,8 +15,10 @@
  *
  * Parts: the members, each with the part of the score that its share of the positive tangents is;
  * they add up.  expected is that of the member with the largest share, if it has one; there are no
- * bounds, so that learn 'capped' is as 'normal' is.  A point that a member can't learn is learned
- * by the others.
+ * bounds, so that learn 'capped' is as 'normal' is.  Nor is there a nearest: within all members'
+ * bounds together their scores may still be too improbable, and when step() knows that there is
+ * something to be explained, members have learned the point and can't be asked about others.
+ * A point that a member can't learn is learned by the others.
  */
 #ifndef SP_ENSEMBLE_H
 #define SP_ENSEMBLE_H

@@ -11,6 +11,7 @@
 
 #include "kernel/online/frame.h"
 #include "kernel/online/half_space.h"
+#include "kernel/online/nearest.h"
 #include "kernel/online/random.h"
 
 #define SAMPLE		64			/* values of a window that frame and scale are told from */
@@ -20,6 +21,9 @@
 
 /* From there on a value lies beyond its feature's bulk. */
 #define BEYOND_LIMIT	1.25
+
+/* Points that are tried to find a normal one. */
+#define NEAREST_STEPS	11
 
 /* Trees that are walked side by side; the product of so many masses is a number. */
 #define BATCH		32
@@ -274,6 +278,13 @@ get_surprise(const View *v, const int64_t *places, uint32_t own, bool learns)
 	return log2(v->params->window - own + 0.5) + fmax(surprise, beyond);
 }
 
+/* The score of a surprise. */
+static double
+get_score(const View *v, double surprise)
+{
+	return fmax(0.0, (surprise - v->state->location) / v->state->scale);
+}
+
 /* ---- windows ---- */
 
 /* The masses of the leaves become the reference, with those of the inner nodes. */
@@ -452,21 +463,18 @@ add_path(const View *v, int tree, const int64_t *places, double *amounts)
 	}
 }
 
+/* By feature, what adds up to a score. */
 static void
-explain(const View *v, const int64_t *places, double score, SpExplanation *why)
+explain_parts(const View *v, const int64_t *places, double score, SpExplanation *why)
 {
 	double		amounts[SP_MAX_FEATURES] = {0.0};
 	double		rest = score;
 	double		beyond;
 	int			feature = find_beyond(v, places, 0, &beyond);
 
-	sp_online_clear_explanation(why, v->n);
 	why->nparts = v->n;
 	for (int f = 0; f < v->n; f++)
-	{
 		why->parts[f] = (SpPart){NULL, f, f == feature ? score : 0.0};
-		why->expected[f] = v->reference_frames[f].center;
-	}
 	if (score == 0.0 || (feature >= 0 && beyond >= walk(v, places, 0, false)))
 		return;
 
@@ -485,20 +493,57 @@ explain(const View *v, const int64_t *places, double score, SpExplanation *why)
 		why->parts[f].amount = amounts[f] + rest / v->n;
 }
 
+/* A model to look for normal points in. */
+typedef struct Normality
+{
+	const View *view;
+	double		threshold;
+} Normality;
+
+static bool
+is_normal(const void *model, const double *x)
+{
+	const Normality *normality = model;
+	const View *v = normality->view;
+	int64_t		places[SP_MAX_FEATURES];
+
+	find_places(v->reference_frames, x, v->n, places);
+	return !(get_score(v, get_surprise(v, places, 0, false)) > normality->threshold);
+}
+
+static void
+explain(const View *v, const SpSetup *setup, const double *x, const int64_t *places, double score,
+		SpExplanation *why)
+{
+	Normality	normality = {v, setup->threshold};
+	SpNearest	search = {is_normal, &normality, v->n, NEAREST_STEPS, v->reference_frames,
+	v->sample, v->sample_count};
+	double		nearest[SP_MAX_FEATURES];
+
+	sp_online_clear_explanation(why, v->n);
+	explain_parts(v, places, score, why);
+	for (int f = 0; f < v->n; f++)
+		why->expected[f] = v->reference_frames[f].center;
+	if (!(score > setup->threshold))
+		memcpy(why->nearest, x, (size_t) v->n * sizeof(double));
+	else if (sp_nearest_find(&search, x, nearest))
+		memcpy(why->nearest, nearest, (size_t) v->n * sizeof(double));
+}
+
 /* ---- the kernel ---- */
 
 /* Score a point, and maybe learn it, where it lies in the reference's frames. */
 static void
-score_at(const View *v, const SpSetup *setup, const int64_t *places, bool learns, SpScore *result,
-		 SpExplanation *why)
+score_at(const View *v, const SpSetup *setup, const double *x, const int64_t *places, bool learns,
+		 SpScore *result, SpExplanation *why)
 {
 	double		surprise = get_surprise(v, places, 0, learns);
 
 	sp_online_clear_score(result);
 	result->ready = true;
-	result->score = fmax(0.0, (surprise - v->state->location) / v->state->scale);
+	result->score = get_score(v, surprise);
 	if (sp_online_explains(setup, result, why))
-		explain(v, places, result->score, why);
+		explain(v, setup, x, places, result->score, why);
 }
 
 static void
@@ -512,7 +557,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 	if (!is_ready(&v))
 		return;
 	find_places(v.reference_frames, point->x, v.n, places);
-	score_at(&v, setup, places, false, result, why);
+	score_at(&v, setup, point->x, places, false, result, why);
 }
 
 static bool
@@ -546,9 +591,9 @@ step(void *state, const SpSetup *setup, const SpPoint *point, SpScore *result, S
 		score(state, setup, point, result, why);
 		return learn(state, setup, point);
 	}
-	keep_sample(&v, point->x);
 	find_places(v.reference_frames, point->x, v.n, places);
-	score_at(&v, setup, places, true, result, why);
+	score_at(&v, setup, point->x, places, true, result, why);
+	keep_sample(&v, point->x);
 	advance(&v);
 	return true;
 }

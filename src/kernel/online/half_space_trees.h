@@ -35,7 +35,9 @@
  * frame is that of its first 64 values, which are learned then.
  *
  * Parts: the steps of the path by feature, less what they are on average in the window; or all of
- * it for a feature beyond its bulk.  They add up.  expected is the middle of the frame.
+ * it for a feature beyond its bulk.  They add up.  expected is the middle of the frame, nearest what
+ * nearest.h finds.  What is normal of one feature, the others being what they are, is no interval:
+ * there are no lower and upper.
  */
 #ifndef SP_HALF_SPACE_TREES_H
 #define SP_HALF_SPACE_TREES_H

@@ -20,6 +20,9 @@
 /* Parts that cancel out by more can't be told from their rounding. */
 #define MAX_CANCELLATION	1e5
 
+/* How much nearer the mean a point is taken at first that should be at the threshold and isn't. */
+#define LEAST_SLACK		0x1p-50
+
 #define MAX_WEIGHT		1e7		/* more than 1 / alpha can be */
 
 #define NUMBERS(n) (3 * (n) + (n) * ((n) -1) / 2)
@@ -163,6 +166,13 @@ measure(const SpMahalanobis *s, const SpSetup *setup, const double *x, Distance 
 	it->freedom = fmax(fmin(1.0 / h - 1.0, MAX_FREEDOM), it->features);
 }
 
+/* Has a constant left its place? */
+static bool
+has_left(const Distance *it, const Model *model, int k)
+{
+	return !it->active[k] && fabs(it->x[k]) > ROUNDING_ULPS * DBL_EPSILON * fabs(model->mean[k]);
+}
+
 /* Split the score by features where the decomposition can't be computed: to the farthest one. */
 static void
 blame_farthest(const Distance *it, const Model *model, int n, double score, SpExplanation *why)
@@ -172,9 +182,8 @@ blame_farthest(const Distance *it, const Model *model, int n, double score, SpEx
 
 	for (int k = 0; k < n; k++)
 	{
-		double		rounding = ROUNDING_ULPS * DBL_EPSILON * fabs(model->mean[k]);
 		double		far = it->active[k] ? fabs(it->x[k]) / sqrt(model->var[k]) :
-			fabs(it->x[k]) > rounding ? INFINITY : 0.0;
+			has_left(it, model, k) ? INFINITY : 0.0;
 
 		why->parts[k].amount = 0.0;
 		if (far > most)
@@ -229,6 +238,58 @@ invert_at(const Distance *it, const Model *model, int n, int k)
 	return sum;
 }
 
+static double
+get_score(const Distance *it)
+{
+	if (it->has_left)
+		return SP_SCORE_MAX;
+	return sp_online_limit(sp_tail_sigma(sp_tail_ln_hotelling(it->square * it->scale, it->features,
+															  it->freedom)));
+}
+
+/*
+ * The point at a part of the way from the mean, constants in their place.  0: the mean, also of
+ * what is farther from it than a number.
+ */
+static void
+place(const Distance *it, const Model *model, int n, const double *x, double part, double *to)
+{
+	for (int k = 0; k < n; k++)
+	{
+		if (has_left(it, model, k))
+			to[k] = model->mean[k];
+		else if (part == 1.0 || !it->active[k])
+			to[k] = x[k];
+		else
+			to[k] = part > 0.0 ? model->mean[k] + part * it->x[k] : model->mean[k];
+	}
+}
+
+/* The nearest normal point: up to the limit of the square, and as much nearer as rounding takes. */
+static void
+find_nearest(const SpMahalanobis *s, const SpSetup *setup, const double *x, const Distance *it,
+			 double limit, SpExplanation *why)
+{
+	Model		model = get_model((double *) s->numbers, setup->n);
+	double		part = it->square > limit ? sqrt(limit / it->square) : 1.0;
+	double		nearest[SP_MAX_FEATURES];
+	Distance	found;
+
+	if (!(get_score(it) > setup->threshold))
+		part = 1.0;
+	for (double slack = LEAST_SLACK; slack < 1.0; slack *= 8.0)
+	{
+		place(it, &model, setup->n, x, part, nearest);
+		measure(s, setup, nearest, &found);
+		if (!(get_score(&found) > setup->threshold))
+		{
+			memcpy(why->nearest, nearest, (size_t) setup->n * sizeof(double));
+			return;
+		}
+		part *= 1.0 - slack;
+	}
+}
+
 /*
  * With feature k changed by c the squared distance is square + 2 c g_k + c^2 P_kk, where
  * P = C^-1 and g = P x: it is least at c = -g_k / P_kk.
@@ -248,6 +309,8 @@ explain(const SpMahalanobis *s, const SpSetup *setup, const double *x, const Dis
 	solve_upper(model.l, it->active, n, g);
 	sp_online_clear_explanation(why, n);
 	split(it, &model, n, score, g, why);
+	if (setup->threshold >= 0.0)
+		find_nearest(s, setup, x, it, limit, why);
 	for (int k = 0; k < n; k++)
 	{
 		double		inverse;
@@ -285,9 +348,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 		return;
 	measure(s, setup, point->x, &it);
 	result->ready = true;
-	result->score = it.has_left ? SP_SCORE_MAX :
-		sp_online_limit(sp_tail_sigma(sp_tail_ln_hotelling(it.square * it.scale, it.features,
-														   it.freedom)));
+	result->score = get_score(&it);
 	if (setup->n == 1)
 	{
 		double		limit = sp_tail_hotelling_quantile(sp_tail_ln_normal(fmax(setup->threshold, 0.0)),

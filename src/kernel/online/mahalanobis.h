@@ -38,7 +38,8 @@
  * Parts: d_i (C^-1 d)_i / T^2 of the score for feature i.  They add up; one that is negative
  * says that the others would be even stranger without it.  expected is the mean; lower and
  * upper are between which values of this feature alone, the others being what they are, the score
- * were at most the threshold; NaN where there are none.
+ * were at most the threshold; NaN where there are none.  nearest is the point on the way to the mean
+ * where the score is the threshold; constants that have left their place are put back.
  *
  * Values so far away that C would be infinite can't be learned.
  */

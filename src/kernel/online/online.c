@@ -220,5 +220,5 @@ sp_online_clear_explanation(SpExplanation *why, int n)
 {
 	why->nparts = 0;
 	for (int i = 0; i < n; i++)
-		why->expected[i] = why->lower[i] = why->upper[i] = NAN;
+		why->expected[i] = why->lower[i] = why->upper[i] = why->nearest[i] = NAN;
 }

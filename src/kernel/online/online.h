@@ -87,6 +87,8 @@ typedef struct SpExplanation
 	double		expected[SP_MAX_FEATURES];	/* by feature; NaN: not known */
 	double		lower[SP_MAX_FEATURES];
 	double		upper[SP_MAX_FEATURES];
+	double		nearest[SP_MAX_FEATURES];	/* a point near this one whose score is not above the
+											 * threshold; all NaN: not known */
 } SpExplanation;
 
 /* ---- parameters ---- */

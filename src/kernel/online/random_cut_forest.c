@@ -13,6 +13,7 @@
 #include "kernel/online/cut_forest.h"
 #include "kernel/online/cut_tree.h"
 #include "kernel/online/frame.h"
+#include "kernel/online/nearest.h"
 
 #define SAMPLE		64			/* events that frames are told from */
 #define MAX_STORE	(1 << 22)	/* numbers in the store */
@@ -25,6 +26,8 @@
 #define SMOOTHING	0.25
 
 #define MIN_DEVIATION	0.25
+
+#define NEAREST_STEPS	11		/* points that are tried to find a normal one */
 
 typedef SpRandomCutForestParams Params;
 
@@ -315,8 +318,52 @@ is_ready(const View *v)
 		(!v->params->normalize || v->state->weight > 0.0);
 }
 
+/* The score of a displacement. */
+static double
+get_score(const View *v, double displacement)
+{
+	double		deviation = fmax(sqrt(v->state->square), MIN_DEVIATION);
+
+	return !v->params->normalize ? displacement :
+		fmax(0.0, (log1p(displacement) - v->state->mean) / deviation);
+}
+
+/* A model to look for normal points in. */
+typedef struct Normality
+{
+	const View *view;
+	double		threshold;
+} Normality;
+
+static bool
+is_normal(const void *model, const double *x)
+{
+	const Normality *normality = model;
+	const View *v = normality->view;
+	float		p[SP_CUT_TREE_MAX_DIMS];
+
+	make_point(v, x, p);
+	return !(get_score(v, sp_cut_forest_score(&v->forest, p, NULL)) > normality->threshold);
+}
+
+/* The event that would have been normal after those before it. */
 static void
-explain(const View *v, const float *p, double score, SpExplanation *why)
+find_nearest(const View *v, const SpSetup *setup, const double *x, double score, SpExplanation *why)
+{
+	Normality	normality = {v, setup->threshold};
+	SpNearest	search = {is_normal, &normality, v->n, NEAREST_STEPS, v->state->frames, v->sample,
+	SAMPLE};
+	double		nearest[SP_MAX_FEATURES];
+
+	if (!(score > setup->threshold))
+		memcpy(why->nearest, x, (size_t) v->n * sizeof(double));
+	else if (sp_nearest_find(&search, x, nearest))
+		memcpy(why->nearest, nearest, (size_t) v->n * sizeof(double));
+}
+
+static void
+explain(const View *v, const SpSetup *setup, const double *x, const float *p, double score,
+		SpExplanation *why)
 {
 	double		by_dim[SP_CUT_TREE_MAX_DIMS] = {0.0};
 	double		parts[SP_MAX_FEATURES] = {0.0};
@@ -335,20 +382,18 @@ explain(const View *v, const float *p, double score, SpExplanation *why)
 		why->parts[f] = (SpPart){NULL, f, sum > 0.0 ? score * (parts[f] / sum) : 0.0};
 		why->expected[f] = v->state->frames[f].center;
 	}
+	find_nearest(v, setup, x, score, why);
 }
 
 /* The score of a point whose displacement is known. */
 static void
-set_score(const View *v, const SpSetup *setup, const float *p, double displacement,
-		  SpScore *result, SpExplanation *why)
+set_score(const View *v, const SpSetup *setup, const double *x, const float *p,
+		  double displacement, SpScore *result, SpExplanation *why)
 {
-	double		deviation = fmax(sqrt(v->state->square), MIN_DEVIATION);
-
 	result->ready = true;
-	result->score = !v->params->normalize ? displacement :
-		fmax(0.0, (log1p(displacement) - v->state->mean) / deviation);
+	result->score = get_score(v, displacement);
 	if (sp_online_explains(setup, result, why))
-		explain(v, p, result->score, why);
+		explain(v, setup, x, p, result->score, why);
 }
 
 static void
@@ -362,7 +407,7 @@ score(const void *state, const SpSetup *setup, const SpPoint *point, SpScore *re
 	if (!is_ready(&v))
 		return;
 	make_point(&v, point->x, p);
-	set_score(&v, setup, p, sp_cut_forest_score(&v.forest, p, NULL), result, why);
+	set_score(&v, setup, point->x, p, sp_cut_forest_score(&v.forest, p, NULL), result, why);
 }
 
 /* Learn an event and, if result isn't NULL, score it. */
@@ -386,7 +431,7 @@ advance(void *state, const SpSetup *setup, const SpPoint *point, SpScore *result
 	if (is_scored || has_moments(&v))
 		displacement = sp_cut_forest_score(&v.forest, p, NULL);
 	if (is_scored)
-		set_score(&v, setup, p, displacement, result, why);
+		set_score(&v, setup, point->x, p, displacement, result, why);
 	learn_event(&v, point->x, p, displacement);
 	return true;
 }

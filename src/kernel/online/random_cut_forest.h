@@ -26,7 +26,8 @@
  *
  * Parts: CoDisp by feature, in proportion: what is cut off in a dimension counts for its feature
  * (where a cut further up displaces more, for that cut's).  They add up.  expected is the
- * middle of the frame.
+ * middle of the frame, nearest what nearest.h finds, after the events that were before.  What is normal
+ * of one feature, the others being what they are, is no interval: there are no lower and upper.
  */
 #ifndef SP_RANDOM_CUT_FOREST_H
 #define SP_RANDOM_CUT_FOREST_H
