@@ -162,8 +162,8 @@ test_nearest(int n, double alpha, double offset)
 		SpExplanation why;
 		long double mean[MAX_N],
 					var[MAX_N];
-		double		low = 0,
-					high = 1;
+		double		longest = 0,
+					part = 0;
 
 		for (int k = 0; k < n; k++)
 			point[k] = offset + (k + 1) * (next_normal(&random) + 2 * common);
@@ -175,20 +175,17 @@ test_nearest(int n, double alpha, double offset)
 		{
 			flagged++;
 			weigh(x, n, N, alpha, mean, var);
-			for (int step = 0; step < 60; step++)
+			for (int k = 0; k < n; k++)
 			{
-				double		y[MAX_N];
+				double		way = (double) (point[k] - mean[k]);
 
-				for (int k = 0; k < n; k++)
-					y[k] = (double) (mean[k] + (low + high) / 2 * (point[k] - mean[k]));
-				if (brute_force(x, n, N, &chosen, y) > THRESHOLD)
-					high = (low + high) / 2;
-				else
-					low = (low + high) / 2;
+				part = fabs(way) > fabs(longest) ? (double) (why.nearest[k] - mean[k]) / way : part;
+				longest = fabs(way) > fabs(longest) ? way : longest;
 			}
 			for (int k = 0; k < n; k++)
-				check_near(why.nearest[k], (double) (mean[k] + low * (point[k] - mean[k])),
+				check_near(why.nearest[k], (double) (mean[k] + part * (point[k] - mean[k])),
 						   1e-9 * (1 + fabs(offset) + fabs(point[k])));
+			check_near(brute_force(x, n, N, &chosen, why.nearest), THRESHOLD, 1e-7 * (1 + fabs(offset)));
 			check(!(score_features(&s, why.nearest, NULL).score > THRESHOLD));
 		}
 	}
