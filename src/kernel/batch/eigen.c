@@ -8,8 +8,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/batch/pair.h"
+
 #define MAX_STEPS	60			/* of QL for an eigenvalue; 3 are usual */
 #define BLOCK		1024		/* points between two checks */
+#define TILE		8			/* columns at once */
+#define GATHERED	16			/* points at once */
 
 /* ---- eigenvalues ---- */
 
@@ -234,16 +238,81 @@ sp_eigen_symmetric(double *matrix, int d, double *values, SpWork *work)
 
 /* ---- covariance ---- */
 
+/* Add to two rows of TILE sums the products of x[0] and x[1] with y, of n points. */
+static void
+add_tile(const double *x, const SpPair *y, size_t n, size_t stride, SpPair *a, SpPair *b)
+{
+	SpPair		a0 = a[0];
+	SpPair		a1 = a[1];
+	SpPair		a2 = a[2];
+	SpPair		a3 = a[3];
+	SpPair		b0 = b[0];
+	SpPair		b1 = b[1];
+	SpPair		b2 = b[2];
+	SpPair		b3 = b[3];
+
+	for (size_t i = 0; i < n; i++, x += stride, y += stride / 2)
+	{
+		a0 += y[0] * x[0];
+		a1 += y[1] * x[0];
+		a2 += y[2] * x[0];
+		a3 += y[3] * x[0];
+		b0 += y[0] * x[1];
+		b1 += y[1] * x[1];
+		b2 += y[2] * x[1];
+		b3 += y[3] * x[1];
+	}
+	a[0] = a0;
+	a[1] = a1;
+	a[2] = a2;
+	a[3] = a3;
+	b[0] = b0;
+	b[1] = b1;
+	b[2] = b2;
+	b[3] = b3;
+}
+
+/*
+ * Add products of n points' columns, to the lower triangle: each sum is as if it were made by
+ * itself, point after point.  centered: rows of `stride` numbers, a multiple of TILE, 0 behind the
+ * d-th.
+ */
+static void
+add_products(const double *centered, size_t n, size_t stride, double *covariance, size_t d)
+{
+	for (size_t j = 0; j < d; j += 2)
+	{
+		for (size_t k = 0; k <= j + 1 && k < d; k += TILE)
+		{
+			size_t		size = (d - k < TILE ? d - k : TILE) * sizeof(double);
+			double	   *row = covariance + j * d + k;
+			SpPair		a[TILE / 2] = {{0}};
+			SpPair		b[TILE / 2] = {{0}};
+
+			memcpy(a, row, size);
+			if (j + 1 < d)
+				memcpy(b, row + d, size);
+			add_tile(centered + j, (const SpPair *) (centered + k), n, stride, a, b);
+			memcpy(row, a, size);
+			if (j + 1 < d)
+				memcpy(row + d, b, size);
+		}
+	}
+}
+
 void
 sp_eigen_covariance(const SpMatrix *points, const bool *chosen, double *means,
 					double *covariance, SpWork *work)
 {
 	size_t		d = (size_t) points->d;
-	double	   *centered = work->allocate(work, d * sizeof(double));
+	size_t		stride = (d + TILE - 1) / TILE * TILE;
+	double	   *centered = work->allocate(work, GATHERED * stride * sizeof(double));
+	size_t		gathered = 0;
 	double		n = 0;
 
 	memset(means, 0, d * sizeof(double));
 	memset(covariance, 0, d * d * sizeof(double));
+	memset(centered, 0, GATHERED * stride * sizeof(double));
 	for (size_t i = 0; i < points->n; i++)
 	{
 		if (chosen != NULL && !chosen[i])
@@ -252,25 +321,30 @@ sp_eigen_covariance(const SpMatrix *points, const bool *chosen, double *means,
 		/* by the mean so far, so that large numbers don't overflow, nor cancel */
 		for (size_t j = 0; j < d; j++)
 			means[j] += (points->x[i * d + j] - means[j]) / n;
+		if (i % BLOCK == 0)
+			work->check(work);
 	}
 	for (size_t i = 0; i < points->n; i++)
 	{
-		if (chosen != NULL && !chosen[i])
-			continue;
-		for (size_t j = 0; j < d; j++)
-			centered[j] = points->x[i * d + j] - means[j];
-		for (size_t j = 0; j < d; j++)
+		if (chosen == NULL || chosen[i])
 		{
-			for (size_t k = 0; k <= j; k++)
-				covariance[j * d + k] += centered[j] * centered[k];
+			for (size_t j = 0; j < d; j++)
+				centered[gathered * stride + j] = points->x[i * d + j] - means[j];
+			gathered++;
 		}
-		if (i % BLOCK == 0 || d > 64)
+		if (gathered == GATHERED || i + 1 == points->n)
+		{
+			add_products(centered, gathered, stride, covariance, d);
+			gathered = 0;
 			work->check(work);
+		}
 	}
 	for (size_t j = 0; j < d; j++)
 	{
 		for (size_t k = 0; k <= j; k++)
 			covariance[j * d + k] = covariance[k * d + j] = covariance[j * d + k] / n;
+		if (d > 64)
+			work->check(work);
 	}
 	work->release(work, centered);
 }
