@@ -35,7 +35,7 @@ typedef struct SpMatrix
 /* What a kernel is lent; its caller's struct begins with it. */
 typedef struct SpWork
 {
-	/* memory, aligned to 16 bytes, not zeroed; doesn't return when there is none */
+	/* memory, aligned to 8 bytes, not zeroed; doesn't return when there is none */
 	void	   *(*allocate) (struct SpWork *work, size_t size);
 	void		(*release) (struct SpWork *work, void *memory);
 	/* to be called at least every 20 ms; doesn't return when the kernel is to end */

@@ -12,16 +12,16 @@
  * A direction without variance doesn't count.
  *
  * Points are wide from 20 columns on, and the search is another one.  Of d + 1 points by chance, as
- * the paper begins with, hardly ever all are ordinary, and their covariance is next to singular; it
- * begins with h of them, as scikit-learn does, and once, of each sample, with those h nearest to the
- * medians of the columns in units of their IQR, which outliers have no bearing on (after M. Hubert,
- * P. J. Rousseeuw and T. Verdonck, A deterministic algorithm for robust location and scatter,
- * Journal of Computational and Graphical Statistics 21, 2012).  Steps from these lead to few
- * different ends and cost d^3, so that there are 5000 / d starts instead of 500, at least 30, as
+ * the paper begins with, hardly ever all are ordinary, and their covariance is next to singular: it
+ * begins with h of them, as scikit-learn does, and once, of each sample, with those h nearest to
+ * the medians of the columns in units of their IQR, on which outliers have no bearing (after M.
+ * Hubert, P. J. Rousseeuw and T. Verdonck, A deterministic algorithm for robust location and
+ * scatter, Journal of Computational and Graphical Statistics 21, 2012).  Steps from these lead to
+ * few different ends and cost d^3, so there are 5000 / d starts instead of 500, at least 30, as
  * many as scikit-learn has for up to 500 points; each takes 4 steps, because after 2 it shows less
  * than with few columns which are the best, and the best 10 of each sample go on until nothing
- * changes, as there.  A sample has at least 5 d points instead of 300: half of them must be
- * more than d.
+ * changes, as there.  A sample has at least 5 d points instead of 300: half of them must be more
+ * than d.
  */
 #ifndef SP_MCD_H
 #define SP_MCD_H
