@@ -52,6 +52,8 @@ CASES = [
      """SELECT count(abs(v - m) / nullif(mad, 0)) FROM grouped JOIN
      (SELECT g, m, percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(v - m)) AS mad FROM grouped JOIN
      (SELECT g, percentile_cont(0.5) WITHIN GROUP (ORDER BY v) AS m FROM grouped GROUP BY g) a USING (g) GROUP BY g, m) b USING (g)"""),
+    ("detect(), modified_zscore", "grouped", "SELECT count(score) FROM streamproc.detect('grouped', 'modified_zscore', '{v}', partition_by => '{g}')", None,
+     None, None, "(the same)", None),
     ("tukey", "grouped", "tukey(v)", "(PARTITION BY g)", 3.5, None, "percentile_cont, GROUP BY and join",
      """SELECT count(greatest(q[1] - v, v - q[2])) FROM grouped JOIN
      (SELECT g, percentile_cont(ARRAY[0.25, 0.75]) WITHIN GROUP (ORDER BY v) AS q FROM grouped GROUP BY g) a USING (g)"""),

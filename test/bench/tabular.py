@@ -72,7 +72,7 @@ def load(folder):
 def methods():
     """Those that need no parameters: name -> whether it has a seed."""
     rows = psql("""SELECT proname, bool_or('seed' = ANY (proargnames)) FROM pg_proc WHERE pronamespace = 'streamproc'::regnamespace
-        AND prokind = 'w' GROUP BY proname HAVING bool_or(provariadic <> 0) ORDER BY proname""").split()
+        AND prokind = 'w' AND prorettype = 'float8'::regtype GROUP BY proname HAVING bool_or(provariadic <> 0) ORDER BY proname""").split()
     found = {name: seeded == "t" for name, seeded in (row.split("|") for row in rows)}
     found.update((name, True) for name in ONLINE)
     wanted = os.environ.get("METHODS", "").split() or [m for m in FIRST if m in found] + [m for m in found if m not in FIRST]
@@ -88,9 +88,9 @@ def measure(name, method, seeded, labels):
         query = (f"""SELECT (streamproc.score_online('{method}', 'epoch'::timestamptz, f, '{{"seed": {seed}}}') OVER (ORDER BY hashint8extended(id, {seed}), id)).score"""
                  if method in ONLINE else f"SELECT streamproc.{method}(f{option}) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)")
         scores = psql(f'{query} FROM "tabular_{name}" ORDER BY id').split("\n")[:-1]
-        if len(scores) != len(labels):
-            sys.exit(f"tabular: {method} has {len(scores)} scores for the {len(labels)} rows of {name}")
-        rated = [(label, float(score)) for label, score in zip(labels, scores) if score or method not in ONLINE]
+        if len(scores) != len(labels) or (method not in ONLINE and "" in scores):
+            sys.exit(f"tabular: {method} has {len([s for s in scores if s])} scores for the {len(labels)} rows of {name}")
+        rated = [(label, float(score)) for label, score in zip(labels, scores) if score]
         truth, scores = zip(*rated)
         found.append((100 * roc_auc_score(truth, scores), 100 * average_precision_score(truth, scores)))
     return [sum(column) / len(column) for column in zip(*found)]
