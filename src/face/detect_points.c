@@ -229,13 +229,19 @@ put_in_order(SpDetectPoints *p)
 	{
 		const ItemPointerData *tid = &p->rows[i].tid;
 
+		if (i % ROWS_AT_ONCE == 0)
+			CHECK_FOR_INTERRUPTS();
 		keyed[i].number = (uint32) i;
 		keyed[i].key = (uint64) ItemPointerGetBlockNumber(tid) << 16 |
 			ItemPointerGetOffsetNumber(tid);
 	}
 	sp_sort(keyed, p->nrows, &work.work);
 	for (int64 i = 0; i < p->nrows; i++)
+	{
+		if (i % ROWS_AT_ONCE == 0)
+			CHECK_FOR_INTERRUPTS();
 		keyed[i].key = p->rows[keyed[i].number].tableoid;
+	}
 	sp_sort(keyed, p->nrows, &work.work);
 	rearrange(p, keyed);
 	sp_batch_work_end(&work);

@@ -518,16 +518,12 @@ explain(const View *v, const SpSetup *setup, const double *x, const int64_t *pla
 	Normality	normality = {v, setup->threshold};
 	SpNearest	search = {is_normal, &normality, v->n, NEAREST_STEPS, v->reference_frames,
 	v->sample, v->sample_count};
-	double		nearest[SP_MAX_FEATURES];
 
 	sp_online_clear_explanation(why, v->n);
 	explain_parts(v, places, score, why);
 	for (int f = 0; f < v->n; f++)
 		why->expected[f] = v->reference_frames[f].center;
-	if (!(score > setup->threshold))
-		memcpy(why->nearest, x, (size_t) v->n * sizeof(double));
-	else if (sp_nearest_find(&search, x, nearest))
-		memcpy(why->nearest, nearest, (size_t) v->n * sizeof(double));
+	sp_nearest_explain(&search, x, score > setup->threshold, why->nearest);
 }
 
 /* ---- the kernel ---- */

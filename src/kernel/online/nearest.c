@@ -85,3 +85,15 @@ sp_nearest_find(const SpNearest *search, const double *x, double *to)
 		return true;
 	return search->count > 0 && find_from(search, choose_sample(search, x), x, to);
 }
+
+void
+sp_nearest_explain(const SpNearest *search, const double *x, bool is_flagged, double *to)
+{
+	double		found[SP_MAX_FEATURES];
+	size_t		size = (size_t) search->n * sizeof(double);
+
+	if (!is_flagged)
+		memcpy(to, x, size);
+	else if (sp_nearest_find(search, x, found))
+		memcpy(to, found, size);
+}

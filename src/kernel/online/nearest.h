@@ -32,4 +32,8 @@ typedef struct SpNearest
 /* False: there is none; to is undefined then. */
 extern bool sp_nearest_find(const SpNearest *search, const double *x, double *to);
 
+/* The same for an explanation: x itself where it isn't flagged; where there is none to stays as it is. */
+extern void sp_nearest_explain(const SpNearest *search, const double *x, bool is_flagged,
+							   double *to);
+
 #endif

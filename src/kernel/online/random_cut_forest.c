@@ -353,12 +353,8 @@ find_nearest(const View *v, const SpSetup *setup, const double *x, double score,
 	Normality	normality = {v, setup->threshold};
 	SpNearest	search = {is_normal, &normality, v->n, NEAREST_STEPS, v->state->frames, v->sample,
 	SAMPLE};
-	double		nearest[SP_MAX_FEATURES];
 
-	if (!(score > setup->threshold))
-		memcpy(why->nearest, x, (size_t) v->n * sizeof(double));
-	else if (sp_nearest_find(&search, x, nearest))
-		memcpy(why->nearest, nearest, (size_t) v->n * sizeof(double));
+	sp_nearest_explain(&search, x, score > setup->threshold, why->nearest);
 }
 
 static void
